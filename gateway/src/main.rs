@@ -1,0 +1,3 @@
+//! Holdover.
+
+fn main() {}
