@@ -1,0 +1,88 @@
+//! What is wrong with a message, and the answer that says so.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::headers::{HeaderError, Name};
+use super::message::{Message, Method};
+use super::status::Status;
+use super::write::{MessageBuilder, respond_with};
+
+/// Why a message was refused. It holds nothing of a body or of a credential, so it may be logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The status a request with this fault is answered with.
+    pub status: Status,
+    /// The reason phrase of that answer. It tells the peer's admin what to look at (RFC 3261 §21.4.1).
+    pub reason: Cow<'static, str>,
+    /// For our log: what exactly was found.
+    pub detail: String,
+    /// Header fields the answer must carry: `Allow`, `Accept`, `Unsupported`.
+    pub headers: Vec<(Name, String)>,
+}
+
+impl Fault {
+    /// A fault with the status' usual phrase.
+    #[must_use]
+    pub fn new(status: Status, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: Cow::Borrowed(status.phrase()),
+            detail: detail.into(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// A 400 whose reason phrase names the problem.
+    #[must_use]
+    pub fn bad_request(reason: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self {
+            status: Status::BAD_REQUEST,
+            reason: reason.into(),
+            detail: detail.into(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// The same fault, its answer carrying one more header field.
+    #[must_use]
+    pub fn with_header(mut self, name: Name, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The response that tells the peer, with `to_tag` put on To if it has none. `None` for what must not be answered:
+    /// a response, an ACK (RFC 3261 §17.1.1.3), and a request without any Via, which nobody could match.
+    #[must_use]
+    pub fn answer(&self, message: &Message, to_tag: &str) -> Option<MessageBuilder> {
+        let Message::Request(request) = message else {
+            return None;
+        };
+        if *request.method() == Method::Ack || request.headers().get(Name::Via).is_none() {
+            return None;
+        }
+        let answer = respond_with(request, self.status, &self.reason, Some(to_tag));
+        Some(
+            self.headers
+                .iter()
+                .fold(answer, |answer, (name, value)| answer.header(*name, value)),
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.status, self.reason, self.detail)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<HeaderError> for Fault {
+    fn from(error: HeaderError) -> Self {
+        Self::bad_request(
+            format!("Malformed {} header field", error.header),
+            error.to_string(),
+        )
+    }
+}

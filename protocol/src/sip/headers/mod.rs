@@ -1,0 +1,258 @@
+//! The header fields of one message and their typed views.
+
+mod content_type;
+mod cseq;
+mod name;
+mod name_addr;
+mod params;
+mod session_expires;
+mod via;
+
+use std::fmt;
+use std::ops::Range;
+
+pub use content_type::MediaType;
+pub use cseq::CSeq;
+pub use name::Name;
+pub use name_addr::{Contact, NameAddr};
+pub use params::Params;
+pub use session_expires::{Refresher, SessionExpires};
+pub use via::Via;
+
+use super::grammar;
+
+/// A header field that is not what its grammar says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{header}: {problem}")]
+pub struct HeaderError {
+    /// Which field.
+    pub header: Name,
+    /// What is wrong, in words that hold nothing the peer sent.
+    pub problem: &'static str,
+}
+
+impl HeaderError {
+    pub(super) const fn new(header: Name, problem: &'static str) -> Self {
+        Self { header, problem }
+    }
+
+    /// For `map_err`: the grammar knows the problem, the caller the field.
+    const fn of(header: Name) -> impl Fn(&'static str) -> Self {
+        move |problem| Self::new(header, problem)
+    }
+
+    pub(super) const fn missing(header: Name) -> Self {
+        Self::new(header, "missing")
+    }
+}
+
+/// One field: where its name and its trimmed value stand in the head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) name: Name,
+    pub(super) name_text: Range<u32>,
+    pub(super) value: Range<u32>,
+}
+
+/// The header fields of a message, in the order and the words of the wire. Folded lines were joined by blanks.
+#[derive(Clone)]
+pub struct Headers {
+    /// The whole head, start line included.
+    head: Box<str>,
+    fields: Vec<Field>,
+}
+
+impl Headers {
+    pub(super) const fn new(head: Box<str>, fields: Vec<Field>) -> Self {
+        Self { head, fields }
+    }
+
+    /// The part of the head at `range`, which some parser of this module found there.
+    pub(super) fn text(&self, range: &Range<u32>) -> &str {
+        self.head
+            .get(range.start as usize..range.end as usize)
+            .unwrap_or_default()
+    }
+
+    pub(super) fn fields(&self) -> impl Iterator<Item = (Name, &str)> {
+        self.fields
+            .iter()
+            .map(|field| (field.name, self.text(&field.value)))
+    }
+
+    /// The value of the first field of this name.
+    #[must_use]
+    pub fn get(&self, name: Name) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// The values of every field of this name, as they stand: a list in one field is one value.
+    pub fn all(&self, name: Name) -> impl Iterator<Item = &str> {
+        self.fields
+            .iter()
+            .filter(move |field| field.name == name)
+            .map(|field| self.text(&field.value))
+    }
+
+    /// The value of the first field that [`Name`] does not know and that is called `name` in any case.
+    #[must_use]
+    pub fn get_other(&self, name: &str) -> Option<&str> {
+        self.fields
+            .iter()
+            .filter(|field| field.name == Name::Other)
+            .find(|field| self.text(&field.name_text).eq_ignore_ascii_case(name))
+            .map(|field| self.text(&field.value))
+    }
+
+    /// Every field: its name as the wire has it, and its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields
+            .iter()
+            .map(|field| (self.text(&field.name_text), self.text(&field.value)))
+    }
+
+    /// The elements of a field whose value is a comma-separated list, over all fields of this name.
+    pub fn list(&self, name: Name) -> impl Iterator<Item = &str> {
+        self.all(name).flat_map(grammar::elements)
+    }
+
+    /// Whether such a list has this element, in any case: an option tag in `Supported`, a method in `Allow`.
+    #[must_use]
+    pub fn lists(&self, name: Name, element: &str) -> bool {
+        self.list(name)
+            .any(|listed| listed.eq_ignore_ascii_case(element))
+    }
+
+    fn required(&self, name: Name) -> Result<&str, HeaderError> {
+        self.get(name).ok_or(HeaderError::missing(name))
+    }
+
+    /// Who sends a request, of a response's request too.
+    ///
+    /// # Errors
+    /// It is missing or malformed.
+    pub fn from(&self) -> Result<NameAddr<'_>, HeaderError> {
+        NameAddr::parse(self.required(Name::From)?).map_err(HeaderError::of(Name::From))
+    }
+
+    /// Whom a request is for.
+    ///
+    /// # Errors
+    /// It is missing or malformed.
+    pub fn to(&self) -> Result<NameAddr<'_>, HeaderError> {
+        NameAddr::parse(self.required(Name::To)?).map_err(HeaderError::of(Name::To))
+    }
+
+    /// The Call-ID.
+    ///
+    /// # Errors
+    /// It is missing or empty.
+    pub fn call_id(&self) -> Result<&str, HeaderError> {
+        match self.required(Name::CallId)? {
+            "" => Err(HeaderError::new(Name::CallId, "empty")),
+            id => Ok(id),
+        }
+    }
+
+    /// Sequence number and method.
+    ///
+    /// # Errors
+    /// It is missing or malformed, or its number is above 2^32-1.
+    pub fn cseq(&self) -> Result<CSeq, HeaderError> {
+        CSeq::parse(self.required(Name::CSeq)?).map_err(HeaderError::of(Name::CSeq))
+    }
+
+    /// The way a request took, topmost first.
+    pub fn vias(&self) -> impl Iterator<Item = Result<Via<'_>, HeaderError>> {
+        self.all(Name::Via)
+            .flat_map(Via::list)
+            .map(|via| via.map_err(HeaderError::of(Name::Via)))
+    }
+
+    /// The contacts, in order.
+    pub fn contacts(&self) -> impl Iterator<Item = Result<Contact<'_>, HeaderError>> {
+        self.all(Name::Contact)
+            .flat_map(Contact::list)
+            .map(|contact| contact.map_err(HeaderError::of(Name::Contact)))
+    }
+
+    /// The Record-Route entries, topmost first.
+    pub fn record_routes(&self) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
+        self.addresses(Name::RecordRoute)
+    }
+
+    /// The Route entries, topmost first.
+    pub fn routes(&self) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
+        self.addresses(Name::Route)
+    }
+
+    /// The entries of any field whose value is a list of addresses: `P-Asserted-Identity`, `Route`, ….
+    pub fn addresses(&self, name: Name) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
+        self.all(name)
+            .flat_map(NameAddr::list)
+            .map(move |address| address.map_err(HeaderError::of(name)))
+    }
+
+    /// Seconds of `Expires`. A malformed value counts as an hour (RFC 3261 §20.19), one above 2^32-1 as that.
+    #[must_use]
+    pub fn expires(&self) -> Option<u32> {
+        self.get(Name::Expires).map(params::seconds_or_an_hour)
+    }
+
+    /// Hops a request may still take.
+    ///
+    /// # Errors
+    /// It is no number from 0 to 255.
+    pub fn max_forwards(&self) -> Result<Option<u8>, HeaderError> {
+        self.get(Name::MaxForwards)
+            .map(|value| {
+                grammar::number(value).ok_or(HeaderError::new(
+                    Name::MaxForwards,
+                    "not a number from 0 to 255",
+                ))
+            })
+            .transpose()
+    }
+
+    /// What the body is.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn content_type(&self) -> Result<Option<MediaType<'_>>, HeaderError> {
+        self.get(Name::ContentType)
+            .map(MediaType::parse)
+            .transpose()
+            .map_err(HeaderError::of(Name::ContentType))
+    }
+
+    /// Interval and refresher of the session timer (RFC 4028 §4).
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn session_expires(&self) -> Result<Option<SessionExpires>, HeaderError> {
+        self.get(Name::SessionExpires)
+            .map(SessionExpires::parse)
+            .transpose()
+            .map_err(HeaderError::of(Name::SessionExpires))
+    }
+
+    /// Seconds of `Min-SE` (RFC 4028 §5).
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn min_se(&self) -> Result<Option<u32>, HeaderError> {
+        self.get(Name::MinSe)
+            .map(session_expires::min_se)
+            .transpose()
+            .map_err(HeaderError::of(Name::MinSe))
+    }
+}
+
+/// Names alone: values may hold credentials.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|(name, _)| name))
+            .finish()
+    }
+}

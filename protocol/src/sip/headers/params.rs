@@ -1,0 +1,185 @@
+//! The `;name=value` lists that follow addresses, Via, media types and URIs.
+
+use std::fmt;
+
+use crate::sip::grammar::{
+    is_token_byte, number, take_quoted, take_while, trim, trim_start, unquoted,
+};
+
+/// Parameters as they stand on the wire, checked, and cut apart when they are asked for. Names compare without regard
+/// to ASCII case.
+#[derive(Clone, Copy, Default)]
+pub struct Params<'a>(&'a str);
+
+/// Bytes of an unquoted value. More than the `token / host` of the grammar: real peers put IPv6 addresses with and
+/// without brackets (RFC 5118 §4.5), URIs and base64 there, and nothing is lost by taking them.
+const fn is_value_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'<' | b'>' | b'\\')
+}
+
+impl<'a> Params<'a> {
+    /// Cuts the parameters off the start of `text`: the list and what follows it.
+    pub(super) fn take(text: &'a str) -> Result<(Self, &'a str), &'static str> {
+        let start = trim_start(text);
+        let mut rest = start;
+        while let Some(param) = trim_start(rest).strip_prefix(';') {
+            let (name, after) = take_while(trim_start(param), is_token_byte);
+            if name.is_empty() {
+                return Err("empty parameter");
+            }
+            rest = match trim_start(after).strip_prefix('=') {
+                None => after,
+                Some(value) => {
+                    let value = trim_start(value);
+                    if value.starts_with('"') {
+                        take_quoted(value).ok_or("unterminated quoted string")?.1
+                    } else {
+                        match take_while(value, is_value_byte) {
+                            ("", _) => return Err("parameter without its value"),
+                            (_, after) => after,
+                        }
+                    }
+                }
+            };
+        }
+        let length = start.len() - rest.len();
+        let list = start.get(..length).unwrap_or_default();
+        Ok((Self(list), trim_start(rest)))
+    }
+
+    /// Parameters whose text was checked elsewhere, by the stricter grammar of URIs.
+    pub(in crate::sip) const fn checked(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Name and value of each, in order; the quotes of a quoted value are kept.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let param = rest.strip_prefix(';')?;
+            let (name, after) =
+                take_while(param, |byte| byte != b';' && byte != b'=' && byte < 0x80);
+            let (value, after) = match after.strip_prefix('=') {
+                None => (None, after),
+                Some(text) => {
+                    let text = trim_start(text);
+                    let (value, after) = take_quoted(text)
+                        .unwrap_or_else(|| text.split_at(text.find(';').unwrap_or(text.len())));
+                    (Some(trim(value)), after)
+                }
+            };
+            rest = trim_start(after);
+            Some((trim(name), value))
+        })
+    }
+
+    /// The value of the first parameter of this name, without its quotes (escapes inside stay). Empty for a parameter
+    /// that has no value.
+    #[must_use]
+    pub fn get(self, name: &str) -> Option<&'a str> {
+        self.iter()
+            .find(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.map_or("", unquoted))
+    }
+}
+
+/// Equal when the same names and values come in the same order, however they are spaced.
+impl PartialEq for Params<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Params<'_> {}
+
+impl fmt::Display for Params<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.iter().try_for_each(|(name, value)| match value {
+            Some(value) => write!(f, ";{name}={value}"),
+            None => write!(f, ";{name}"),
+        })
+    }
+}
+
+impl fmt::Debug for Params<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// `delta-seconds` where RFC 3261 (§20.19, §10.2.1.1) has a malformed value count as 3600, and where a number that does
+/// not fit means "long".
+pub(super) fn seconds_or_an_hour(text: &str) -> u32 {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        number(text).unwrap_or(u32::MAX)
+    } else {
+        3600
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(text: &str) -> Params<'_> {
+        let (params, rest) = Params::take(text).unwrap();
+        assert_eq!(rest, "");
+        params
+    }
+
+    #[test]
+    fn names_match_in_any_case_and_values_lose_their_quotes() {
+        let params = params(r#";Tag=1;epid="a\"b;c" ; lr ; q = 0.5"#);
+        assert_eq!(params.get("tag"), Some("1"));
+        assert_eq!(params.get("EPID"), Some(r#"a\"b;c"#));
+        assert_eq!(params.get("lr"), Some(""));
+        assert_eq!(params.get("q"), Some("0.5"));
+        assert_eq!(params.get("x"), None);
+        assert_eq!(params.to_string(), r#";Tag=1;epid="a\"b;c";lr;q=0.5"#);
+    }
+
+    #[test]
+    fn spacing_does_not_matter_to_equality_but_values_do() {
+        assert_eq!(params("; a = 1;b"), params(";a=1 ; b"));
+        assert_ne!(params(";a=1"), params(";a=2"));
+    }
+
+    #[test]
+    fn what_follows_the_list_is_handed_back() {
+        let (params, rest) = Params::take(" ;a=1 , next").unwrap();
+        assert_eq!((params.get("a"), rest), (Some("1"), ", next"));
+    }
+
+    #[test]
+    fn rfc4475_section_3_1_2_1_stray_semicolons_are_refused() {
+        for bad in [";;", ";", ";a;", ";a=;b", ";a=\"x", ";=1"] {
+            assert!(Params::take(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rfc5118_section_4_5_addresses_stand_with_and_without_brackets() {
+        assert_eq!(
+            params(";received=[2001:db8::9:255]").get("received"),
+            Some("[2001:db8::9:255]")
+        );
+        assert_eq!(
+            params(";received=2001:db8::9:255").get("received"),
+            Some("2001:db8::9:255")
+        );
+    }
+
+    #[test]
+    fn rfc3261_section_20_19_odd_seconds() {
+        assert_eq!(seconds_or_an_hour("0"), 0);
+        assert_eq!(seconds_or_an_hour("10000000000000"), u32::MAX);
+        assert_eq!(seconds_or_an_hour("soon"), 3600);
+        assert_eq!(seconds_or_an_hour("-1"), 3600);
+    }
+}
