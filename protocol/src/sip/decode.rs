@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::check::check_message;
 use super::fault::Fault;
-use super::grammar::is_token_byte;
+use super::grammar::TOKEN;
 use super::head::{Head, HeadScan, Progress};
 use super::limits::Limits;
 use super::message::Message;
@@ -133,7 +133,7 @@ impl Decoder {
                             KeepAlive::Ping
                         });
                     }
-                    [first, ..] if is_token_byte(*first) => {
+                    [first, ..] if TOKEN.has(*first) => {
                         self.state = State::Head(HeadScan::new());
                     }
                     [_, ..] => {

@@ -2,15 +2,118 @@
 //!
 //! Values come from a head whose folds were already replaced by blanks, so white space here is blank and tab.
 
+/// A set of ASCII characters.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Class(u8);
+
 /// `token`
-pub(super) const fn is_token_byte(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
-        | b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+pub(super) const TOKEN: Class = Class(1);
+/// Unquoted values of header parameters. More than the `token / host` of the grammar: real peers put IPv6 addresses with
+/// and without brackets (RFC 5118 §4.5), URIs and base64 there, and nothing is lost by taking them.
+pub(super) const VALUE: Class = Class(1 << 1);
+/// `user` of a URI, escapes apart
+pub(super) const USER: Class = Class(1 << 2);
+/// `password` of a URI, escapes apart
+pub(super) const PASSWORD: Class = Class(1 << 3);
+/// `paramchar` of a URI, escapes apart
+pub(super) const URI_PARAM: Class = Class(1 << 4);
+/// `hname` and `hvalue` of a URI, escapes apart
+pub(super) const URI_HEADER: Class = Class(1 << 5);
+/// A domain name or an IPv4 address, with the underscore that Windows names have
+pub(super) const HOST: Class = Class(1 << 6);
+/// `DIGIT`
+pub(super) const DIGIT: Class = Class(1 << 7);
+
+/// The classes of each byte. A table, since every byte of an address is looked up in it.
+static CLASSES: [u8; 256] = classes();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte: u8 = 0;
+    while byte < 0x80 {
+        table[byte as usize] = classes_of(byte);
+        byte += 1;
+    }
+    table
 }
 
-/// A whole text that is one token.
-pub(super) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
+const fn classes_of(byte: u8) -> u8 {
+    let alphanumeric = byte.is_ascii_alphanumeric();
+    let unreserved = alphanumeric
+        || matches!(
+            byte,
+            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
+        );
+    let mut classes = 0;
+    if alphanumeric
+        || matches!(
+            byte,
+            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+        )
+    {
+        classes |= TOKEN.0;
+    }
+    if byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'<' | b'>' | b'\\') {
+        classes |= VALUE.0;
+    }
+    if unreserved || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/') {
+        classes |= USER.0;
+    }
+    if unreserved || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',') {
+        classes |= PASSWORD.0;
+    }
+    if unreserved || matches!(byte, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$') {
+        classes |= URI_PARAM.0;
+    }
+    if unreserved || matches!(byte, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$') {
+        classes |= URI_HEADER.0;
+    }
+    if alphanumeric || matches!(byte, b'-' | b'.' | b'_') {
+        classes |= HOST.0;
+    }
+    if byte.is_ascii_digit() {
+        classes |= DIGIT.0;
+    }
+    classes
+}
+
+impl Class {
+    /// Whether `byte` is in the set.
+    #[inline]
+    pub(super) fn has(self, byte: u8) -> bool {
+        CLASSES
+            .get(usize::from(byte))
+            .is_some_and(|classes| classes & self.0 != 0)
+    }
+
+    /// Whether `text` is not empty and wholly of this set.
+    pub(super) fn spells(self, text: &[u8]) -> bool {
+        !text.is_empty() && text.iter().all(|&byte| self.has(byte))
+    }
+
+    /// Whether `text` is wholly of this set and of escapes, `%HH`.
+    pub(super) fn spells_escaped(self, text: &str) -> bool {
+        let mut bytes = text.bytes();
+        while let Some(byte) = bytes.next() {
+            let sound = if byte == b'%' {
+                let mut hex = || bytes.next().is_some_and(|digit| digit.is_ascii_hexdigit());
+                hex() && hex()
+            } else {
+                self.has(byte)
+            };
+            if !sound {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Cuts `text` before the first character that is not of this set.
+    #[inline]
+    pub(super) fn take(self, text: &str) -> (&str, &str) {
+        split_before(text, |byte| !self.has(byte))
+    }
 }
 
 /// Blank or tab.
@@ -19,23 +122,41 @@ pub(super) const fn is_space(byte: u8) -> bool {
 }
 
 /// `text` without white space at its start.
-pub(super) fn trim_start(text: &str) -> &str {
-    text.trim_start_matches([' ', '\t'])
+#[inline]
+pub(super) fn trim_start(mut text: &str) -> &str {
+    while let Some(rest) = strip(text, b' ').or_else(|| strip(text, b'\t')) {
+        text = rest;
+    }
+    text
 }
 
 /// `text` without white space at either end.
 pub(super) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    trim_start(text).trim_end_matches([' ', '\t'])
 }
 
-/// Cuts `text` before the first byte that does not satisfy `wanted`. Only ASCII may satisfy it, so that the cut falls
-/// between characters.
-pub(super) fn take_while(text: &str, wanted: impl Fn(u8) -> bool) -> (&str, &str) {
-    let length = text
-        .bytes()
-        .position(|byte| !wanted(byte))
-        .unwrap_or(text.len());
+/// What follows `byte`, an ASCII one, at the start of `text`.
+#[inline]
+pub(super) fn strip(text: &str, byte: u8) -> Option<&str> {
+    text.as_bytes()
+        .first()
+        .filter(|&&first| first == byte)
+        .and_then(|_| text.get(1..))
+}
+
+/// Cuts `text` before the first byte that is `wanted`, which only ASCII may be.
+#[inline]
+pub(super) fn split_before(text: &str, wanted: impl Fn(u8) -> bool) -> (&str, &str) {
+    let length = text.bytes().position(wanted).unwrap_or(text.len());
     text.split_at_checked(length).unwrap_or((text, ""))
+}
+
+/// What stands before and behind the first `byte`, an ASCII one. The texts are short: a plain loop is faster on them than
+/// the searchers of `str`.
+#[inline]
+pub(super) fn cut(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|other| other == byte)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// Cuts a quoted string, quotes included, off the start of `text`. `None` if none stands there, if it has no end, or if
@@ -64,27 +185,11 @@ pub(super) fn unquoted(text: &str) -> &str {
         .unwrap_or(text)
 }
 
-/// Whether every byte is `allowed` or part of a `%HH`.
-pub(super) fn is_escaped_text(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let sound = if byte == b'%' {
-            let mut hex = || bytes.next().is_some_and(|digit| digit.is_ascii_hexdigit());
-            hex() && hex()
-        } else {
-            allowed(byte)
-        };
-        if !sound {
-            return false;
-        }
-    }
-    true
-}
-
 /// A number of one or more digits. Too large a one becomes `None`, like no number at all.
 pub(super) fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     // `FromStr` of the integers takes a sign, which SIP has nowhere.
-    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+    DIGIT
+        .spells(text.as_bytes())
         .then(|| text.parse().ok())
         .flatten()
 }
@@ -159,11 +264,34 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_two_hexadecimal_digits() {
-        let letters = |byte: u8| byte.is_ascii_alphabetic();
-        assert!(is_escaped_text("a%00b%fF", letters));
-        assert!(!is_escaped_text("a%0", letters));
-        assert!(!is_escaped_text("a%zz", letters));
-        assert!(!is_escaped_text("a b", letters));
+    fn rfc3261_section_25_1_escapes_are_two_hexadecimal_digits() {
+        assert!(USER.spells_escaped("a%00b%fF"));
+        for bad in ["a%0", "a%zz", "a b", "%"] {
+            assert!(!USER.spells_escaped(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn no_class_has_a_blank_a_control_character_or_a_byte_beyond_ascii() {
+        for byte in (0..=b' ').chain(0x7f..=0xff) {
+            assert!(!Class(0xff).has(byte), "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn rfc3261_section_25_1_marks_of_each_class() {
+        let marks = |class: Class| -> String {
+            (b'!'..=b'~')
+                .filter(|&byte| class.has(byte) && !byte.is_ascii_alphanumeric())
+                .map(char::from)
+                .collect()
+        };
+        assert_eq!(marks(TOKEN), "!%'*+-._`~");
+        assert_eq!(marks(USER), "!$&'()*+,-./;=?_~");
+        assert_eq!(marks(PASSWORD), "!$&'()*+,-.=_~");
+        assert_eq!(marks(URI_PARAM), "!$&'()*+-./:[]_~");
+        assert_eq!(marks(URI_HEADER), "!$'()*+-./:?[]_~");
+        assert_eq!(marks(HOST), "-._");
+        assert_eq!(marks(DIGIT), "");
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr2};
 
 use super::fault::Fault;
-use super::grammar::{is_space, is_token, number};
+use super::grammar::{TOKEN, is_space, number};
 use super::headers::{Field, Headers, Name};
 use super::limits::Limits;
 use super::message::{Message, Method, Request, Response};
@@ -111,7 +111,7 @@ impl HeadScan {
         let name = trimmed(bytes, 0..colon);
         let text = bytes.get(name.clone()).unwrap_or_default();
         let known = Name::lookup(text);
-        if known == Name::Other && !is_token(text) {
+        if known == Name::Other && !TOKEN.spells(text) {
             self.refuse("Header field name that is no token");
             return;
         }
@@ -209,7 +209,7 @@ impl StartLine {
             Method::from(method),
             offset(start)..offset(start + uri.len()),
         );
-        let problem = if !is_token(method.as_bytes())
+        let problem = if !TOKEN.spells(method.as_bytes())
             || uri.is_empty()
             || uri.contains([' ', '\t'])
             || content.len() < line.len()

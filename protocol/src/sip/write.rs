@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 use bytes::Bytes;
 use memchr::memchr3;
 
-use super::grammar::is_token_byte;
+use super::grammar::TOKEN;
 use super::headers::Name;
 use super::message::{Method, Request};
 use super::status::Status;
@@ -70,7 +70,7 @@ impl MessageBuilder {
     #[must_use]
     pub fn other(mut self, name: &str, value: impl Display) -> Self {
         self.head.extend(name.chars().map(|letter| {
-            let is_token = u8::try_from(letter).is_ok_and(is_token_byte);
+            let is_token = u8::try_from(letter).is_ok_and(|byte| TOKEN.has(byte));
             if is_token { letter } else { '-' }
         }));
         self.field_value(&value);

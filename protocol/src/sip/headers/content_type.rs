@@ -1,7 +1,7 @@
 //! Content-Type and the ranges of Accept.
 
 use super::params::Params;
-use crate::sip::grammar::{is_token_byte, take_while, trim_start};
+use crate::sip::grammar::{TOKEN, cut, strip, trim_start};
 
 /// `type/subtype` with parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +17,9 @@ impl<'a> MediaType<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &'a str) -> Result<Self, &'static str> {
-        let (kind, rest) = take_while(trim_start(text), is_token_byte);
-        let rest = trim_start(rest)
-            .strip_prefix('/')
-            .ok_or("not a type and a subtype")?;
-        let (subtype, rest) = take_while(trim_start(rest), is_token_byte);
+        let (kind, rest) = TOKEN.take(trim_start(text));
+        let rest = strip(trim_start(rest), b'/').ok_or("not a type and a subtype")?;
+        let (subtype, rest) = TOKEN.take(trim_start(rest));
         if kind.is_empty() || subtype.is_empty() {
             return Err("not a type and a subtype");
         }
@@ -38,7 +36,7 @@ impl<'a> MediaType<'a> {
     /// Whether it is `essence`, such as `text/plain`, whatever its parameters are.
     #[must_use]
     pub fn is(&self, essence: &str) -> bool {
-        essence.split_once('/').is_some_and(|(kind, subtype)| {
+        cut(essence, b'/').is_some_and(|(kind, subtype)| {
             self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
         })
     }
@@ -46,7 +44,7 @@ impl<'a> MediaType<'a> {
     /// Whether `essence` lies in this range, which may be `*/*` or `text/*`.
     #[must_use]
     pub fn accepts(&self, essence: &str) -> bool {
-        essence.split_once('/').is_some_and(|(kind, subtype)| {
+        cut(essence, b'/').is_some_and(|(kind, subtype)| {
             (self.kind == "*" || self.kind.eq_ignore_ascii_case(kind))
                 && (self.subtype == "*" || self.subtype.eq_ignore_ascii_case(subtype))
         })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sip::grammar::{is_token, number, take_while, trim_start};
+use crate::sip::grammar::{DIGIT, TOKEN, number, trim_start};
 use crate::sip::message::Method;
 
 /// A request's place in its dialog (RFC 3261 §20.16).
@@ -16,12 +16,12 @@ pub struct CSeq {
 
 impl CSeq {
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
-        let (digits, rest) = take_while(text, |byte| byte.is_ascii_digit());
+        let (digits, rest) = DIGIT.take(text);
         let method = trim_start(rest);
         if digits.is_empty() || method.len() == rest.len() {
             return Err("not a number and a method");
         }
-        if !is_token(method.as_bytes()) {
+        if !TOKEN.spells(method.as_bytes()) {
             return Err("its method is no token");
         }
         Ok(Self {

@@ -40,10 +40,6 @@ impl HeaderError {
     const fn of(header: Name) -> impl Fn(&'static str) -> Self {
         move |problem| Self::new(header, problem)
     }
-
-    pub(super) const fn missing(header: Name) -> Self {
-        Self::new(header, "missing")
-    }
 }
 
 /// One field: where its name and its trimmed value stand in the head.
@@ -124,7 +120,8 @@ impl Headers {
     }
 
     fn required(&self, name: Name) -> Result<&str, HeaderError> {
-        self.get(name).ok_or(HeaderError::missing(name))
+        self.get(name)
+            .ok_or_else(|| HeaderError::new(name, "missing"))
     }
 
     /// Who sends a request, of a response's request too.

@@ -59,10 +59,10 @@ names! {
         ReferredBy = "Referred-By";
     12: ContentType = "Content-Type", MaxForwards = "Max-Forwards", RecordRoute = "Record-Route",
         AllowEvents = "Allow-Events";
-    13: Authorization = "Authorization", ProxyRequire = "Proxy-Require", MsKeepAlive = "ms-keep-alive";
-    14: ContentLength = "Content-Length", MsDiagnostics = "ms-diagnostics";
-    15: SessionExpires = "Session-Expires", AcceptContact = "Accept-Contact", IdentityInfo = "Identity-Info",
-        AcceptEncoding = "Accept-Encoding", AcceptLanguage = "Accept-Language";
+    13: Authorization = "Authorization", ProxyRequire = "Proxy-Require", MsKeepAlive = "ms-keep-alive",
+        IdentityInfo = "Identity-Info";
+    14: ContentLength = "Content-Length", MsDiagnostics = "ms-diagnostics", AcceptContact = "Accept-Contact";
+    15: SessionExpires = "Session-Expires", AcceptEncoding = "Accept-Encoding", AcceptLanguage = "Accept-Language";
     16: ContentEncoding = "Content-Encoding", WwwAuthenticate = "WWW-Authenticate";
     17: MsPiggybackCseq = "ms-piggyback-cseq";
     18: ProxyAuthenticate = "Proxy-Authenticate", SubscriptionState = "Subscription-State";

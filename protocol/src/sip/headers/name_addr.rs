@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use memchr::{memchr, memchr3};
-
 use super::params::{Params, seconds_or_an_hour};
-use crate::sip::grammar::{is_space, take_quoted, trim, trim_start, unquoted};
+use crate::sip::grammar::{
+    cut, is_space, split_before, strip, take_quoted, trim, trim_start, unquoted,
+};
 use crate::sip::uri::Uri;
 
 /// `name-addr` or `addr-spec`, and the parameters behind it (RFC 3261 §20.10).
@@ -40,9 +40,8 @@ impl<'a> NameAddr<'a> {
         let text = trim_start(text);
         let (display, uri_text, rest) = if text.starts_with('"') {
             let (name, rest) = take_quoted(text).ok_or("unterminated quoted string")?;
-            let rest = trim_start(rest)
-                .strip_prefix('<')
-                .ok_or("display name without an address in <>")?;
+            let rest =
+                strip(trim_start(rest), b'<').ok_or("display name without an address in <>")?;
             let (uri, rest) = take_bracketed(rest)?;
             (Some(name), uri, rest)
         } else {
@@ -128,15 +127,13 @@ type Parts<'a> = (Option<&'a str>, &'a str, &'a str);
 
 /// An address that starts with no quote: display name, URI and the rest.
 fn take_unquoted(text: &str) -> Result<Parts<'_>, &'static str> {
-    let end = memchr3(b'<', b';', b',', text.as_bytes()).unwrap_or(text.len());
-    let (before, rest) = text.split_at_checked(end).ok_or("not an address")?;
+    let (before, rest) = split_before(text, |byte| matches!(byte, b'<' | b';' | b','));
     let before = trim(before);
-    let Some(bracketed) = rest.strip_prefix('<') else {
-        // RFC 3261 §20 and RFC 4475 §3.1.2.13: a URI with headers must stand in brackets.
-        return if memchr(b'?', before.as_bytes()).is_some() {
-            Err("a URI with '?' outside of <>")
-        } else {
-            Ok((None, before, rest))
+    let Some(bracketed) = strip(rest, b'<') else {
+        // RFC 3261 §20, RFC 4475 §3.1.2.13: a URI with headers must stand in brackets.
+        return match cut(before, b'?') {
+            Some(_) => Err("a URI with '?' outside of <>"),
+            None => Ok((None, before, rest)),
         };
     };
     if !before.bytes().all(is_display_byte) {
@@ -147,7 +144,7 @@ fn take_unquoted(text: &str) -> Result<Parts<'_>, &'static str> {
 }
 
 fn take_bracketed(text: &str) -> Result<(&str, &str), &'static str> {
-    text.split_once('>').ok_or("'<' without '>'")
+    cut(text, b'>').ok_or("'<' without '>'")
 }
 
 /// Bytes of an unquoted display name. The grammar has tokens; letters beyond ASCII and harmless marks are taken too, as
@@ -175,7 +172,7 @@ impl<'a> Contact<'a> {
     }
 
     fn take(text: &'a str) -> Result<(Self, &'a str), &'static str> {
-        match trim_start(text).strip_prefix('*').map(trim_start) {
+        match strip(trim_start(text), b'*').map(trim_start) {
             Some("") => Ok((Self::All, "")),
             _ => NameAddr::take(text).map(|(address, rest)| (Self::Address(address), rest)),
         }
@@ -208,7 +205,7 @@ pub(super) fn list<'a, T>(
             Ok(taken) => taken,
             Err(problem) => return Some(Err(problem)),
         };
-        match after.strip_prefix(',') {
+        match strip(after, b',') {
             Some(next) => rest = Some(next),
             None if after.is_empty() => {}
             None => return Some(Err("text after the address")),

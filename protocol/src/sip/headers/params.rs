@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::sip::grammar::{
-    is_token_byte, number, take_quoted, take_while, trim, trim_start, unquoted,
+    DIGIT, TOKEN, VALUE, number, split_before, strip, take_quoted, trim, trim_start, unquoted,
 };
 
 /// Parameters as they stand on the wire, checked, and cut apart when they are asked for. Names compare without regard
@@ -11,35 +11,19 @@ use crate::sip::grammar::{
 #[derive(Clone, Copy, Default)]
 pub struct Params<'a>(&'a str);
 
-/// Bytes of an unquoted value. More than the `token / host` of the grammar: real peers put IPv6 addresses with and
-/// without brackets (RFC 5118 §4.5), URIs and base64 there, and nothing is lost by taking them.
-const fn is_value_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'<' | b'>' | b'\\')
-}
-
 impl<'a> Params<'a> {
     /// Cuts the parameters off the start of `text`: the list and what follows it.
     pub(super) fn take(text: &'a str) -> Result<(Self, &'a str), &'static str> {
         let start = trim_start(text);
         let mut rest = start;
-        while let Some(param) = trim_start(rest).strip_prefix(';') {
-            let (name, after) = take_while(trim_start(param), is_token_byte);
+        while let Some(param) = strip(trim_start(rest), b';') {
+            let (name, after) = TOKEN.take(trim_start(param));
             if name.is_empty() {
                 return Err("empty parameter");
             }
-            rest = match trim_start(after).strip_prefix('=') {
+            rest = match strip(trim_start(after), b'=') {
                 None => after,
-                Some(value) => {
-                    let value = trim_start(value);
-                    if value.starts_with('"') {
-                        take_quoted(value).ok_or("unterminated quoted string")?.1
-                    } else {
-                        match take_while(value, is_value_byte) {
-                            ("", _) => return Err("parameter without its value"),
-                            (_, after) => after,
-                        }
-                    }
-                }
+                Some(value) => skip_value(trim_start(value))?,
             };
         }
         let length = start.len() - rest.len();
@@ -62,15 +46,13 @@ impl<'a> Params<'a> {
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone {
         let mut rest = self.0;
         std::iter::from_fn(move || {
-            let param = rest.strip_prefix(';')?;
-            let (name, after) =
-                take_while(param, |byte| byte != b';' && byte != b'=' && byte < 0x80);
-            let (value, after) = match after.strip_prefix('=') {
+            let param = strip(rest, b';')?;
+            let (name, after) = split_before(param, |byte| matches!(byte, b';' | b'='));
+            let (value, after) = match strip(after, b'=').map(trim_start) {
                 None => (None, after),
                 Some(text) => {
-                    let text = trim_start(text);
                     let (value, after) = take_quoted(text)
-                        .unwrap_or_else(|| text.split_at(text.find(';').unwrap_or(text.len())));
+                        .unwrap_or_else(|| split_before(text, |byte| byte == b';'));
                     (Some(trim(value)), after)
                 }
             };
@@ -113,10 +95,23 @@ impl fmt::Debug for Params<'_> {
     }
 }
 
+/// What follows a value.
+fn skip_value(text: &str) -> Result<&str, &'static str> {
+    if text.starts_with('"') {
+        return take_quoted(text)
+            .map(|(_, rest)| rest)
+            .ok_or("unterminated quoted string");
+    }
+    match VALUE.take(text) {
+        ("", _) => Err("parameter without its value"),
+        (_, rest) => Ok(rest),
+    }
+}
+
 /// `delta-seconds` where RFC 3261 (§20.19, §10.2.1.1) has a malformed value count as 3600, and where a number that does
 /// not fit means "long".
 pub(super) fn seconds_or_an_hour(text: &str) -> u32 {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if DIGIT.spells(text.as_bytes()) {
         number(text).unwrap_or(u32::MAX)
     } else {
         3600

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::params::Params;
-use crate::sip::grammar::{number, take_while};
+use crate::sip::grammar::{DIGIT, number};
 
 /// Who refreshes the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) fn min_se(text: &str) -> Result<u32, &'static str> {
 }
 
 fn seconds(text: &str) -> Result<(u32, Params<'_>), &'static str> {
-    let (digits, rest) = take_while(text, |byte| byte.is_ascii_digit());
+    let (digits, rest) = DIGIT.take(text);
     let seconds = number(digits).ok_or("not a number of seconds up to 2^32-1")?;
     match Params::take(rest)? {
         (params, "") => Ok((seconds, params)),

@@ -2,7 +2,7 @@
 
 use super::name_addr::list;
 use super::params::Params;
-use crate::sip::grammar::{is_token_byte, number, take_while, trim_start};
+use crate::sip::grammar::{DIGIT, TOKEN, number, strip, trim_start};
 use crate::sip::uri::Host;
 
 /// One hop a request came over (RFC 3261 §20.42). A branch is not demanded: real clients send none inside a dialog.
@@ -32,10 +32,10 @@ impl<'a> Via<'a> {
             return Err("not a transport and an address");
         }
         let (host, rest) = Host::take(sent_by).ok_or("bad host")?;
-        let (port, rest) = match trim_start(rest).strip_prefix(':') {
+        let (port, rest) = match strip(trim_start(rest), b':') {
             None => (None, rest),
             Some(text) => {
-                let (digits, rest) = take_while(trim_start(text), |byte| byte.is_ascii_digit());
+                let (digits, rest) = DIGIT.take(trim_start(text));
                 (Some(number(digits).ok_or("bad port")?), rest)
             }
         };
@@ -81,13 +81,11 @@ impl<'a> Via<'a> {
 }
 
 fn part(text: &str) -> (&str, &str) {
-    take_while(trim_start(text), is_token_byte)
+    TOKEN.take(trim_start(text))
 }
 
 fn slash(text: &str) -> Result<&str, &'static str> {
-    trim_start(text)
-        .strip_prefix('/')
-        .ok_or("not a protocol, a version and a transport")
+    strip(trim_start(text), b'/').ok_or("not a protocol, a version and a transport")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sip::grammar::{number, take_while};
+use crate::sip::grammar::{HOST, cut, number, strip};
 
 /// A host as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,25 +18,17 @@ pub enum Host<'a> {
 impl<'a> Host<'a> {
     /// Cuts a host off the start of `text`.
     pub(in crate::sip) fn take(text: &'a str) -> Option<(Self, &'a str)> {
-        if let Some(text) = text.strip_prefix('[') {
-            let (address, rest) = take_while(text, |byte| {
-                byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')
-            });
-            return is_v6(address)
-                .then_some(Self::V6(address))
-                .zip(rest.strip_prefix(']'));
+        if let Some(text) = strip(text, b'[') {
+            let (address, rest) = cut(text, b']')?;
+            return is_v6(address).then_some((Self::V6(address), rest));
         }
-        let (name, rest) = take_while(text, |byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
-        });
-        // A name's last label starts with a letter, which tells it from an address (RFC 3261 §25.1, `toplabel`).
-        let last = name.strip_suffix('.').unwrap_or(name).rsplit('.').next()?;
-        let host = if last.starts_with(|first: char| first.is_ascii_digit()) {
-            is_v4(name).then_some(Self::V4(name))
-        } else {
-            is_name(name).then_some(Self::Name(name))
+        let (name, rest) = HOST.take(text);
+        let host = match last_label_start(name)? {
+            // A name's last label starts with a letter, an address' with a digit (RFC 3261 §25.1, `toplabel`).
+            b'0'..=b'9' => is_v4(name).then_some(Self::V4(name))?,
+            _ => Self::Name(name),
         };
-        Some((host?, rest))
+        Some((host, rest))
     }
 
     /// The text, without brackets.
@@ -57,10 +49,23 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// Letters, digits, hyphens, and the underscore that Windows names have, in labels that are not empty.
-fn is_name(text: &str) -> bool {
-    let labels = text.strip_suffix('.').unwrap_or(text);
-    labels.split('.').all(|label| !label.is_empty())
+/// The first byte of the last label, if no label is empty but one behind a dot at the end.
+fn last_label_start(name: &str) -> Option<u8> {
+    let mut start = None;
+    let mut behind_dot = true;
+    for byte in name.bytes() {
+        match byte {
+            b'.' if behind_dot => return None,
+            b'.' => behind_dot = true,
+            _ => {
+                if behind_dot {
+                    start = Some(byte);
+                }
+                behind_dot = false;
+            }
+        }
+    }
+    start
 }
 
 fn is_v4(text: &str) -> bool {
@@ -79,7 +84,7 @@ fn is_v6(text: &str) -> bool {
     let mut groups = 0;
     let sound = text.split(':').all(|group| {
         groups += 1;
-        (group.len() <= 4 && !group.contains('.')) || is_v4(group)
+        (group.len() <= 4 && group.bytes().all(|byte| byte.is_ascii_hexdigit())) || is_v4(group)
     });
     sound && (3..=10).contains(&groups)
 }

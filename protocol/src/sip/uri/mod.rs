@@ -5,11 +5,11 @@ mod host;
 
 use std::fmt;
 
-use memchr::memchr;
-
 pub use host::Host;
 
-use super::grammar::{is_escaped_text, number, take_while};
+use super::grammar::{
+    DIGIT, PASSWORD, URI_HEADER, URI_PARAM, USER, cut, number, split_before, strip,
+};
 use super::headers::Params;
 
 /// Why a text is no URI.
@@ -40,9 +40,7 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &'a str) -> Result<Self, UriError> {
-        let colon = memchr(b':', text.as_bytes()).ok_or(UriError("not a URI"))?;
-        let (scheme, rest) = text.split_at_checked(colon).ok_or(UriError("not a URI"))?;
-        let rest = rest.get(1..).unwrap_or_default();
+        let (scheme, rest) = cut(text, b':').ok_or(UriError("not a URI"))?;
         if let Some(scheme) = Scheme::of(scheme) {
             return SipUri::parse_rest(scheme, rest).map(Self::Sip);
         }
@@ -53,9 +51,8 @@ impl<'a> Uri<'a> {
         if !is_scheme || rest.is_empty() {
             return Err(UriError("not a URI"));
         }
-        if !is_escaped_text(rest, |byte| {
-            byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"')
-        }) {
+        let is_uri_byte = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"');
+        if !rest.bytes().all(is_uri_byte) {
             return Err(UriError("a character that no URI has"));
         }
         Ok(Self::Other(OtherUri { scheme, rest }))
@@ -159,31 +156,28 @@ impl<'a> SipUri<'a> {
 
     fn parse_rest(scheme: Scheme, text: &'a str) -> Result<Self, UriError> {
         // An unescaped '@' stands nowhere but behind the userinfo, which may itself hold ';' and '?'.
-        let (user, password, rest) = match text.split_once('@') {
+        let (user, password, rest) = match cut(text, b'@') {
             None => (None, None, text),
-            Some((userinfo, rest)) => {
-                let (user, password) = match userinfo.split_once(':') {
-                    None => (userinfo, None),
-                    Some((user, password)) => (user, Some(password)),
-                };
-                (Some(user), password, rest)
-            }
+            Some((userinfo, rest)) => match cut(userinfo, b':') {
+                None => (Some(userinfo), None, rest),
+                Some((user, password)) => (Some(user), Some(password), rest),
+            },
         };
-        if user.is_some_and(|user| user.is_empty() || !is_escaped_text(user, is_user_byte)) {
+        if user.is_some_and(|user| user.is_empty() || !USER.spells_escaped(user)) {
             return Err(UriError("bad user part"));
         }
-        if password.is_some_and(|password| !is_escaped_text(password, is_password_byte)) {
+        if password.is_some_and(|password| !PASSWORD.spells_escaped(password)) {
             return Err(UriError("bad password"));
         }
         let (host, rest) = Host::take(rest).ok_or(UriError("bad host"))?;
-        let (port, rest) = match rest.strip_prefix(':') {
+        let (port, rest) = match strip(rest, b':') {
             None => (None, rest),
             Some(text) => {
-                let (digits, rest) = take_while(text, |byte| byte.is_ascii_digit());
+                let (digits, rest) = DIGIT.take(text);
                 (Some(number(digits).ok_or(UriError("bad port"))?), rest)
             }
         };
-        let (params, headers) = match rest.split_once('?') {
+        let (params, headers) = match cut(rest, b'?') {
             None => (rest, None),
             Some((params, headers)) => (params, Some(headers)),
         };
@@ -272,40 +266,18 @@ impl fmt::Display for SipUri<'_> {
     }
 }
 
-/// `unreserved`
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
-        )
-}
-
-const fn is_user_byte(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
-}
-
-const fn is_password_byte(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',')
-}
-
-const fn is_param_byte(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$')
-}
-
-const fn is_header_byte(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$')
-}
-
 fn uri_params(text: &str) -> Result<Params<'_>, UriError> {
-    let mut params = text.split(';');
-    let sound = params.next() == Some("")
-        && params.all(|param| {
-            let (name, value) = param.split_once('=').unwrap_or((param, "-"));
-            let is_part = |part: &str| !part.is_empty() && is_escaped_text(part, is_param_byte);
-            is_part(name) && is_part(value)
-        });
-    if sound {
+    let mut rest = text;
+    while let Some(param) = strip(rest, b';') {
+        let (param, after) = split_before(param, |byte| byte == b';');
+        let (name, value) = cut(param, b'=').unwrap_or((param, "-"));
+        let is_part = |part: &str| !part.is_empty() && URI_PARAM.spells_escaped(part);
+        if !is_part(name) || !is_part(value) {
+            return Err(UriError("bad parameters"));
+        }
+        rest = after;
+    }
+    if rest.is_empty() {
         Ok(Params::checked(text))
     } else {
         Err(UriError("bad parameters"))
@@ -313,10 +285,8 @@ fn uri_params(text: &str) -> Result<Params<'_>, UriError> {
 }
 
 fn is_header(text: &str) -> bool {
-    text.split_once('=').is_some_and(|(name, value)| {
-        !name.is_empty()
-            && is_escaped_text(name, is_header_byte)
-            && is_escaped_text(value, is_header_byte)
+    cut(text, b'=').is_some_and(|(name, value)| {
+        !name.is_empty() && URI_HEADER.spells_escaped(name) && URI_HEADER.spells_escaped(value)
     })
 }
 
