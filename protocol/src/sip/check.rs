@@ -223,3 +223,6 @@ impl Uas<'_> {
 fn contains(tags: &[&str], tag: &str) -> bool {
     tags.iter().any(|known| known.eq_ignore_ascii_case(tag))
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,3 +250,6 @@ pub(super) fn one_message(bytes: &[u8]) -> Result<Message, Fault> {
         Decoded::KeepAlive(_) => not_one("a keep-alive"),
     }
 }
+
+#[cfg(test)]
+mod tests;

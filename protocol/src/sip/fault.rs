@@ -86,3 +86,71 @@ impl From<HeaderError> for Fault {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, via: &str) -> Message {
+        let text = format!(
+            "{method} sip:a@example.com SIP/2.0\r\n{via}From: <sip:b@example.com>;tag=1\r\n\
+             To: <sip:a@example.com>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let mut decoder = crate::sip::Decoder::default();
+        decoder.push(text.as_bytes());
+        match decoder.decode() {
+            crate::sip::Decoded::Message(message)
+            | crate::sip::Decoded::Malformed {
+                message: Some(message),
+                ..
+            } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rfc3261_section_8_2_1_the_answer_carries_the_fields_of_the_fault() {
+        let fault =
+            Fault::new(Status::METHOD_NOT_ALLOWED, "").with_header(Name::Allow, "INFO, BYE");
+        let answer = fault
+            .answer(&request("PUBLISH", "Via: SIP/2.0/TCP h\r\n"), "local")
+            .unwrap()
+            .finish();
+        let answer = std::str::from_utf8(&answer).unwrap();
+        assert!(
+            answer.starts_with("SIP/2.0 405 Method Not Allowed\r\n"),
+            "{answer}"
+        );
+        assert!(answer.contains("\r\nAllow: INFO, BYE\r\n"), "{answer}");
+        assert!(
+            answer.contains("\r\nTo: <sip:a@example.com>;tag=local\r\n"),
+            "{answer}"
+        );
+    }
+
+    #[test]
+    fn rfc3261_section_21_4_1_the_reason_says_what_is_wrong() {
+        let fault = Fault::from(HeaderError::new(Name::From, "'<' without '>'"));
+        assert_eq!(fault.reason, "Malformed From header field");
+        assert_eq!(
+            fault.to_string(),
+            "400 Malformed From header field: From: '<' without '>'"
+        );
+    }
+
+    #[test]
+    fn rfc3261_section_17_1_1_3_an_ack_is_never_answered() {
+        let fault = Fault::new(Status::BAD_REQUEST, "");
+        assert!(
+            fault
+                .answer(&request("ACK", "Via: SIP/2.0/TCP h\r\n"), "t")
+                .is_none()
+        );
+        assert!(fault.answer(&request("BYE", ""), "t").is_none());
+        assert!(
+            fault
+                .answer(&request("BYE", "Via: SIP/2.0/TCP h\r\n"), "t")
+                .is_some()
+        );
+    }
+}

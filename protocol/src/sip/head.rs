@@ -321,3 +321,29 @@ fn offset(at: usize) -> u32 {
 fn too_large(detail: &str) -> Fault {
     Fault::new(Status::MESSAGE_TOO_LARGE, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_byte_is_looked_at_twice() {
+        let head = b"INFO sip:a SIP/2.0\r\nSubject: one\r\n two\r\n\r\n";
+        let mut scan = HeadScan::new();
+        for end in 1..head.len() {
+            let mut read = head[..end].to_vec();
+            assert!(matches!(
+                scan.advance(&mut read, &Limits::default()),
+                Progress::More
+            ));
+            // A CR at the end is looked at again together with what follows it.
+            let pending = usize::from(read.ends_with(b"\r"));
+            assert_eq!(scan.searched, end - pending);
+        }
+        let mut read = head.to_vec();
+        let Progress::Complete(length) = scan.advance(&mut read, &Limits::default()) else {
+            panic!("the head has an end");
+        };
+        assert_eq!(length, head.len());
+    }
+}

@@ -176,3 +176,111 @@ pub fn respond_with(
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::message::Message;
+
+    const INVITE: &str = "INVITE sip:channel@contoso.com SIP/2.0\r\n\
+        v: SIP/2.0/tcp 10.0.0.5:50123\r\n\
+        Record-Route: <sip:p1.contoso.com;lr>\r\n\
+        Via: SIP/2.0/TCP edge.contoso.com;branch=z9hG4bK1\r\n\
+        f: <sip:alice@contoso.com>;tag=7;epid=0123456789ab\r\n\
+        t: <sip:channel@contoso.com>\r\n\
+        i: call\r\n\
+        Record-Route: <sip:p2.contoso.com;lr>\r\n\
+        CSeq: 1 INVITE\r\n\
+        Subject: not copied\r\n\
+        l: 0\r\n\r\n";
+
+    fn invite() -> Request {
+        match Message::parse(INVITE.as_bytes()).unwrap() {
+            Message::Request(request) => request,
+            Message::Response(_) => panic!("a response"),
+        }
+    }
+
+    fn text(builder: MessageBuilder) -> String {
+        String::from_utf8(builder.finish().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_request_as_it_goes_out() {
+        let written = MessageBuilder::request(&Method::Info, "sip:alice@contoso.com")
+            .header(Name::MaxForwards, 70)
+            .header(Name::CSeq, format_args!("{} {}", 2, Method::Info))
+            .other("X-Holdover", "é")
+            .body("text/plain", "é".as_bytes());
+        assert_eq!(
+            text(written),
+            "INFO sip:alice@contoso.com SIP/2.0\r\nMax-Forwards: 70\r\nCSeq: 2 INFO\r\nX-Holdover: é\r\n\
+             Content-Type: text/plain\r\nContent-Length: 2\r\n\r\né"
+        );
+    }
+
+    #[test]
+    fn rfc3261_section_8_2_6_2_what_a_response_copies() {
+        let response = respond(&invite(), Status::OK, Some("local")).record_routes_from(&invite());
+        assert_eq!(
+            text(response),
+            "SIP/2.0 200 OK\r\n\
+             Via: SIP/2.0/tcp 10.0.0.5:50123\r\n\
+             Via: SIP/2.0/TCP edge.contoso.com;branch=z9hG4bK1\r\n\
+             From: <sip:alice@contoso.com>;tag=7;epid=0123456789ab\r\n\
+             To: <sip:channel@contoso.com>;tag=local\r\n\
+             Call-ID: call\r\n\
+             CSeq: 1 INVITE\r\n\
+             Record-Route: <sip:p1.contoso.com;lr>\r\n\
+             Record-Route: <sip:p2.contoso.com;lr>\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_tag_that_is_there_stays() {
+        let tagged = INVITE.replace(
+            "t: <sip:channel@contoso.com>",
+            "t: <sip:channel@contoso.com>;tag=old",
+        );
+        let Ok(Message::Request(request)) = Message::parse(tagged.as_bytes()) else {
+            panic!("no request");
+        };
+        let response = text(respond(&request, Status::OK, Some("new")));
+        assert!(
+            response.contains("tag=old\r\n") && !response.contains("new"),
+            "{response}"
+        );
+        let trying = text(respond(&invite(), Status::TRYING, None));
+        assert!(
+            trying.contains("To: <sip:channel@contoso.com>\r\n"),
+            "{trying}"
+        );
+    }
+
+    #[test]
+    fn no_value_adds_a_line_and_no_uri_a_part() {
+        let written = text(
+            MessageBuilder::request(&Method::Other("A B".into()), "sip:a SIP/2.0\r\nX: y")
+                .header(Name::Subject, "a\r\nInjected: b\0c\n\nd")
+                .other("X\r\nY: z", "v")
+                .body("text/plain\r\nZ: z", b""),
+        );
+        assert_eq!(
+            written,
+            "A_B sip:a_SIP/2.0__X:_y SIP/2.0\r\nSubject: a  Injected: b c  d\r\nX--Y--z: v\r\n\
+             Content-Type: text/plain  Z: z\r\nContent-Length: 0\r\n\r\n"
+        );
+        let written = text(MessageBuilder::response(Status::OK, Some("a\r\nb")));
+        assert!(written.starts_with("SIP/2.0 200 a  b\r\n"), "{written}");
+    }
+
+    #[test]
+    fn real_clients_jam_on_an_empty_reason() {
+        let written = text(MessageBuilder::response(Status::FORBIDDEN, Some("")));
+        assert!(
+            written.starts_with("SIP/2.0 403 Forbidden\r\n"),
+            "{written}"
+        );
+    }
+}

@@ -253,3 +253,55 @@ impl fmt::Debug for Headers {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::message::Message;
+
+    fn message(fields: &str) -> Message {
+        let text = format!(
+            "REGISTER sip:contoso.com SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nFrom: <sip:a@contoso.com>\r\n\
+             To: <sip:a@contoso.com>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\n{fields}l: 0\r\n\r\n"
+        );
+        Message::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn rfc3261_section_7_3_1_lists_go_on_from_field_to_field() {
+        let message = message("k: 100rel, Timer\r\nSupported:\r\nSUPPORTED: ms-sender\r\n");
+        let headers = message.headers();
+        assert_eq!(headers.get(Name::Supported), Some("100rel, Timer"));
+        let tags: Vec<_> = headers.list(Name::Supported).collect();
+        assert_eq!(tags, ["100rel", "Timer", "ms-sender"]);
+        assert!(headers.lists(Name::Supported, "timer"));
+        assert!(!headers.lists(Name::Supported, "rel"));
+    }
+
+    #[test]
+    fn unknown_fields_are_found_in_any_case_and_known_ones_by_name_only() {
+        let message = message("X-Thing: 1\r\n");
+        assert_eq!(message.headers().get_other("x-thing"), Some("1"));
+        assert_eq!(message.headers().get_other("via"), None);
+    }
+
+    #[test]
+    fn what_is_absent_is_no_fault_and_what_is_malformed_is() {
+        let absent = message("");
+        assert_eq!(absent.headers().expires(), None);
+        assert_eq!(absent.headers().session_expires(), Ok(None));
+        assert_eq!(absent.headers().content_type(), Ok(None));
+        let malformed = message("x: soon\r\nc: text\r\nMin-SE: -1\r\nExpires: 0\r\n");
+        let headers = malformed.headers();
+        assert_eq!(
+            headers.session_expires().unwrap_err().header,
+            Name::SessionExpires
+        );
+        assert_eq!(
+            headers.content_type().unwrap_err().header,
+            Name::ContentType
+        );
+        assert_eq!(headers.min_se().unwrap_err().header, Name::MinSe);
+        assert_eq!(headers.expires(), Some(0));
+    }
+}

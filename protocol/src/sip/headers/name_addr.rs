@@ -213,3 +213,126 @@ pub(super) fn list<'a, T>(
         Some(Ok(element))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sip::uri::tests::sip_uri;
+
+    #[test]
+    fn what_real_clients_write_in_from() {
+        let from =
+            NameAddr::parse("<sip:alice@contoso.com>;tag=3735928559;epid=0123456789ab").unwrap();
+        assert_eq!(from.display_name(), None);
+        assert_eq!(from.uri_text(), "sip:alice@contoso.com");
+        assert_eq!(
+            (from.tag(), from.epid()),
+            (Some("3735928559"), Some("0123456789ab"))
+        );
+    }
+
+    #[test]
+    fn rfc4475_section_3_1_1_6_no_blank_is_needed_before_the_bracket() {
+        let from = NameAddr::parse("caller<sip:caller@example.com>;tag=323").unwrap();
+        assert_eq!(from.display_name().as_deref(), Some("caller"));
+        assert_eq!(from.tag(), Some("323"));
+    }
+
+    #[test]
+    fn rfc3261_section_20_without_brackets_parameters_are_of_the_header() {
+        let to = NameAddr::parse("sip:user@example.com ; tag=1").unwrap();
+        assert_eq!(to.tag(), Some("1"));
+        assert!(to.uri().as_sip().unwrap().params().is_empty());
+        let to = NameAddr::parse("<sip:user@example.com;tag=1>").unwrap();
+        assert_eq!(to.tag(), None);
+    }
+
+    #[test]
+    fn rfc3261_section_25_1_escapes_in_display_names() {
+        let to = NameAddr::parse(r#""a \"b\" \\ c" <sip:user@example.com>"#).unwrap();
+        assert_eq!(to.display_name().as_deref(), Some(r#"a "b" \ c"#));
+        let to = NameAddr::parse("\"\" <sip:user@example.com>").unwrap();
+        assert_eq!(to.display_name().as_deref(), Some(""));
+        let to = NameAddr::parse("Jörg Müller <sip:user@example.com>").unwrap();
+        assert_eq!(to.display_name().as_deref(), Some("Jörg Müller"));
+    }
+
+    #[test]
+    fn rfc4475_sections_3_1_2_6_and_on_faulty_addresses() {
+        for bad in [
+            "",
+            "\"Mr. J. User <sip:j.user@example.com>", // §3.1.2.6
+            "sip:user@example.com?Route=%3Csip:x%3E", // §3.1.2.13
+            "\"Watson, Thomas\" < sip:t@example.org >", // §3.1.2.14
+            "Bell, Alexander <sip:a.g.bell@example.com>", // §3.1.2.15
+            "\"Joe\" <sip:joe@example.org>;;;;",      // §3.1.2.1
+            "\"Joe\" sip:joe@example.org",
+            "<sip:joe@example.org",
+            "<>",
+            "Joe",
+            "<sip:joe@example.org> x",
+            "<sip:joe@example.org>, <sip:ann@example.org>",
+        ] {
+            assert!(NameAddr::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rfc3261_section_20_10_lists_of_contacts() {
+        let text = r#""A, <b>" <sip:a@example.com;x=1,2>;q=0.5 , sip:b@example.com;expires=10,<sip:c@example.com>;proxy=replace"#;
+        // ',' is no character of a URI parameter.
+        assert!(Contact::list(text).any(|contact| contact.is_err()));
+        let text = text.replace("1,2", "1");
+        let contacts: Vec<_> = Contact::list(&text).collect::<Result<_, _>>().unwrap();
+        let address = |at: usize| contacts[at].address().unwrap();
+        assert_eq!(contacts.len(), 3);
+        assert_eq!(address(0).display_name().as_deref(), Some("A, <b>"));
+        assert_eq!(address(0).param("q"), Some("0.5"));
+        assert_eq!(contacts[1].expires(), Some(10));
+        assert_eq!(contacts[2].expires(), None);
+        assert_eq!(address(2).param("proxy"), Some("replace"));
+    }
+
+    #[test]
+    fn rfc3261_section_10_2_2_the_star_stands_alone() {
+        let contacts: Vec<_> = Contact::list(" * ").collect();
+        assert_eq!(contacts, [Ok(Contact::All)]);
+        assert!(Contact::list("*, <sip:a@b>").any(|contact| contact.is_err()));
+    }
+
+    #[test]
+    fn a_list_with_an_empty_element_is_faulty() {
+        for bad in ["<sip:a@b>,", ",<sip:a@b>", "<sip:a@b>,,<sip:c@d>"] {
+            assert!(NameAddr::list(bad).any(|address| address.is_err()), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_parses_to_the_same(
+            display in proptest::option::of(r#"([a-zA-Z.]{1,8} ?){1,3}|"([a-zä,;<>@ ]|\\["\\])*""#),
+            uri in sip_uri(),
+            params in r#"( ?; ?[a-z]{1,6}( ?= ?([a-z0-9.:]{1,8}|"[a-z;, ]*"))?){0,3}"#,
+        ) {
+            let display = display.map(|name| name.trim().to_owned() + " ").unwrap_or_default();
+            let text = format!("{display}<{uri}>{params}");
+            let address = NameAddr::parse(&text).unwrap();
+            prop_assert_eq!(address.uri_text(), &uri);
+            let printed = address.to_string();
+            prop_assert_eq!(NameAddr::parse(&printed).unwrap(), address);
+            let twice = format!("{printed} ,{text}");
+            let list: Vec<_> = NameAddr::list(&twice).collect();
+            prop_assert_eq!(list, [Ok(address), Ok(address)]);
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic_and_prints_to_the_same(text in r#"[ -~ä]{0,60}|[a-z"<>;=:@, \\]{0,40}"#) {
+            if let Ok(address) = NameAddr::parse(&text) {
+                let printed = address.to_string();
+                prop_assert_eq!(NameAddr::parse(&printed).unwrap(), address);
+            }
+        }
+    }
+}

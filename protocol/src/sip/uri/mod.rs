@@ -291,4 +291,4 @@ fn is_header(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
