@@ -7,6 +7,7 @@
 mod torture {
     use std::collections::BTreeMap;
     use std::fs;
+    use std::io::{self, Write};
     use std::path::{Path, PathBuf};
 
     use holdover_protocol::sip::{
@@ -119,7 +120,9 @@ mod torture {
         if folder.is_dir() {
             return Some(folder);
         }
-        eprintln!("SKIPPED: no folder {name} of torture messages: set HOLDOVER_CONFORMANCE");
+        // Past the harness, which would keep what a passing test prints to itself.
+        let warning = format!("SKIPPED: no {} with torture messages\n", folder.display());
+        io::stderr().write_all(warning.as_bytes()).unwrap();
         None
     }
 

@@ -100,7 +100,9 @@ fn check_value(name: Name, value: &str) -> Result<(), HeaderError> {
         Name::From | Name::To => NameAddr::parse(value).err(),
         Name::Contact => Contact::list(value).find_map(Result::err),
         Name::Route | Name::RecordRoute => NameAddr::list(value).find_map(Result::err),
-        Name::CallId if value.is_empty() || value.contains([' ', '\t']) => Some("not one word"),
+        Name::CallId if value.is_empty() || value.bytes().any(grammar::is_space) => {
+            Some("not one word")
+        }
         Name::MaxForwards if grammar::number::<u8>(value).is_none() => {
             Some("not a number from 0 to 255")
         }

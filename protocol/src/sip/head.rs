@@ -155,15 +155,18 @@ impl HeadScan {
         let mut problem = self
             .problem
             .map(|problem| Fault::bad_request(problem, "RFC 3261 §7.3.1"));
-        if blank_out_non_utf8(head) {
-            problem.get_or_insert_with(|| {
-                Fault::bad_request("Header fields that are not UTF-8", "RFC 3261 §7")
-            });
-        }
-        let text = std::str::from_utf8(head).unwrap_or_default();
+        let text: Box<str> = match std::str::from_utf8(head) {
+            Ok(text) => text.into(),
+            Err(_) => {
+                problem.get_or_insert_with(|| {
+                    Fault::bad_request("Header fields that are not UTF-8", "RFC 3261 §7")
+                });
+                without_non_utf8(head).into()
+            }
+        };
         let line = text.get(..self.start_line).unwrap_or_default();
         let (start, start_problem) = StartLine::parse(line);
-        let headers = Headers::new(text.into(), self.fields);
+        let headers = Headers::new(text, self.fields);
         Head {
             content_length: content_length(&headers),
             message: start.map(|start| start.into_message(headers)),
@@ -211,7 +214,7 @@ impl StartLine {
         );
         let problem = if !TOKEN.spells(method.as_bytes())
             || uri.is_empty()
-            || uri.contains([' ', '\t'])
+            || uri.bytes().any(is_space)
             || content.len() < line.len()
         {
             Some(Fault::bad_request(
@@ -285,19 +288,17 @@ fn content_length(headers: &Headers) -> Result<usize, Fault> {
     })
 }
 
-/// Puts `?` in place of what is not UTF-8, byte for byte, so that offsets stay right. Whether there was any.
-fn blank_out_non_utf8(text: &mut [u8]) -> bool {
+/// The text with `?` in place of what is not UTF-8, byte for byte, so that offsets stay right.
+fn without_non_utf8(text: &mut [u8]) -> &str {
     let mut from = 0;
-    let mut found = false;
     while let Some(Err(error)) = text.get(from..).map(std::str::from_utf8) {
         let bad = from + error.valid_up_to();
         from = error.error_len().map_or(text.len(), |length| bad + length);
         if let Some(bytes) = text.get_mut(bad..from) {
             bytes.fill(b'?');
         }
-        found = true;
     }
-    found
+    std::str::from_utf8(text).unwrap_or_default()
 }
 
 /// `range` without the white space at its ends.

@@ -28,6 +28,10 @@ macro_rules! names {
                 match text.len() {
                     1 => text.first().map_or(Self::Other, |&letter| Self::compact(letter)),
                     $($length => {
+                        // Nearly every name comes in the one spelling, which is compared in one step.
+                        $(if text == $wire.as_bytes() {
+                            return Self::$variant;
+                        })+
                         $(if text.eq_ignore_ascii_case($wire.as_bytes()) {
                             return Self::$variant;
                         })+

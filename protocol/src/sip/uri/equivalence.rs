@@ -26,16 +26,19 @@ impl SipUri<'_> {
 
 fn params_match(these: Params<'_>, those: Params<'_>) -> bool {
     these.iter().all(|(name, value)| {
-        let value = value.unwrap_or_default();
-        let counterpart = those
+        let mut known = false;
+        let same_value = those
             .iter()
-            .find(|(other, _)| same(name, other, u8::to_ascii_lowercase));
-        match counterpart {
-            Some((_, other)) => same(value, other.unwrap_or_default(), u8::to_ascii_lowercase),
-            None => !NEVER_IGNORED
-                .iter()
-                .any(|never| name.eq_ignore_ascii_case(never)),
-        }
+            .filter(|(other, _)| same(name, other, u8::to_ascii_lowercase))
+            .any(|(_, other)| {
+                known = true;
+                let (value, other) = (value.unwrap_or_default(), other.unwrap_or_default());
+                same(value, other, u8::to_ascii_lowercase)
+            });
+        let ignored = !NEVER_IGNORED
+            .iter()
+            .any(|never| name.eq_ignore_ascii_case(never));
+        same_value || (!known && ignored)
     })
 }
 
@@ -126,6 +129,7 @@ mod tests {
                 "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
                 "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
             ),
+            ("sip:a@b;x=1;x=2", "sip:a@b;x=2;x=1"),
             (
                 "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
                 "sip:alice@atlanta.com?priority=urgent&subject=project%20x",

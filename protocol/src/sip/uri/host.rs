@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sip::grammar::{HOST, cut, number, strip};
+use crate::sip::grammar::{DIGIT, HOST, cut, number, strip};
 
 /// A host as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,8 @@ impl<'a> Host<'a> {
             let (address, rest) = cut(text, b']')?;
             return is_v6(address).then_some((Self::V6(address), rest));
         }
-        let (name, rest) = HOST.take(text);
-        let host = match last_label_start(name)? {
+        let (last_label, name, rest) = take_labels(text)?;
+        let host = match last_label {
             // A name's last label starts with a letter, an address' with a digit (RFC 3261 §25.1, `toplabel`).
             b'0'..=b'9' => is_v4(name).then_some(Self::V4(name))?,
             _ => Self::Name(name),
@@ -49,32 +49,40 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// The first byte of the last label, if no label is empty but one behind a dot at the end.
-fn last_label_start(name: &str) -> Option<u8> {
+/// Cuts labels and the dots between them off the start of `text`, and says what the last one starts with. No label may be
+/// empty; a dot may end the name.
+fn take_labels(text: &str) -> Option<(u8, &str, &str)> {
     let mut start = None;
     let mut behind_dot = true;
-    for byte in name.bytes() {
-        match byte {
-            b'.' if behind_dot => return None,
-            b'.' => behind_dot = true,
-            _ => {
-                if behind_dot {
-                    start = Some(byte);
-                }
-                behind_dot = false;
-            }
+    let mut length = 0;
+    for byte in text.bytes().take_while(|&byte| HOST.has(byte)) {
+        if byte != b'.' && behind_dot {
+            start = Some(byte);
+        } else if byte == b'.' && behind_dot {
+            return None;
         }
+        behind_dot = byte == b'.';
+        length += 1;
     }
-    start
+    let (name, rest) = text.split_at_checked(length)?;
+    Some((start?, name, rest))
 }
 
+/// Four numbers from 0 to 255, three digits each at most.
 fn is_v4(text: &str) -> bool {
-    let mut octets = 0;
-    let sound = text.split('.').all(|octet| {
-        octets += 1;
-        octet.len() <= 3 && number::<u8>(octet).is_some()
-    });
-    sound && octets == 4
+    let mut rest = text;
+    for octet in 1..=4 {
+        let (digits, after) = DIGIT.take(rest);
+        if digits.len() > 3 || number::<u8>(digits).is_none() {
+            return false;
+        }
+        match strip(after, b'.') {
+            Some(next) if octet < 4 => rest = next,
+            None if octet == 4 => return after.is_empty(),
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Groups of up to four hexadecimal digits, the last perhaps an IPv4 address. How many there are, and how often they
