@@ -19,8 +19,8 @@ pub(super) const PASSWORD: Class = Class(1 << 3);
 pub(super) const URI_PARAM: Class = Class(1 << 4);
 /// `hname` and `hvalue` of a URI, escapes apart
 pub(super) const URI_HEADER: Class = Class(1 << 5);
-/// A domain name or an IPv4 address, with the underscore that Windows names have
-pub(super) const HOST: Class = Class(1 << 6);
+/// A label of a domain name, with the underscore that Windows names have
+pub(super) const LABEL: Class = Class(1 << 6);
 /// `DIGIT`
 pub(super) const DIGIT: Class = Class(1 << 7);
 
@@ -69,8 +69,8 @@ const fn classes_of(byte: u8) -> u8 {
     if unreserved || matches!(byte, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$') {
         classes |= URI_HEADER.0;
     }
-    if alphanumeric || matches!(byte, b'-' | b'.' | b'_') {
-        classes |= HOST.0;
+    if alphanumeric || matches!(byte, b'-' | b'_') {
+        classes |= LABEL.0;
     }
     if byte.is_ascii_digit() {
         classes |= DIGIT.0;
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(marks(PASSWORD), "!$&'()*+,-.=_~");
         assert_eq!(marks(URI_PARAM), "!$&'()*+-./:[]_~");
         assert_eq!(marks(URI_HEADER), "!$'()*+-./:?[]_~");
-        assert_eq!(marks(HOST), "-._");
+        assert_eq!(marks(LABEL), "-_");
         assert_eq!(marks(DIGIT), "");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sip::grammar::{DIGIT, HOST, cut, number, strip};
+use crate::sip::grammar::{DIGIT, LABEL, cut, number, strip};
 
 /// A host as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,22 +49,24 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// Cuts labels and the dots between them off the start of `text`, and says what the last one starts with. No label may be
-/// empty; a dot may end the name.
+/// Cuts labels and the dots between them off the start of `text`, and says what the last one starts with. A dot may end
+/// the name.
 fn take_labels(text: &str) -> Option<(u8, &str, &str)> {
     let mut start = None;
-    let mut behind_dot = true;
-    let mut length = 0;
-    for byte in text.bytes().take_while(|&byte| HOST.has(byte)) {
-        if byte != b'.' && behind_dot {
-            start = Some(byte);
-        } else if byte == b'.' && behind_dot {
-            return None;
+    let mut rest = text;
+    loop {
+        let (label, after) = LABEL.take(rest);
+        rest = after;
+        let Some(&first) = label.as_bytes().first() else {
+            break;
+        };
+        start = Some(first);
+        match strip(after, b'.') {
+            Some(next) => rest = next,
+            None => break,
         }
-        behind_dot = byte == b'.';
-        length += 1;
     }
-    let (name, rest) = text.split_at_checked(length)?;
+    let name = text.get(..text.len() - rest.len())?;
     Some((start?, name, rest))
 }
 
