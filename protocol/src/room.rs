@@ -291,7 +291,7 @@ mod tests {
         let expected = IdError::TooLong(MAX_LENGTH + 1);
         assert_eq!(longer.parse::<RoomUri>().unwrap_err(), expected);
         assert_eq!(
-            RoomUri::new("d", &longer[prefix.len()..]).unwrap_err(),
+            RoomUri::new("d", longer.strip_prefix(prefix).unwrap()).unwrap_err(),
             expected
         );
     }

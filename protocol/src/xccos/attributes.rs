@@ -105,6 +105,116 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// Not the whole of XML's rule for names: only what cannot be mistaken for the end of one.
-fn is_name_byte(byte: u8) -> bool {
+pub(super) fn is_name_byte(byte: u8) -> bool {
     !is_blank(byte) && !matches!(byte, b'=' | b'"' | b'\'' | b'<' | b'>' | b'&' | b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use quick_xml::events::BytesStart;
+
+    use super::*;
+
+    fn scan(tag: &str) -> Result<Vec<(&str, &str)>, Kind> {
+        let mut found = Vec::new();
+        scan_attributes(tag.as_bytes(), 0, 4, &mut found).map_err(|error| error.kind)?;
+        let text = |span: Span| &tag[span.start as usize..span.end as usize];
+        Ok(found
+            .iter()
+            .map(|found| (text(found.name), text(found.value)))
+            .collect())
+    }
+
+    #[test]
+    fn blanks_and_both_quotes_are_fine() {
+        let tag = " a='1>'\r\n\tx:b = \"it's\"  c=''\n";
+        assert_eq!(scan(tag), Ok(vec![("a", "1>"), ("x:b", "it's"), ("c", "")]));
+        assert_eq!(scan(""), Ok(vec![]));
+        assert_eq!(scan("  "), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_no_attribute_is_refused() {
+        let tags = [
+            " a", " a=", " a=b", " a='b", " ='b'", " a='<'", " 'a'='b'", " a b='c'", " a=\"b'",
+            " /", " a&b='c'",
+        ];
+        for tag in tags {
+            assert!(matches!(scan(tag), Err(Kind::Malformed(_))), "{tag}");
+        }
+        assert!(matches!(scan(" a='1'b='2'"), Err(Kind::Malformed(_))));
+    }
+
+    #[test]
+    fn each_name_stands_once() {
+        assert_eq!(scan(" a='1' b='2' a='3'"), Err(Kind::DuplicateAttribute));
+        assert_eq!(scan(" a='1' x:a='2'"), Ok(vec![("a", "1"), ("x:a", "2")]));
+    }
+
+    #[test]
+    fn the_number_is_bounded() {
+        assert_eq!(
+            scan(" a='1' b='2' c='3' d='4'").map(|found| found.len()),
+            Ok(4)
+        );
+        assert_eq!(
+            scan(" a='1' b='2' c='3' d='4' e='5'"),
+            Err(Kind::TooManyAttributes(4))
+        );
+    }
+
+    #[test]
+    fn positions_count_from_the_document() {
+        let mut found = Vec::new();
+        scan_attributes(b" ab='c'", 100, 4, &mut found).unwrap();
+        let name = Span {
+            start: 101,
+            end: 103,
+        };
+        assert_eq!(
+            found,
+            [Attribute {
+                name,
+                value: Span {
+                    start: 105,
+                    end: 106
+                }
+            }]
+        );
+        let error = scan_attributes(b" ab='c' d", 100, 4, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.offset, 108);
+    }
+
+    proptest! {
+        /// Whatever is accepted here, quick-xml reads in the same way.
+        #[test]
+        fn quick_xml_agrees(tag in "[ \n]([ab]?[ ]?=[ ]?['\"][ab<>/ ='\"]{0,3}['\"][ \t]?){0,5}") {
+            let Ok(found) = scan(&tag) else { return Ok(()) };
+            let whole = format!("name{tag}");
+            let start = BytesStart::from_content(whole.as_str(), 4);
+            let expected: Result<Vec<_>, _> = start
+                .attributes()
+                .map(|attribute| attribute.map(|it| (it.key.as_ref().to_owned(), it.value.to_string())))
+                .collect();
+            let found = found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            prop_assert_eq!(expected.ok(), Some(found.collect()));
+        }
+
+        /// Everything well formed is accepted.
+        #[test]
+        fn well_formed_attributes_are_found(
+            values in prop::collection::vec("[ -%(-;=-~]{0,8}", 0..5),
+            blank in "[ \t\r\n]{1,2}",
+        ) {
+            let named: Vec<_> =
+                values.iter().enumerate().map(|(n, value)| (format!("n{n}"), value)).collect();
+            let tag: String =
+                named.iter().map(|(name, value)| format!("{blank}{name}='{value}'")).collect();
+            let expected: Vec<_> =
+                named.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            prop_assume!(expected.len() <= 4);
+            prop_assert_eq!(scan(&tag), Ok(expected));
+        }
+    }
 }

@@ -27,7 +27,7 @@ impl Span {
 }
 
 /// One element. Its descendants follow it directly in the list, up to `descendants_end`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Element {
     /// The name with its prefix.
     pub(super) name: Span,
@@ -358,16 +358,7 @@ impl<'a> ElementRef<'a> {
             .elements
             .get(self.index)
             .copied()
-            .unwrap_or(Element {
-                name: Span::default(),
-                prefix: 0,
-                whole: Span::default(),
-                content: Span::default(),
-                parent: 0,
-                descendants_end: 0,
-                attributes: Span::default(),
-                texts: Span::default(),
-            })
+            .unwrap_or_default()
     }
 }
 

@@ -4,7 +4,7 @@ use quick_xml::Reader;
 use quick_xml::errors::{Error as XmlError, IllFormedError, SyntaxError};
 use quick_xml::events::{BytesStart, Event};
 
-use super::attributes::scan_attributes;
+use super::attributes::{is_name_byte, scan_attributes};
 use super::document::{Attribute, Element, Span, Text};
 use super::error::{XccosError, XccosErrorKind as Kind};
 use super::limits::Limits;
@@ -154,8 +154,11 @@ impl<'a> Parser<'a> {
         let index = elements as u32;
         let name = tag.name();
         let name_length = name.as_ref().len() as u32;
-        if name_length == 0 {
-            return Err(error(Kind::Malformed("a tag without name"), span.start));
+        if name_length == 0 || !name.as_ref().bytes().all(is_name_byte) {
+            return Err(error(
+                Kind::Malformed("a tag without a proper name"),
+                span.start,
+            ));
         }
         let name_span = Span {
             start: span.start + 1,
@@ -296,3 +299,6 @@ impl<'a> Parser<'a> {
 fn error(kind: Kind, offset: u32) -> XccosError {
     XccosError::new(kind, offset as usize)
 }
+
+#[cfg(test)]
+pub(in crate::xccos) mod tests;

@@ -149,3 +149,120 @@ fn reference(name: &str) -> Option<char> {
             .unwrap_or(REPLACEMENT),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn escaped_text(value: &str) -> String {
+        let mut out = String::new();
+        escape_text(value, &mut out);
+        out
+    }
+
+    fn escaped_attribute(value: &str) -> String {
+        let mut out = String::new();
+        escape_attribute(value, &mut out);
+        out
+    }
+
+    #[test]
+    fn text_is_escaped_and_keeps_its_line_breaks() {
+        assert_eq!(
+            escaped_text("a<b> & \"c\"\r\n'd'\t"),
+            "a&lt;b&gt; &amp; \"c\"\r\n'd'\t"
+        );
+        // The end of a CDATA section may not stand in text (XML 1.0 section 2.4).
+        assert_eq!(escaped_text("]]>"), "]]&gt;");
+    }
+
+    #[test]
+    fn attributes_keep_tabs_and_line_breaks_as_references() {
+        assert_eq!(
+            escaped_attribute("a\t\"b\"\r\n'<&>"),
+            "a&#x9;&quot;b&quot;&#xD;&#xA;&apos;&lt;&amp;&gt;"
+        );
+    }
+
+    #[test]
+    fn what_xml_forbids_is_replaced() {
+        for value in [
+            "\u{0}", "\u{1}", "\u{8}", "\u{b}", "\u{1f}", "\u{fffe}", "\u{ffff}",
+        ] {
+            assert_eq!(escaped_text(value), "\u{fffd}");
+            assert_eq!(escaped_attribute(value), "\u{fffd}");
+        }
+        for value in [
+            "\u{7f}",
+            "\u{85}",
+            "\u{d7ff}",
+            "\u{e000}",
+            "\u{10ffff}",
+            "é",
+        ] {
+            assert_eq!(escaped_text(value), value);
+        }
+    }
+
+    #[test]
+    fn references_are_undone_leniently() {
+        let cases = [
+            ("&amp;&lt;&gt;&quot;&apos;", "&<>\"'"),
+            ("&#65;&#x41;&#X41;&#x0041;", "AAAA"),
+            // A real client sends these; XML 1.0 forbids them.
+            ("a&#x1;b&#31;", "a\u{1}b\u{1f}"),
+            (
+                "&#xD800;|&#x110000;|&#99999999999;|&#0;",
+                "\u{fffd}|\u{fffd}|\u{fffd}|\u{fffd}",
+            ),
+            (
+                "&nbsp; &; &#; &#x; &#xg; &#+1; & &amp",
+                "&nbsp; &; &#; &#x; &#xg; &#+1; & &amp",
+            ),
+            ("&amp;lt;", "&lt;"),
+            ("&&lt;", "&<"),
+            ("&0123456789012345;&lt;", "&0123456789012345;<"),
+        ];
+        for (raw, expected) in cases {
+            assert_eq!(unescape(raw), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn nothing_to_undo_is_not_copied() {
+        assert!(matches!(unescape("plain \r\n"), Cow::Borrowed(_)));
+        assert!(matches!(unescape_attribute("plain"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn white_space_in_attributes_is_blank_unless_it_is_a_reference() {
+        assert_eq!(unescape_attribute("a\r\nb\tc\rd&#xA;e"), "a b c d\ne");
+    }
+
+    #[test]
+    fn only_forbidden_references_are_listed() {
+        let raw = "&amp;&#x41;&#x1;é&#xFFFF;&#9;&#xfffd;&#65533;&#0;&#xD800;&#x;";
+        let found: Vec<_> = forbidden_references(raw).map(|range| &raw[range]).collect();
+        assert_eq!(found, ["&#x1;", "&#xFFFF;", "&#0;", "&#xD800;"]);
+    }
+
+    proptest! {
+        #[test]
+        fn undoing_gives_back_what_xml_allows(value in "\\PC*|[&;#x0-9<>\"'\r\n\t]*") {
+            let (text, attribute) = (escaped_text(&value), escaped_attribute(&value));
+            prop_assert_eq!(unescape(&text), value.as_str());
+            prop_assert_eq!(unescape_attribute(&attribute), value.as_str());
+        }
+
+        #[test]
+        fn what_is_escaped_has_no_forbidden_character(value in any::<String>()) {
+            for escaped in [escaped_text(&value), escaped_attribute(&value)] {
+                prop_assert!(escaped.chars().all(is_xml_char));
+                prop_assert_eq!(forbidden_references(&escaped).count(), 0);
+                prop_assert!(!escaped.contains(['<', '>']));
+            }
+        }
+    }
+}
