@@ -119,7 +119,7 @@ mod tests {
     fn scan(tag: &str) -> Result<Vec<(&str, &str)>, Kind> {
         let mut found = Vec::new();
         scan_attributes(tag.as_bytes(), 0, 4, &mut found).map_err(|error| error.kind)?;
-        let text = |span: Span| &tag[span.start as usize..span.end as usize];
+        let text = |span: Span| tag.get(span.start as usize..span.end as usize).unwrap();
         Ok(found
             .iter()
             .map(|found| (text(found.name), text(found.value)))

@@ -244,7 +244,9 @@ mod tests {
     #[test]
     fn only_forbidden_references_are_listed() {
         let raw = "&amp;&#x41;&#x1;é&#xFFFF;&#9;&#xfffd;&#65533;&#0;&#xD800;&#x;";
-        let found: Vec<_> = forbidden_references(raw).map(|range| &raw[range]).collect();
+        let found: Vec<_> = forbidden_references(raw)
+            .map(|range| raw.get(range).unwrap())
+            .collect();
         assert_eq!(found, ["&#x1;", "&#xFFFF;", "&#0;", "&#xD800;"]);
     }
 
