@@ -3,6 +3,8 @@
 //! quick-xml finds the tags. Its attribute iterator gives slices, not positions, and collects the names it has seen in a
 //! list of its own; what is needed here are positions, and the list is ours already.
 
+use std::ops::Range;
+
 use super::document::{Attribute, Span};
 use super::error::{XccosError, XccosErrorKind as Kind};
 
@@ -19,7 +21,7 @@ pub(super) fn scan_attributes(
     let mut scanner = Scanner { tag, at: 0 };
     loop {
         let before = scanner.at;
-        scanner.skip_blanks();
+        scanner.skip(is_blank);
         if scanner.at >= tag.len() {
             return Ok(());
         }
@@ -48,7 +50,7 @@ pub(super) fn scan_attributes(
         if found.iter().skip(first).any(seen) {
             return Err(fault(Kind::DuplicateAttribute, start));
         }
-        let span = |range: std::ops::Range<usize>| Span {
+        let span = |range: Range<usize>| Span {
             start: base + range.start as u32,
             end: base + range.end as u32,
         };
@@ -64,39 +66,41 @@ struct Scanner<'a> {
     at: usize,
 }
 
-impl Scanner<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.tag.get(self.at).copied()
+impl<'a> Scanner<'a> {
+    fn rest(&self) -> &'a [u8] {
+        self.tag.get(self.at..).unwrap_or_default()
     }
 
-    fn skip_blanks(&mut self) {
-        while self.peek().is_some_and(is_blank) {
-            self.at += 1;
-        }
+    /// Goes behind all bytes that are like this. The range of them.
+    fn skip(&mut self, like: impl Fn(u8) -> bool) -> Range<usize> {
+        let start = self.at;
+        let rest = self.rest();
+        self.at += rest
+            .iter()
+            .position(|&byte| !like(byte))
+            .unwrap_or(rest.len());
+        start..self.at
+    }
+
+    fn take(&mut self) -> Option<u8> {
+        let byte = self.rest().first().copied()?;
+        self.at += 1;
+        Some(byte)
     }
 
     /// `name = "value"`: the ranges of the name and of what is between the quotes.
-    fn attribute(&mut self) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
-        let start = self.at;
-        while self.peek().is_some_and(is_name_byte) {
-            self.at += 1;
-        }
-        let name = start..self.at;
-        self.skip_blanks();
-        if name.is_empty() || self.peek() != Some(b'=') {
+    fn attribute(&mut self) -> Option<(Range<usize>, Range<usize>)> {
+        let name = self.skip(is_name_byte);
+        self.skip(is_blank);
+        if name.is_empty() || self.take() != Some(b'=') {
             return None;
         }
-        self.at += 1;
-        self.skip_blanks();
-        let quote = self.peek().filter(|byte| matches!(byte, b'"' | b'\''))?;
-        self.at += 1;
-        let start = self.at;
-        let length = memchr::memchr2(quote, b'<', self.tag.get(start..)?)?;
-        if self.tag.get(start + length) != Some(&quote) {
-            return None;
-        }
-        self.at = start + length + 1;
-        Some((name, start..start + length))
+        self.skip(is_blank);
+        let quote = self.take().filter(|byte| matches!(byte, b'"' | b'\''))?;
+        // Values are the long part of a tag, so they are searched many bytes at a time.
+        let value = self.at..self.at + memchr::memchr2(quote, b'<', self.rest())?;
+        self.at = value.end;
+        (self.take() == Some(quote)).then_some((name, value))
     }
 }
 
@@ -106,7 +110,17 @@ fn is_blank(byte: u8) -> bool {
 
 /// Not the whole of XML's rule for names: only what cannot be mistaken for the end of one.
 pub(super) fn is_name_byte(byte: u8) -> bool {
-    !is_blank(byte) && !matches!(byte, b'=' | b'"' | b'\'' | b'<' | b'>' | b'&' | b'/')
+    const IS_NAME: [bool; 256] = {
+        let mut is_name = [true; 256];
+        let ends = b" \t\r\n=\"'<>&/";
+        let mut next = 0;
+        while next < ends.len() {
+            is_name[ends[next] as usize] = false;
+            next += 1;
+        }
+        is_name
+    };
+    IS_NAME.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
