@@ -251,6 +251,20 @@ impl<'a> ElementRef<'a> {
             .map(move |index| Self { index, ..self })
     }
 
+    /// The text runs in it at any depth, in document order.
+    pub fn descendant_texts(self) -> impl ExactSizeIterator<Item = TextRef<'a>> {
+        let document = self.document;
+        document
+            .texts
+            .get(self.get().texts.range())
+            .unwrap_or_default()
+            .iter()
+            .map(move |text| TextRef {
+                document,
+                text: *text,
+            })
+    }
+
     /// Its attributes, in order, namespace declarations included.
     pub fn attributes(self) -> impl ExactSizeIterator<Item = AttributeRef<'a>> {
         let document = self.document;
