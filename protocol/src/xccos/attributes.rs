@@ -110,17 +110,7 @@ fn is_blank(byte: u8) -> bool {
 
 /// Not the whole of XML's rule for names: only what cannot be mistaken for the end of one.
 pub(super) fn is_name_byte(byte: u8) -> bool {
-    const IS_NAME: [bool; 256] = {
-        let mut is_name = [true; 256];
-        let ends = b" \t\r\n=\"'<>&/";
-        let mut next = 0;
-        while next < ends.len() {
-            is_name[ends[next] as usize] = false;
-            next += 1;
-        }
-        is_name
-    };
-    IS_NAME.get(usize::from(byte)).copied().unwrap_or_default()
+    !is_blank(byte) && !matches!(byte, b'=' | b'"' | b'\'' | b'<' | b'>' | b'&' | b'/')
 }
 
 #[cfg(test)]

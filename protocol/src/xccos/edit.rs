@@ -1,6 +1,7 @@
 //! Changing a document by replacing ranges of it and copying the rest.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use super::text;
 /// Every byte outside the ranges is copied as it is; unknown elements, white space and attribute order survive by
 /// construction. Edits may be added in any order. An edit that starts inside the range of another is void: what it would
 /// have changed is gone. Hence an element can be removed without looking for the edits inside it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Edits {
     edits: Vec<Edit>,
     /// The replacements, one behind the other: one allocation however many edits there are.
@@ -78,8 +79,7 @@ impl Edits {
         self.render(source, 0..source.len()).into()
     }
 
-    /// The edited text of one range of `source`. Edits that do not start in the range have no part in it; one that
-    /// reaches beyond it ends with it.
+    /// The edited text of one range of `source`. Edits that are not wholly in the range have no part in it.
     pub fn render(&self, source: &[u8], range: Range<usize>) -> Vec<u8> {
         let mut edits: Vec<&Edit> = self
             .edits
@@ -124,6 +124,15 @@ impl Edits {
         self.replacements
             .get(edit.replacement.clone())
             .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Edits {
+    /// Without the replacements, which may be message text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.edits.iter().map(|edit| &edit.range))
+            .finish()
     }
 }
 

@@ -18,7 +18,6 @@ use super::verb::{Command, Reply};
 /// Attributes stand in the order in which they are given.
 ///
 /// Clients look for replies, else notices, else one post: put only things of one kind in a document, and one post.
-#[derive(Debug)]
 #[must_use]
 pub struct Envelope {
     writer: Writer,
@@ -99,8 +98,16 @@ impl Envelope {
     }
 }
 
+impl fmt::Debug for Envelope {
+    /// Without the content, which may be message text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("bytes", &self.writer.out.len())
+            .finish()
+    }
+}
+
 /// Writes elements. Names are constants of this program; values may be anything.
-#[derive(Debug)]
 pub(crate) struct Writer {
     out: String,
 }
