@@ -171,6 +171,11 @@ mod tests {
         assert_eq!(edits.apply(&doc), "<xccos><a b='2'/></xccos>");
         edits.remove(7..17);
         assert_eq!(edits.apply(&doc), "<xccos></xccos>");
+        // One byte in common is enough; none is not.
+        edits.replace_raw(16..18, "x");
+        assert_eq!(edits.apply(&doc), "<xccos></xccos>");
+        edits.replace_raw(17..18, "[");
+        assert_eq!(edits.apply(&doc), "<xccos>[/xccos>");
     }
 
     #[test]

@@ -229,10 +229,9 @@ impl<'a> Parser<'a> {
         let Some(parent) = self.open else {
             return self.outside(span);
         };
+        // Runs that touch have no markup between them, hence one parent; CDATA ends in markup and touches nothing.
         if let Some(last) = self.parsed.texts.last_mut()
             && last.span.end == span.start
-            && last.parent == parent
-            && !last.is_cdata
         {
             last.span.end = span.end;
         } else if span.start < span.end {
