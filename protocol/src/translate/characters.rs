@@ -1,0 +1,32 @@
+//! Characters that no strict reader accepts.
+
+use memchr::memchr_iter;
+
+use crate::xccos::text::forbidden_references;
+use crate::xccos::{Document, Edits, ElementRef};
+
+/// U+FFFD as a reference, which is right whatever encoding a document declares.
+const REPLACEMENT: &str = "&#xFFFD;";
+
+/// Replaces references to characters that XML 1.0 forbids, in `root` and everything in it.
+///
+/// Legacy clients send control characters that way (`&#x1;`), and a strict reader drops the whole document.
+pub(super) fn replace_forbidden(document: &Document, root: ElementRef<'_>, edits: &mut Edits) {
+    let bytes = document.bytes().get(root.range()).unwrap_or_default();
+    if !memchr_iter(b'&', bytes).any(|at| bytes.get(at + 1) == Some(&b'#')) {
+        return;
+    }
+    let mut check = |raw: &str, start: usize| {
+        for range in forbidden_references(raw) {
+            edits.replace_raw(start + range.start..start + range.end, REPLACEMENT);
+        }
+    };
+    for element in std::iter::once(root).chain(root.descendants()) {
+        for attribute in element.attributes() {
+            check(attribute.raw(), attribute.value_range().start);
+        }
+    }
+    for text in root.descendant_texts().filter(|text| !text.is_cdata()) {
+        check(text.raw(), text.range().start);
+    }
+}
