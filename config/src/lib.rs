@@ -1,5 +1,30 @@
 //! Holdover's configuration: text to checked settings, and faults told so that a person can mend them.
+//!
+//! [`parse`] turns text into [`Settings`] without touching anything else; [`load`] does it for a file, and
+//! [`check_environment`] looks whether the files that the settings name are there. Each reports all faults at once as
+//! [`Diagnostics`], which every other reader of files that people write uses too.
 
+mod check;
+pub mod codes;
 pub mod diagnostic;
+mod environment;
+mod load;
+mod names;
+mod raw;
+mod reader;
+mod schema;
+pub mod settings;
+mod suggest;
+mod text;
+mod uri;
+pub mod users;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
+pub use environment::check_environment;
+pub use load::{Loaded, load, parse};
+pub use names::{Domain, ListenerName, LogFilter, PoolName, Realm};
+pub use schema::json_schema;
+pub use settings::Settings;
+pub use text::TextError;
+pub use uri::ServiceUri;
+pub use users::Users;

@@ -127,12 +127,10 @@ impl Diagnostic {
         self
     }
 
-    /// Drops the excerpt, for files whose lines hold secrets: only file, line and column are shown.
-    #[must_use]
-    pub fn without_excerpt(mut self) -> Self {
-        if let Some(location) = &mut self.location {
-            location.excerpt = None;
-        }
+    /// The same place with another fault.
+    pub(crate) fn retold(mut self, code: &'static str, message: String) -> Self {
+        self.code = code;
+        self.message = message;
         self
     }
 

@@ -15,6 +15,7 @@ const EXCERPT_BYTES: usize = 4_096;
 pub struct Source<'t> {
     name: Arc<str>,
     text: &'t str,
+    hidden: bool,
     line_starts: OnceCell<Vec<usize>>,
 }
 
@@ -24,8 +25,16 @@ impl<'t> Source<'t> {
         Self {
             name: name.into(),
             text,
+            hidden: false,
             line_starts: OnceCell::new(),
         }
+    }
+
+    /// Keeps the text out of the faults, for files that hold secrets: only file, line and column are shown.
+    #[must_use]
+    pub fn hide_text(mut self) -> Self {
+        self.hidden = true;
+        self
     }
 
     /// The name of the file.
@@ -70,16 +79,30 @@ impl<'t> Source<'t> {
         fault
     }
 
+    /// The line that holds the byte at `offset`, from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        self.line_starts()
+            .partition_point(|&line_start| line_start <= offset)
+    }
+
+    fn line_starts(&self) -> &[usize] {
+        self.line_starts.get_or_init(|| {
+            let newlines = self
+                .text
+                .bytes()
+                .enumerate()
+                .filter(|&(_, byte)| byte == b'\n');
+            std::iter::once(0)
+                .chain(newlines.map(|(newline, _)| newline + 1))
+                .collect()
+        })
+    }
+
     fn locate(&self, span: Range<usize>) -> Location {
         let start = floor_boundary(self.text, span.start);
         let end = floor_boundary(self.text, span.end).max(start);
-        let starts = self.line_starts.get_or_init(|| {
-            let ends = newlines(self.text);
-            std::iter::once(0)
-                .chain(ends.map(|newline| newline + 1))
-                .collect()
-        });
-        let line = starts.partition_point(|&line_start| line_start <= start);
+        let starts = self.line_starts();
+        let line = self.line(start);
         let line_start = starts
             .get(line.saturating_sub(1))
             .copied()
@@ -96,7 +119,7 @@ impl<'t> Source<'t> {
         let excerpt = self
             .text
             .get(line_start..lines_end)
-            .filter(|lines| lines.len() <= EXCERPT_BYTES)
+            .filter(|lines| !self.hidden && lines.len() <= EXCERPT_BYTES)
             .map(|lines| {
                 let lines = lines
                     .strip_suffix('\n')
@@ -114,13 +137,6 @@ impl<'t> Source<'t> {
             excerpt,
         }
     }
-}
-
-fn newlines(text: &str) -> impl Iterator<Item = usize> {
-    text.bytes()
-        .enumerate()
-        .filter(|&(_, byte)| byte == b'\n')
-        .map(|(offset, _)| offset)
 }
 
 /// The nearest character boundary at or before `offset`.

@@ -1,0 +1,61 @@
+//! The stable codes of this crate's faults. A code never changes its meaning and is never used again for another.
+
+macro_rules! codes {
+    ($( $name:ident = $code:literal, $title:literal; )*) => {
+        $( #[doc = $title] pub const $name: &str = $code; )*
+
+        /// Every code with what it says, for the documentation.
+        pub const ALL: &[(&str, &str)] = &[ $( ($code, $title), )* ];
+    };
+}
+
+codes! {
+    UNREADABLE = "HC001", "The file cannot be read.";
+    SYNTAX = "HC002", "The text is not TOML.";
+    UNKNOWN_KEY = "HC003", "No such key in this table.";
+    WRONG_TYPE = "HC004", "The value has another type than the key needs.";
+    MISSING_KEY = "HC005", "The table lacks a key that it must have.";
+    OUT_OF_RANGE = "HC006", "The number is outside the key's bounds.";
+    BAD_CHOICE = "HC007", "The value is none of those that the key knows.";
+    BAD_NAME = "HC008", "A name of a listener or pool has characters that names may not have.";
+    BAD_DOMAIN = "HC009", "The value is not a domain name.";
+    BAD_URI = "HC010", "The value is not the SIP URI of a user.";
+    BAD_ADDRESS = "HC011", "The value is not an IP address with a port.";
+    BAD_PATH = "HC012", "The value cannot be the path of a file.";
+    BAD_LOG_LEVEL = "HC013", "The value is not a level or a list of `target=level`.";
+    BAD_REALM = "HC014", "The realm cannot be written in a challenge.";
+    DUPLICATE_NAME = "HC020", "Two listeners or two pools have one name.";
+    DUPLICATE_ADDRESS = "HC021", "Two things listen on one address.";
+    DUPLICATE_FILE = "HC022", "One file is named twice where each needs its own.";
+    SAME_URIS = "HC023", "`lookup_uri` and `channel_uri` are the same.";
+    POOL_KIND = "HC024", "A pool has no kind, or more than one.";
+    POOL_KIND_UNSUPPORTED = "HC025", "This version does not know pools of this kind.";
+    UNKNOWN_POOL = "HC026", "No pool of this name is configured.";
+    DEFAULT_POOL_MISSING = "HC027", "There are several pools, and none is named as the default.";
+    OPEN_SIGN_IN = "HC028", "Anyone could sign in as anyone over the network.";
+    NO_LISTENER = "HC029", "There is no listener.";
+    NO_POOL = "HC030", "There is no pool.";
+    QUEUE_TOO_SMALL = "HC031", "A queue could never hold the largest message.";
+    RULES_UNSUPPORTED = "HC032", "This version does not know rules.";
+    NO_EFFECT = "HC040", "The value has no effect (warning).";
+    NO_ROOMS = "HC041", "No room can be reached (warning).";
+    ADMIN_EXPOSED = "HC042", "The admin address is open to the network (warning).";
+    FILE_MISSING = "HC050", "A file that is needed does not exist.";
+    NOT_A_FILE = "HC051", "The path does not name a file.";
+    FILE_UNREADABLE = "HC052", "A file that is needed cannot be read.";
+    FOLDER_MISSING = "HC053", "The folder for a new file does not exist.";
+    WRONG_CONTENT = "HC054", "The file does not hold what the key needs.";
+    BAD_USER = "HC060", "The name of a user is not `user@domain`.";
+    BAD_HASH = "HC061", "The value is not an HA1 hash.";
+    DUPLICATE_USER = "HC062", "One user is listed twice.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn codes_are_unique_and_ascend() {
+        assert!(ALL.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+}

@@ -1,0 +1,169 @@
+//! Whether the files that a configuration names are there and hold what they should.
+
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
+use crate::load::Loaded;
+use crate::users::Users;
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Certificate,
+    PrivateKey,
+    Users,
+    Rooms,
+    /// Made if it does not exist; its folder must.
+    Database,
+}
+
+/// A file that the configuration names, and where it does so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileUse {
+    role: Role,
+    path: PathBuf,
+    /// A fault at the place of the path, to be filled in with what is wrong.
+    place: Diagnostic,
+}
+
+impl FileUse {
+    pub(crate) fn new(source: &Source<'_>, span: Range<usize>, role: Role, path: PathBuf) -> Self {
+        Self {
+            role,
+            path,
+            place: source.error(codes::FILE_MISSING, span, ""),
+        }
+    }
+
+    fn fault(&self, code: &'static str, message: String) -> Diagnostic {
+        self.place.clone().retold(code, message)
+    }
+
+    fn check(&self, faults: &mut Diagnostics) {
+        let path = self.path.display();
+        match fs::metadata(&self.path) {
+            Ok(metadata) if metadata.is_dir() => {
+                let fault = self.fault(codes::NOT_A_FILE, format!("`{path}` is a folder"));
+                faults.push(fault.label("a file is needed"));
+            }
+            Ok(_) => self.check_content(faults),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.check_absent(faults),
+            Err(error) => faults.push(self.fault(
+                codes::FILE_UNREADABLE,
+                format!("`{path}` cannot be read: {error}"),
+            )),
+        }
+    }
+
+    fn check_absent(&self, faults: &mut Diagnostics) {
+        let missing = |what: &str| {
+            self.fault(
+                codes::FILE_MISSING,
+                format!("{what} `{}` does not exist", self.path.display()),
+            )
+        };
+        let relative = "relative paths start at the folder of the configuration file";
+        faults.push(match self.role {
+            Role::Database => {
+                let folder = self
+                    .path
+                    .parent()
+                    .filter(|folder| !folder.as_os_str().is_empty());
+                match folder {
+                    Some(folder) if !folder.is_dir() => {
+                        let message = format!("the folder `{}` does not exist", folder.display());
+                        self.fault(codes::FOLDER_MISSING, message)
+                            .help("make the folder; the database is made in it")
+                    }
+                    _ => return,
+                }
+            }
+            Role::Certificate => missing("the certificate").help(relative),
+            Role::PrivateKey => missing("the private key").help(relative),
+            Role::Users => missing("the users file").help("make it with `holdover user add`"),
+            Role::Rooms => missing("the file of rooms").help(relative),
+        });
+    }
+
+    fn check_content(&self, faults: &mut Diagnostics) {
+        match self.role {
+            Role::Certificate => {
+                self.check_pem(faults, &["-----BEGIN CERTIFICATE-----"], "certificate")
+            }
+            Role::PrivateKey => {
+                let labels = [
+                    "-----BEGIN PRIVATE KEY-----",
+                    "-----BEGIN RSA PRIVATE KEY-----",
+                    "-----BEGIN EC PRIVATE KEY-----",
+                ];
+                self.check_pem(faults, &labels, "private key");
+            }
+            Role::Users => {
+                if let Err(wrong) = Users::load(&self.path) {
+                    faults.append(wrong);
+                }
+            }
+            Role::Rooms | Role::Database => {
+                if let Err(error) = fs::File::open(&self.path) {
+                    faults.push(self.unreadable(&error));
+                }
+            }
+        }
+    }
+
+    /// Whether a PEM file has a block that begins with one of `labels`: whoever swaps certificate and key, or gives a DER or
+    /// PFX file, learns it here and not from a failed handshake.
+    fn check_pem(&self, faults: &mut Diagnostics, labels: &[&str], what: &str) {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) => return faults.push(self.unreadable(&error)),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        if !labels.iter().any(|label| text.contains(label)) {
+            let help = if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+                "the key is encrypted: decrypt it with `openssl pkey -in KEY -out PLAIN`"
+            } else if text.contains("PRIVATE KEY-----")
+                || text.contains("-----BEGIN CERTIFICATE-----")
+            {
+                "are `certificate` and `private_key` swapped?"
+            } else {
+                "convert a PFX file with `openssl pkcs12 -in FILE.pfx -nodes`"
+            };
+            let message = format!("`{}` holds no {what} in PEM form", self.path.display());
+            faults.push(self.fault(codes::WRONG_CONTENT, message).help(help));
+        }
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Diagnostic {
+        self.fault(
+            codes::FILE_UNREADABLE,
+            format!("`{}` cannot be read: {error}", self.path.display()),
+        )
+    }
+}
+
+/// Looks at every file that a configuration names: that certificates, keys, users and rooms are there, can be read and have
+/// the right form, and that databases have a folder. Nothing is changed. The content of the files of rooms is checked by the
+/// directory that loads them.
+pub fn check_environment(loaded: &Loaded) -> Diagnostics {
+    let mut faults = Diagnostics::new();
+    for file in &loaded.files {
+        file.check(&mut faults);
+    }
+    faults
+}
+
+/// The fault of a file that cannot be read at all, told without a place in another file.
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+    let name = path.display().to_string();
+    Diagnostic::whole_file(
+        Severity::Error,
+        codes::UNREADABLE,
+        name,
+        format!("the file cannot be read: {error}"),
+    )
+}

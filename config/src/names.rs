@@ -1,0 +1,329 @@
+//! Names, domains, addresses and other small values of the configuration.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::{Schema, json_schema};
+
+use crate::codes;
+use crate::text::{FromText, TextError, text_types};
+
+/// Longest name of a listener or pool, in bytes.
+const NAME_BYTES: usize = 64;
+
+fn check_name(text: &str) -> Result<Arc<str>, TextError> {
+    let help = "use letters, digits, `-`, `_` and `.`, at most 64";
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.is_empty() {
+        Err(TextError::new("empty", help))
+    } else if text.len() > NAME_BYTES {
+        Err(TextError::new("too long", help))
+    } else if text.bytes().all(allowed) {
+        Ok(text.into())
+    } else {
+        Err(TextError::new("not a name", help))
+    }
+}
+
+fn name_schema() -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" })
+}
+
+macro_rules! names {
+    ($( $(#[doc = $doc:literal])* $name:ident: $check:ident, $schema:ident, $code:ident; )*) => { $(
+        $(#[doc = $doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromText for $name {
+            const CODE: &'static str = codes::$code;
+
+            fn from_text(text: &str) -> Result<Self, TextError> {
+                $check(text).map(Self)
+            }
+
+            fn schema() -> Schema {
+                $schema()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        text_types!($name);
+    )* };
+}
+
+names! {
+    /// Name of a listener: letters, digits, `-`, `_` and `.`, at most 64 of them.
+    ListenerName: check_name, name_schema, BAD_NAME;
+    /// Name of a pool: letters, digits, `-`, `_` and `.`, at most 64 of them.
+    PoolName: check_name, name_schema, BAD_NAME;
+    /// A domain name, in lower case.
+    Domain: check_domain, domain_schema, BAD_DOMAIN;
+    /// Realm of a digest challenge: printable, without quotes and backslashes, at most 128 bytes.
+    Realm: check_realm, realm_schema, BAD_REALM;
+    /// Which log records are written: a level, or a list of levels and `target=level`.
+    LogFilter: check_log_filter, log_filter_schema, BAD_LOG_LEVEL;
+}
+
+impl From<&Domain> for Realm {
+    /// Every domain is a realm: it has only letters, digits, hyphens and dots.
+    fn from(domain: &Domain) -> Self {
+        Self(Arc::clone(&domain.0))
+    }
+}
+
+impl LogFilter {
+    /// The level `info` for everything.
+    pub(crate) fn info() -> Self {
+        Self("info".into())
+    }
+}
+
+/// RFC 1123 §2.1: labels of letters, digits and inner hyphens, 63 bytes each and 253 together.
+fn check_domain(text: &str) -> Result<Arc<str>, TextError> {
+    let help = "write a DNS name such as `contoso.com`";
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if text.starts_with("sip:") || text.contains('@') {
+        Err(TextError::new(
+            "a SIP URI, not a domain",
+            "write only what stands behind the `@`",
+        ))
+    } else if text.is_empty() {
+        Err(TextError::new("empty", help))
+    } else if text.len() > 253 || !text.split('.').all(label) {
+        Err(TextError::new("not a domain name", help))
+    } else {
+        Ok(text.to_ascii_lowercase().into())
+    }
+}
+
+fn domain_schema() -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*$", "maxLength": 253 })
+}
+
+fn check_realm(text: &str) -> Result<Arc<str>, TextError> {
+    let help = "use printable characters without `\"` and `\\`, at most 128 bytes";
+    if text.is_empty() {
+        Err(TextError::new("empty", help))
+    } else if text.len() > 128 || text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\'))
+    {
+        // The realm stands in a quoted string of a header, and old clients do not undo its escapes.
+        Err(TextError::new("not a realm", help))
+    } else {
+        Ok(text.into())
+    }
+}
+
+fn realm_schema() -> Schema {
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": 128 })
+}
+
+fn check_log_filter(text: &str) -> Result<Arc<str>, TextError> {
+    const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
+    let target = |target: &str| {
+        !target.is_empty()
+            && target
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-'))
+    };
+    for directive in text.split(',').map(str::trim) {
+        let level = match directive.split_once('=') {
+            Some((name, level)) if target(name) => level,
+            Some(_) => {
+                return Err(TextError::new(
+                    "no log filter",
+                    "before `=` stands the path of a module: `holdover::session`",
+                ));
+            }
+            None => directive,
+        };
+        if !LEVELS.contains(&level) {
+            return Err(TextError::new(
+                "no log level",
+                crate::suggest::help(level, LEVELS, "the levels are"),
+            ));
+        }
+    }
+    Ok(text.into())
+}
+
+fn log_filter_schema() -> Schema {
+    let level = "(off|error|warn|info|debug|trace)";
+    let directive = format!(" *([A-Za-z0-9_:-]+=)?{level} *");
+    json_schema!({ "type": "string", "pattern": format!("^{directive}(,{directive})*$") })
+}
+
+/// An IP address and a port to listen on. Port 0 lets the system choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenAddress(pub(crate) SocketAddr);
+
+impl FromText for ListenAddress {
+    const CODE: &'static str = codes::BAD_ADDRESS;
+
+    fn from_text(text: &str) -> Result<Self, TextError> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self(address));
+        }
+        let help = if let Ok(ip) = text.parse() {
+            format!("add the port: `{}`", SocketAddr::new(ip, 5060))
+        } else if text.starts_with(':') || text.starts_with("*:") {
+            "for all addresses write `0.0.0.0:` or `[::]:` and the port".to_owned()
+        } else {
+            "write an IP address and a port such as `0.0.0.0:5060` or `[::1]:5060`; names are not looked up".to_owned()
+        };
+        Err(TextError::new("not an IP address with a port", help))
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(\\d+(\\.\\d+){3}|\\[[0-9A-Fa-f:.%]+\\]):\\d{1,5}$" })
+    }
+}
+
+/// A path as it is written: relative ones start at the folder of the file that names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilePath(PathBuf);
+
+impl FilePath {
+    /// The path seen from the folder `base`.
+    pub(crate) fn within(&self, base: &Path) -> PathBuf {
+        base.join(&self.0)
+    }
+}
+
+impl FromText for FilePath {
+    const CODE: &'static str = codes::BAD_PATH;
+
+    fn from_text(text: &str) -> Result<Self, TextError> {
+        if text.is_empty() {
+            Err(TextError::new("empty", "write the path of a file"))
+        } else if text.contains(char::is_control) {
+            let help =
+                "write `\\\\` for a backslash, or the path in single quotes, which know no escapes";
+            Err(TextError::new("a path with control characters", help))
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "minLength": 1 })
+    }
+}
+
+text_types!(ListenAddress, FilePath);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        assert!("hq-1.a_b".parse::<PoolName>().is_ok());
+        assert!("".parse::<PoolName>().is_err());
+        assert!("h q".parse::<PoolName>().is_err());
+        assert!("ü".parse::<PoolName>().is_err());
+        assert!("a".repeat(64).parse::<PoolName>().is_ok());
+        assert!("a".repeat(65).parse::<PoolName>().is_err());
+    }
+
+    #[test]
+    fn domains_are_dns_names_in_lower_case() {
+        assert_eq!(
+            "Contoso.COM".parse::<Domain>().unwrap().as_str(),
+            "contoso.com"
+        );
+        assert!("localhost".parse::<Domain>().is_ok());
+        for wrong in [
+            "",
+            ".",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "a b",
+            "a_b.c",
+            "contoso.com.",
+            "sip:contoso.com",
+            "ann@contoso.com",
+        ] {
+            assert!(wrong.parse::<Domain>().is_err(), "{wrong}");
+        }
+        assert!(format!("{}.com", "a".repeat(64)).parse::<Domain>().is_err());
+        assert!(["abcdefg."; 40].concat().parse::<Domain>().is_err());
+    }
+
+    #[test]
+    fn log_filters_are_levels_and_targets() {
+        for right in ["info", "warn,holdover::session=debug", "off, a-b=trace"] {
+            assert!(right.parse::<LogFilter>().is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "inf0",
+            "info,",
+            "=info",
+            "a b=info",
+            "holdover=loud",
+            "[span]=info",
+        ] {
+            assert!(wrong.parse::<LogFilter>().is_err(), "{wrong}");
+        }
+        assert_eq!(
+            "warning".parse::<LogFilter>().unwrap_err().help(),
+            "the levels are: `off`, `error`, `warn`, `info`, `debug`, `trace`"
+        );
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_told_with_one() {
+        assert_eq!(
+            "::1".parse::<ListenAddress>().unwrap_err().help(),
+            "add the port: `[::1]:5060`"
+        );
+        assert!("localhost:5060".parse::<ListenAddress>().is_err());
+        assert!("1.2.3.4:70000".parse::<ListenAddress>().is_err());
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_base() {
+        let path: FilePath = "a/b.csv".parse().unwrap();
+        assert_eq!(
+            path.within(Path::new("/etc/holdover")),
+            Path::new("/etc/holdover/a/b.csv")
+        );
+        let path: FilePath = "/a".parse().unwrap();
+        assert_eq!(path.within(Path::new("/etc")), Path::new("/a"));
+    }
+}

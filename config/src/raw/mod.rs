@@ -1,0 +1,269 @@
+//! The configuration as it is written: every table and key with its documentation, type, bounds and default.
+//!
+//! This is the one place where a key is declared. Its reader, its suggestions and its part of the JSON Schema come from here.
+
+mod scalars;
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::names::{Domain, FilePath, ListenAddress, ListenerName, LogFilter, PoolName, Realm};
+use crate::reader::{FromToml, Int, Key, List, Presence, Reader};
+use crate::settings::LogFormat;
+use crate::uri::ServiceUri;
+
+use scalars::Unsupported;
+pub(crate) use scalars::{SignIn, UnlistedWord};
+
+macro_rules! presence {
+    (required) => {
+        Presence::Required
+    };
+    (optional) => {
+        Presence::Optional
+    };
+    (reserved) => {
+        Presence::Reserved
+    };
+}
+
+macro_rules! tables {
+    ($(
+        $(#[doc = $doc:literal])*
+        struct $name:ident {
+            $( $(#[doc = $key_doc:literal])* $presence:ident $key:ident: $type:ty, )*
+        }
+    )*) => { $(
+        $(#[doc = $doc])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $name {
+            $( $(#[doc = $key_doc])* pub(crate) $key: Key<$type>, )*
+        }
+
+        impl $name {
+            const KEYS: &[(&str, Presence)] = &[ $( (stringify!($key), presence!($presence)), )* ];
+        }
+
+        impl FromToml for $name {
+            fn read(value: &Spanned<DeValue<'_>>, at: &str, reader: &mut Reader<'_>) -> Option<Self> {
+                let table = reader.table(value, at)?;
+                let span = value.span();
+                let known: Vec<&str> = Self::KEYS.iter().map(|&(key, _)| key).collect();
+                reader.unknown_keys(table, at, &known, &offered(Self::KEYS));
+                Some(Self {
+                    $( $key: reader.key(table, span.clone(), at, stringify!($key), presence!($presence)), )*
+                })
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                let mut properties = Map::new();
+                $(
+                    if presence!($presence) != Presence::Reserved {
+                        let docs: &[&str] = &[$($key_doc),*];
+                        let schema = generator.subschema_for::<$type>();
+                        properties.insert(stringify!($key).to_owned(), described(schema, docs));
+                    }
+                )*
+                table_schema(&[$($doc),*], properties, Self::KEYS)
+            }
+        }
+    )* };
+}
+
+tables! {
+    /// The configuration of Holdover.
+    struct Root {
+        /// Who Holdover is for its legacy clients. Takes effect at the next start.
+        required gateway: Gateway,
+        /// Where legacy clients connect; at least one. Takes effect at the next start.
+        required listener: List<Listener>,
+        /// What rooms live on; at least one. Takes effect at the next start.
+        required pool: List<Pool>,
+        /// Which rooms there are. Takes effect on reload.
+        optional directory: Directory,
+        /// What one peer may cost. Takes effect on reload, for new connections and sessions.
+        optional limits: Limits,
+        /// What is logged. Takes effect at the next start.
+        optional log: Log,
+        /// The admin server: lookup, metrics and health over HTTP. Without this table there is none. Takes effect at the
+        /// next start.
+        optional admin: Admin,
+        /// Routing rules.
+        reserved rule: Unsupported,
+    }
+
+    /// Who Holdover is for its legacy clients.
+    struct Gateway {
+        /// SIP domain of the legacy users.
+        required domain: Domain,
+        /// SIP URI that legacy clients dial first. Default: `sip:ocschat@` and the domain.
+        optional lookup_uri: ServiceUri,
+        /// SIP URI that the lookup answers with and that clients then chat with; another than `lookup_uri`. Default:
+        /// `sip:channel@` and the domain.
+        optional channel_uri: ServiceUri,
+        /// Seconds that a session whose connection broke keeps its rooms, so that a client that comes back is not seen
+        /// leaving.
+        optional grace_secs: Int<0, 3_600, 120>,
+        /// Seconds between session refreshes that are agreed with clients (RFC 4028).
+        optional session_expires_secs: Int<90, 86_400, 1_800>,
+        /// Seconds that requests in flight get to finish when Holdover stops.
+        optional drain_secs: Int<0, 600, 10>,
+    }
+
+    /// One address on which legacy clients connect.
+    struct Listener {
+        /// Name in logs and metrics: letters, digits, `-`, `_` and `.`, at most 64.
+        required name: ListenerName,
+        /// IP address and port, for example `0.0.0.0:5061` or `[::]:5061`. Port 0 lets the system choose one.
+        required address: ListenAddress,
+        /// Certificate and key. Without this key the listener speaks plain TCP.
+        optional tls: Tls,
+        /// How users prove who they are: `"open"` (they do not) or `{ digest = { … } }`.
+        required sign_in: SignIn,
+        /// Allows `sign_in = "open"` on an address that other machines can reach. Default: false.
+        optional insecure: bool,
+    }
+
+    /// The certificate of a listener. Paths are relative to the folder of the configuration file.
+    struct Tls {
+        /// PEM file with the certificate and the chain up to the root's issuer.
+        required certificate: FilePath,
+        /// PEM file with the private key of the certificate.
+        required private_key: FilePath,
+    }
+
+    /// Sign-in by password (SIP digest authentication).
+    struct DigestTable {
+        /// File of users and their HA1 hashes, relative to the folder of the configuration file.
+        required users: FilePath,
+        /// Realm of the challenge, which is part of every hash. Default: the domain of the gateway.
+        optional realm: Realm,
+    }
+
+    /// A `sign_in` that is a table.
+    struct SignInTable {
+        /// Users sign in with a password.
+        required digest: DigestTable,
+    }
+
+    /// What rooms live on. A pool has exactly one kind.
+    struct Pool {
+        /// Name in logs, metrics and the directory: letters, digits, `-`, `_` and `.`, at most 64.
+        required name: PoolName,
+        /// Kind: a small Persistent Chat server inside Holdover.
+        optional embedded: Embedded,
+        /// Kind: a Persistent Chat pool reached over SIP.
+        reserved sip: Unsupported,
+    }
+
+    /// A pool inside Holdover.
+    struct Embedded {
+        /// SQLite file with rooms and history, relative to the folder of the configuration file. It is made if it does not
+        /// exist.
+        required database: FilePath,
+        /// Domain in the identifiers of the pool's rooms. Default: the domain of the gateway.
+        optional domain: Domain,
+    }
+
+    /// Which rooms there are, and where.
+    struct Directory {
+        /// CSV files of `legacy,pool,migrated,state,name,note`, relative to the folder of the configuration file. Default:
+        /// none.
+        optional rooms: List<FilePath>,
+        /// What becomes of rooms that no file lists: `"refuse"`, or `"same-id"` to look for them in `default_pool` under the
+        /// identifier that the client knows. Default: `"refuse"`.
+        optional unlisted: UnlistedWord,
+        /// Pool of the rooms that name none. Default: the only pool; with several pools, `unlisted = "same-id"` needs it.
+        optional default_pool: PoolName,
+    }
+
+    /// What one peer may cost. Beyond a limit that peer is refused or loses its own dialog, nobody else.
+    struct Limits {
+        /// Bytes of a SIP message before its body.
+        optional head_bytes: Int<4_096, 1_048_576, 65_536>,
+        /// Bytes of a SIP message's body.
+        optional body_bytes: Int<16_384, 16_777_216, 1_048_576>,
+        /// Number of headers of a SIP message.
+        optional headers: Int<32, 4_096, 256>,
+        /// Number of connections of legacy clients at one time.
+        optional connections: Int<1, 1_000_000, 20_000>,
+        /// Number of connections from one IP address at one time.
+        optional connections_per_address: Int<1, 1_000_000, 1_000>,
+        /// Number of messages that wait for a client that reads slowly.
+        optional queue_messages: Int<16, 65_536, 512>,
+        /// Bytes of messages that wait for a client that reads slowly; at least `body_bytes`.
+        optional queue_bytes: Int<65_536, 268_435_456, 1_048_576>,
+        /// Seconds until an INFO without an answer is given up (RFC 3261 timer F).
+        optional info_timeout_secs: Int<1, 300, 32>,
+        /// Seconds that a new connection may take to sign in.
+        optional sign_in_timeout_secs: Int<1, 600, 30>,
+        /// Number of INFO requests to one client that may wait for their answer at one time. Old clients cope with one.
+        optional outstanding_infos: Int<1, 64, 1>,
+    }
+
+    /// What is logged, to standard error.
+    struct Log {
+        /// `"text"` for people or `"json"` for programs. Default: `"text"`.
+        optional format: LogFormat,
+        /// `off`, `error`, `warn`, `info`, `debug` or `trace`, or a list such as `info,holdover::session=debug`. Default:
+        /// `"info"`.
+        optional level: LogFilter,
+    }
+
+    /// The admin server.
+    struct Admin {
+        /// IP address and port, for example `127.0.0.1:8080`. It asks for no password: keep it on a loopback address or
+        /// behind a proxy that does.
+        required address: ListenAddress,
+    }
+}
+
+/// The keys that a person may write.
+fn offered(keys: &[(&'static str, Presence)]) -> Vec<&'static str> {
+    keys.iter()
+        .filter(|&&(_, presence)| presence != Presence::Reserved)
+        .map(|&(key, _)| key)
+        .collect()
+}
+
+/// Doc lines as one paragraph.
+fn paragraph(docs: &[&str]) -> String {
+    docs.iter()
+        .map(|line| line.trim())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn described(mut schema: Schema, docs: &[&str]) -> Value {
+    schema.insert("description".to_owned(), paragraph(docs).into());
+    schema.to_value()
+}
+
+fn table_schema(
+    docs: &[&str],
+    properties: Map<String, Value>,
+    keys: &[(&str, Presence)],
+) -> Schema {
+    let required: Vec<&str> = keys
+        .iter()
+        .filter(|&&(_, presence)| presence == Presence::Required)
+        .map(|&(key, _)| key)
+        .collect();
+    json_schema!({
+        "type": "object",
+        "description": paragraph(docs),
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}

@@ -1,0 +1,15 @@
+//! The JSON Schema of the configuration, for editors.
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::raw;
+
+/// The JSON Schema (2020-12) of a configuration file. It knows every table and key with documentation, type, bounds and
+/// default; what needs more than one value to be judged only [`parse`](crate::parse) knows.
+pub fn json_schema() -> Value {
+    let schema = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<raw::Root>();
+    schema.to_value()
+}

@@ -1,0 +1,195 @@
+//! What the program runs on: checked, complete, with every default filled in.
+//!
+//! What can change while the program runs and what cannot are two types. A reload replaces [`Live`] and refuses a file whose
+//! [`Fixed`] part differs from the running one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::names::{Domain, ListenerName, LogFilter, PoolName, Realm};
+use crate::text::choices;
+use crate::uri::ServiceUri;
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What holds from start to stop.
+    pub fixed: Fixed,
+    /// What a reload replaces.
+    pub live: Live,
+}
+
+/// What holds from start to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// `[gateway]`
+    pub gateway: Gateway,
+    /// `[[listener]]`, at least one, in the order of the file. Names and addresses are unique.
+    pub listeners: Vec<Listener>,
+    /// `[[pool]]`, at least one, in the order of the file. Names are unique.
+    pub pools: Vec<Pool>,
+    /// `[log]`
+    pub log: Log,
+    /// `[admin]`
+    pub admin: Option<Admin>,
+}
+
+/// What a reload replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// `[directory]`
+    pub directory: Directory,
+    /// `[limits]`
+    pub limits: Limits,
+}
+
+/// Who Holdover is for its legacy clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// SIP domain of the legacy users.
+    pub domain: Domain,
+    /// What legacy clients dial first.
+    pub lookup_uri: ServiceUri,
+    /// What the lookup answers with; another than `lookup_uri`.
+    pub channel_uri: ServiceUri,
+    /// How long a session whose connection broke keeps its rooms.
+    pub grace: Duration,
+    /// Time between session refreshes that is agreed with clients; at least 90 s (RFC 4028 §4).
+    pub session_expires: Duration,
+    /// How long requests in flight get to finish when the program stops.
+    pub drain: Duration,
+}
+
+/// One address on which legacy clients connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name in logs and metrics.
+    pub name: ListenerName,
+    /// Where it listens. Port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Its certificate; plain TCP without one.
+    pub tls: Option<Tls>,
+    /// How users prove who they are. [`SignIn::Open`] off loopback only if the file says `insecure = true`.
+    pub sign_in: SignIn,
+}
+
+/// The certificate of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file with the certificate and its chain.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub private_key: PathBuf,
+}
+
+/// How users prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignIn {
+    /// They do not.
+    Open,
+    /// By password.
+    Digest {
+        /// File that [`Users::load`](crate::Users::load) reads.
+        users: PathBuf,
+        /// Realm of the challenge.
+        realm: Realm,
+    },
+}
+
+/// What rooms live on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name in logs, metrics and the directory.
+    pub name: PoolName,
+    /// What it is.
+    pub kind: PoolKind,
+}
+
+/// What a pool is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PoolKind {
+    /// A small Persistent Chat server inside the program.
+    Embedded(Embedded),
+}
+
+/// A pool inside the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Embedded {
+    /// SQLite file, made if it does not exist. No other pool has the same.
+    pub database: PathBuf,
+    /// Domain in the identifiers of its rooms.
+    pub domain: Domain,
+}
+
+/// Which rooms there are, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// CSV files, in the order of the file.
+    pub rooms: Vec<PathBuf>,
+    /// What becomes of rooms that no file lists.
+    pub unlisted: Unlisted,
+    /// Pool of rooms that name none: the one that is named, or the only one.
+    pub default_pool: Option<PoolName>,
+}
+
+/// What becomes of rooms that no file lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlisted {
+    /// They are refused.
+    Refuse,
+    /// They are looked for in this pool under the identifier that the client knows.
+    SameId(PoolName),
+}
+
+/// What one peer may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a SIP message before its body.
+    pub head_bytes: usize,
+    /// Bytes of a SIP message's body.
+    pub body_bytes: usize,
+    /// Number of headers of a SIP message.
+    pub headers: usize,
+    /// Number of connections of legacy clients at one time.
+    pub connections: usize,
+    /// Number of connections from one IP address at one time.
+    pub connections_per_address: usize,
+    /// Number of messages that wait for a client that reads slowly.
+    pub queue_messages: usize,
+    /// Bytes of messages that wait for a client that reads slowly; at least `body_bytes`.
+    pub queue_bytes: usize,
+    /// Time until an INFO without an answer is given up.
+    pub info_timeout: Duration,
+    /// Time that a new connection may take to sign in.
+    pub sign_in_timeout: Duration,
+    /// Number of INFO requests to one client that may wait for their answer at one time.
+    pub outstanding_infos: usize,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How a record looks.
+    pub format: LogFormat,
+    /// Which records are written.
+    pub level: LogFilter,
+}
+
+choices! {
+    /// How a log record looks.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+}
+
+/// The admin server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens. Port 0 lets the system choose.
+    pub address: SocketAddr,
+}
