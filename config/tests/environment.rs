@@ -1,0 +1,126 @@
+//! The check of the files that a configuration names.
+
+use std::fs;
+use std::path::Path;
+
+use holdover_config::{Diagnostic, Diagnostics, check_environment, codes, load};
+
+const CONFIG: &str = r#"
+[gateway]
+domain = "contoso.com"
+
+[[listener]]
+name = "clients"
+address = "127.0.0.1:0"
+tls = { certificate = "tls/sip.pem", private_key = "tls/sip.key" }
+sign_in = { digest = { users = "users.toml" } }
+
+[[pool]]
+name = "here"
+embedded = { database = "data/rooms.db" }
+
+[directory]
+rooms = ["rooms.csv"]
+"#;
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n";
+
+fn check(folder: &Path) -> Diagnostics {
+    let config = folder.join("holdover.toml");
+    fs::write(&config, CONFIG).unwrap();
+    check_environment(&load(&config).unwrap())
+}
+
+/// Code and line of each fault.
+fn places(faults: &Diagnostics) -> Vec<(&str, usize)> {
+    faults
+        .iter()
+        .map(|fault| (fault.code(), fault.location().unwrap().line()))
+        .collect()
+}
+
+#[test]
+fn every_missing_file_is_told_where_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut faults = check(folder.path());
+    faults.sort();
+    assert_eq!(
+        places(&faults),
+        [
+            (codes::FILE_MISSING, 8),
+            (codes::FILE_MISSING, 8),
+            (codes::FILE_MISSING, 9),
+            (codes::FOLDER_MISSING, 13),
+            (codes::FILE_MISSING, 16),
+        ]
+    );
+    assert!(
+        faults
+            .iter()
+            .all(|fault| fault.file().ends_with("holdover.toml"))
+    );
+    assert!(faults.render(false).contains("users = \"users.toml\""));
+}
+
+#[test]
+fn files_that_are_there_and_right_are_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tls")).unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    fs::write(folder.path().join("tls/sip.pem"), CERTIFICATE).unwrap();
+    fs::write(folder.path().join("tls/sip.key"), KEY).unwrap();
+    fs::write(folder.path().join("users.toml"), "[users]\n").unwrap();
+    fs::write(folder.path().join("rooms.csv"), "").unwrap();
+    let faults = check(folder.path());
+    assert!(faults.is_empty(), "{faults}");
+}
+
+#[test]
+fn content_is_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tls")).unwrap();
+    fs::create_dir_all(folder.path().join("data/rooms.db")).unwrap();
+    fs::create_dir(folder.path().join("rooms.csv")).unwrap();
+    fs::write(folder.path().join("tls/sip.pem"), KEY).unwrap();
+    fs::write(folder.path().join("tls/sip.key"), [0x30, 0x82, 0xff]).unwrap();
+    fs::write(
+        folder.path().join("users.toml"),
+        "[users]\n\"ann@contoso.com\" = \"secret\"\n",
+    )
+    .unwrap();
+    let faults = check(folder.path());
+    let codes: Vec<&str> = faults.iter().map(Diagnostic::code).collect();
+    assert_eq!(
+        codes,
+        [
+            codes::WRONG_CONTENT,
+            codes::WRONG_CONTENT,
+            codes::BAD_HASH,
+            codes::NOT_A_FILE,
+            codes::NOT_A_FILE
+        ]
+    );
+    let told = faults.render(false);
+    assert!(
+        told.contains("are `certificate` and `private_key` swapped?"),
+        "{told}"
+    );
+    assert!(told.contains("openssl pkcs12"), "{told}");
+    assert!(told.contains("users.toml:2:21"), "{told}");
+    assert!(!told.contains("secret"), "{told}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holdover.toml");
+    assert!(
+        load(&path)
+            .unwrap_err()
+            .render(false)
+            .contains("error[HC001]: the file cannot be read")
+    );
+    fs::write(&path, b"[gateway]\n\xff").unwrap();
+    assert!(load(&path).unwrap_err().render(false).contains("not UTF-8"));
+}

@@ -1,0 +1,202 @@
+//! The files that people read: examples, the JSON Schema, and what is said about broken configurations.
+//!
+//! `HOLDOVER_UPDATE=1 cargo test -p holdover-config` writes the schema and the expected messages anew.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use holdover_config::{Diagnostics, Loaded, codes, json_schema, parse};
+use serde_json::Value;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The TOML files in a folder, by name. There is at least one.
+fn toml_files(name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder(name))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+fn parse_file(path: &Path) -> Result<Loaded, Diagnostics> {
+    parse(
+        file_name(path),
+        &fs::read_to_string(path).unwrap(),
+        Path::new("/etc/holdover"),
+    )
+}
+
+/// Compares a file with what it should hold, or writes it.
+fn expect_file(path: &Path, expected: &str) {
+    if std::env::var_os("HOLDOVER_UPDATE").is_some() {
+        fs::write(path, expected).unwrap();
+    }
+    let found = fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(
+        found,
+        expected,
+        "{} is old: see the head of this file",
+        path.display()
+    );
+}
+
+#[test]
+fn examples_are_right() {
+    for path in toml_files("examples") {
+        let loaded = parse_file(&path).unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    }
+}
+
+#[test]
+fn the_committed_schema_is_the_one_of_the_code() {
+    let text = serde_json::to_string_pretty(&json_schema()).unwrap() + "\n";
+    expect_file(&folder("holdover.schema.json"), &text);
+}
+
+/// What the schema says about one key.
+struct Property<'s> {
+    table: String,
+    key: String,
+    schema: &'s Value,
+}
+
+/// Every key of every table below `schema`, by following `$ref`.
+fn properties<'s>(root: &'s Value, schema: &'s Value, table: &str, found: &mut Vec<Property<'s>>) {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        let pointer = reference.strip_prefix('#').unwrap();
+        properties(root, root.pointer(pointer).unwrap(), table, found);
+    }
+    for (key, schema) in schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        found.push(Property {
+            table: table.to_owned(),
+            key: key.clone(),
+            schema,
+        });
+        properties(root, schema, key, found);
+    }
+    for inner in schema
+        .get("oneOf")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .chain(schema.get("items"))
+    {
+        properties(root, inner, table, found);
+    }
+}
+
+#[test]
+fn the_full_example_shows_every_key_with_its_bounds_and_when_it_takes_effect() {
+    let schema = json_schema();
+    let mut all = Vec::new();
+    properties(&schema, &schema, "", &mut all);
+    assert!(all.len() > 35, "only {} keys found", all.len());
+
+    let example = fs::read_to_string(folder("examples/full.toml")).unwrap();
+    let lines: Vec<&str> = example.lines().collect();
+    for Property { table, key, schema } in all {
+        let description = schema["description"].as_str().unwrap();
+        if table.is_empty() {
+            let effect = ["Takes effect at the next start", "Takes effect on reload"]
+                .into_iter()
+                .find(|effect| description.contains(effect))
+                .unwrap_or_else(|| panic!("[{key}] does not say when it takes effect"));
+            let headings = [format!("[{key}]"), format!("[[{key}]]")];
+            let heading = lines
+                .iter()
+                .position(|line| headings.contains(&(*line).to_owned()))
+                .unwrap();
+            assert!(lines[heading - 1].contains(effect), "[{key}]: {effect}");
+            continue;
+        }
+        let line = lines
+            .iter()
+            .position(|line| line.starts_with(&format!("{key} = ")));
+        let Some(line) = line else {
+            assert!(
+                example.contains(&format!("{key} = ")),
+                "{table}.{key} is not in the example"
+            );
+            continue;
+        };
+        let comment = lines[line - 1];
+        assert!(comment.starts_with("# "), "{table}.{key} has no comment");
+        if let Some(minimum) = schema.get("minimum") {
+            let bounds = format!(
+                "{minimum} to {}, default {}",
+                schema["maximum"], schema["default"]
+            );
+            assert!(
+                comment.contains(&bounds),
+                "{table}.{key} does not say `{bounds}`"
+            );
+            let shown = lines[line].rsplit(' ').next().unwrap().replace('_', "");
+            assert_eq!(
+                shown,
+                schema["default"].to_string(),
+                "{table}.{key} does not show its default"
+            );
+        }
+    }
+}
+
+/// Codes that need files to appear; `tests/environment.rs` and the tests of the users file have them.
+const NEED_FILES: &[&str] = &[
+    codes::UNREADABLE,
+    codes::FILE_MISSING,
+    codes::NOT_A_FILE,
+    codes::FILE_UNREADABLE,
+    codes::FOLDER_MISSING,
+    codes::WRONG_CONTENT,
+    codes::BAD_USER,
+    codes::BAD_HASH,
+    codes::DUPLICATE_USER,
+];
+
+#[test]
+fn broken_configurations_are_told_as_expected() {
+    let mut seen: BTreeSet<&str> = NEED_FILES.iter().copied().collect();
+    let cases = toml_files("tests/faults");
+    assert!(cases.len() >= 40);
+    for path in cases {
+        let only_warnings = file_name(&path).starts_with("warning-");
+        let faults = match parse_file(&path) {
+            Ok(loaded) if only_warnings => loaded.warnings,
+            Err(faults) if !only_warnings => faults,
+            _ => panic!("{} is not what its name says", path.display()),
+        };
+        seen.extend(faults.iter().map(|fault| fault.code()));
+        let rendered = faults.render(false);
+        for fault in &faults {
+            let json = fault.to_json();
+            if let (Some(line), Some(column)) = (json["line"].as_u64(), json["column"].as_u64()) {
+                let place = format!("{}:{line}:{column}\n", file_name(&path));
+                assert!(rendered.contains(&place), "{place}\n{rendered}");
+            }
+        }
+        expect_file(&path.with_extension("stderr"), &rendered);
+    }
+    let all: BTreeSet<&str> = codes::ALL.iter().map(|&(code, _)| code).collect();
+    assert_eq!(seen, all, "every code has a case");
+}
