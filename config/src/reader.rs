@@ -4,34 +4,33 @@
 //! declared once with [`tables!`](crate::raw), which makes its reader and its JSON Schema from the same lines.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
 use crate::{codes, suggest};
 
 /// A type that can be read from a TOML value.
 pub(crate) trait FromToml: Sized {
+    /// Whether it is an array.
+    const IS_LIST: bool = false;
+
     /// Reads the value of the key `at`. `None` means that the fault was reported.
     fn read(value: &Spanned<DeValue<'_>>, at: &str, reader: &mut Reader<'_>) -> Option<Self>;
 }
 
 /// What a table holds under one key.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum Key<T> {
     /// The key is not there.
+    #[default]
     Absent,
     /// The key is there with a value that was reported as a fault.
     Bad,
     /// The key is there.
     Given(Spanned<T>),
-}
-
-impl<T> Default for Key<T> {
-    fn default() -> Self {
-        Self::Absent
-    }
 }
 
 impl<T> Key<T> {
@@ -57,12 +56,25 @@ impl<T> Key<T> {
 
 /// An array, with the place of each element.
 #[derive(Debug)]
-pub(crate) struct List<T>(pub(crate) Vec<Spanned<T>>);
+pub(crate) struct List<T> {
+    pub(crate) elements: Vec<Spanned<T>>,
+    /// Whether no element is left out because it was reported as a fault.
+    pub(crate) complete: bool,
+}
 
 impl<T> Key<List<T>> {
     /// The elements; none if the key is absent or bad.
     pub(crate) fn elements(&self) -> &[Spanned<T>] {
-        self.get().map_or(&[], |list| list.0.as_slice())
+        self.get().map_or(&[], |list| list.elements.as_slice())
+    }
+
+    /// Whether it is certain that there is no element.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Absent => true,
+            Self::Bad => false,
+            Self::Given(list) => list.get_ref().complete && list.get_ref().elements.is_empty(),
+        }
     }
 }
 
@@ -101,7 +113,10 @@ impl<'t> Reader<'t> {
         let (root, errors) = DeTable::parse_recoverable(self.source.text());
         for error in errors {
             let span = error.span().unwrap_or(0..0);
-            let fault = self.source.error(codes::SYNTAX, span, error.message());
+            let mut fault = self.source.error(codes::SYNTAX, span, error.message());
+            if let Some(help) = syntax_help(error.message()) {
+                fault = fault.help(help);
+            }
             let line = fault.location().map_or(0, |location| location.line());
             // One slip often makes several errors in its line; the first says enough.
             if !self.broken_lines.contains(&line) {
@@ -214,62 +229,18 @@ impl<'t> Reader<'t> {
         None
     }
 
-    /// Reads one key of the table that stands at `at`.
-    pub(crate) fn key<T: FromToml>(
+    /// The table `value`, of which `keys` are known, or a fault. Unknown keys are reported.
+    pub(crate) fn entries<'v, 'i>(
         &mut self,
-        table: &DeTable<'_>,
-        span: Range<usize>,
-        at: &str,
-        key: &str,
-        presence: Presence,
-    ) -> Key<T> {
-        let path = join(at, key);
-        match table.get(key) {
-            Some(value) => match T::read(value, &path, self) {
-                Some(read) => Key::Given(Spanned::new(value.span(), read)),
-                None => Key::Bad,
-            },
-            None => {
-                if presence == Presence::Required && self.broken_lines.is_empty() {
-                    self.missing(span, at, key);
-                }
-                Key::Absent
-            }
-        }
-    }
-
-    fn missing(&mut self, span: Range<usize>, at: &str, key: &str) {
-        let fault = if at.is_empty() {
-            let message = format!("the table `[{key}]` is missing");
-            Diagnostic::whole_file(
-                crate::Severity::Error,
-                codes::MISSING_KEY,
-                self.source.name().clone(),
-                message,
-            )
-        } else {
-            self.error(
-                codes::MISSING_KEY,
-                span,
-                format!("`{at}` lacks the key `{key}`"),
-            )
-            .label(format!("`{key}` is missing"))
-        };
-        self.report(fault);
-    }
-
-    /// Reports every key of `table` that is not in `known`. `offered` are the known ones that may be suggested.
-    pub(crate) fn unknown_keys(
-        &mut self,
-        table: &DeTable<'_>,
-        at: &str,
-        known: &[&str],
-        offered: &[&str],
-    ) {
-        for key in table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()))
-        {
+        value: &'v Spanned<DeValue<'i>>,
+        at: &'v str,
+        keys: &'static [(&'static str, Presence)],
+    ) -> Option<Entries<'v, 'i>> {
+        let table = self.table(value, at)?;
+        let known = |key: &str| keys.iter().any(|&(known, _)| known == key);
+        let offered = offered(keys);
+        let mut misspelled = Vec::new();
+        for key in table.keys().filter(|key| !known(key.get_ref())) {
             let name = key.get_ref();
             let (message, all) = if at.is_empty() {
                 (format!("unknown table or key `{name}`"), "the tables are")
@@ -279,9 +250,95 @@ impl<'t> Reader<'t> {
             let fault = self
                 .error(codes::UNKNOWN_KEY, key.span(), message)
                 .label("unknown");
-            self.report(fault.help(suggest::help(name, offered, all)));
+            self.report(fault.help(suggest::help(name, &offered, all)));
+            misspelled.extend(suggest::nearest(name, offered.iter().copied()));
         }
+        Some(Entries {
+            table,
+            span: value.span(),
+            at,
+            keys,
+            misspelled,
+        })
     }
+
+    /// Reads one of the known keys of a table.
+    pub(crate) fn key<T: FromToml>(&mut self, entries: &Entries<'_, '_>, key: &str) -> Key<T> {
+        if let Some(value) = entries.table.get(key) {
+            return match T::read(value, &join(entries.at, key), self) {
+                Some(read) => Key::Given(Spanned::new(value.span(), read)),
+                None => Key::Bad,
+            };
+        }
+        // What a slip of the pen hides is there, only wrong, and was told. A broken line may hide anything.
+        if entries.misspelled.contains(&key) || !self.broken_lines.is_empty() {
+            return Key::Bad;
+        }
+        if entries.keys.contains(&(key, Presence::Required)) {
+            self.missing::<T>(entries, key);
+        }
+        Key::Absent
+    }
+
+    fn missing<T: FromToml>(&mut self, entries: &Entries<'_, '_>, key: &str) {
+        let at = entries.at;
+        let fault = if at.is_empty() {
+            let heading = heading::<T>(key);
+            let name = Arc::clone(self.source.name());
+            let message = format!("the table `{heading}` is missing");
+            Diagnostic::whole_file(Severity::Error, codes::MISSING_KEY, name, message)
+        } else {
+            let message = format!("`{at}` lacks the key `{key}`");
+            self.error(codes::MISSING_KEY, entries.span.clone(), message)
+                .label(format!("`{key}` is missing"))
+        };
+        self.report(fault);
+    }
+}
+
+/// A table that is being read.
+pub(crate) struct Entries<'v, 'i> {
+    table: &'v DeTable<'i>,
+    span: Range<usize>,
+    at: &'v str,
+    keys: &'static [(&'static str, Presence)],
+    /// Known keys that an unknown one was probably meant to be.
+    misspelled: Vec<&'static str>,
+}
+
+/// The keys that a person may write.
+fn offered(keys: &'static [(&'static str, Presence)]) -> Vec<&'static str> {
+    keys.iter()
+        .filter(|&&(_, presence)| presence != Presence::Reserved)
+        .map(|&(key, _)| key)
+        .collect()
+}
+
+fn heading<T: FromToml>(key: &str) -> String {
+    if T::IS_LIST {
+        format!("[[{key}]]")
+    } else {
+        format!("[{key}]")
+    }
+}
+
+/// What to do about the syntax errors that people make most.
+fn syntax_help(message: &str) -> Option<&'static str> {
+    const HELPS: &[(&str, &str)] = &[
+        (
+            "duplicate key",
+            "a key and a table may stand only once; remove one of the two",
+        ),
+        (
+            "escaped value",
+            "write `\\\\` for a backslash, or the text in single quotes, which know no escapes",
+        ),
+        ("must be quoted", "put the text in double quotes"),
+    ];
+    HELPS
+        .iter()
+        .find(|(part, _)| message.contains(part))
+        .map(|&(_, help)| help)
 }
 
 /// The path of `key` in the table at `at`.
@@ -321,13 +378,23 @@ impl FromToml for bool {
 }
 
 impl<T: FromToml> FromToml for List<T> {
+    const IS_LIST: bool = true;
+
     /// Elements at fault are reported and left out.
     fn read(value: &Spanned<DeValue<'_>>, at: &str, reader: &mut Reader<'_>) -> Option<Self> {
         let array = reader.array(value, at)?;
-        let read = |element: &Spanned<DeValue<'_>>| {
-            T::read(element, at, reader).map(|read| Spanned::new(element.span(), read))
-        };
-        Some(Self(array.iter().filter_map(read).collect()))
+        let mut elements = Vec::with_capacity(array.len());
+        for (index, element) in array.iter().enumerate() {
+            // A table is known by its heading, another element by its number.
+            let read = if element.get_ref().is_table() {
+                T::read(element, at, reader)
+            } else {
+                T::read(element, &format!("{at}[{index}]"), reader)
+            };
+            elements.extend(read.map(|read| Spanned::new(element.span(), read)));
+        }
+        let complete = elements.len() == array.len();
+        Some(Self { elements, complete })
     }
 }
 

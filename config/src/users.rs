@@ -113,10 +113,10 @@ struct File {
 
 impl FromToml for File {
     fn read(value: &Spanned<DeValue<'_>>, at: &str, reader: &mut Reader<'_>) -> Option<Self> {
-        let table = reader.table(value, at)?;
-        reader.unknown_keys(table, at, &["users"], &["users"]);
-        let users = reader.key(table, value.span(), at, "users", Presence::Required);
-        Some(Self { users })
+        let entries = reader.entries(value, at, &[("users", Presence::Required)])?;
+        Some(Self {
+            users: reader.key(&entries, "users"),
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The check of the files that a configuration names.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests may, like tests
+
 use std::fs;
 use std::path::Path;
 

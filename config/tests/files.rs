@@ -2,6 +2,8 @@
 //!
 //! `HOLDOVER_UPDATE=1 cargo test -p holdover-config` writes the schema and the expected messages anew.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests may, like tests
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! What holds for every text, however broken.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests may, like tests
+
 use std::path::Path;
 
 use holdover_config::{Users, parse};

@@ -88,7 +88,8 @@ pub struct Diagnostic {
     code: &'static str,
     severity: Severity,
     file: Arc<str>,
-    location: Option<Location>,
+    /// Boxed, so that a fault is small enough to be the `Err` of a result.
+    location: Option<Box<Location>>,
     message: String,
     label: Option<String>,
     help: Option<String>,
@@ -151,7 +152,7 @@ impl Diagnostic {
 
     /// Where in the file, unless the fault is the file's as a whole.
     pub fn location(&self) -> Option<&Location> {
-        self.location.as_ref()
+        self.location.as_deref()
     }
 
     /// What is wrong: one sentence without a full stop.
@@ -237,7 +238,7 @@ impl Diagnostics {
         self.kept.extend(other.kept.into_iter().take(room));
     }
 
-    /// Puts the faults of each file in the order in which they stand in it. Files keep the order of their first fault.
+    /// Puts the faults of each file in the order in which they stand in it, those of the whole file last. Files keep the order of their first fault.
     pub fn sort(&mut self) {
         let mut files: Vec<Arc<str>> = Vec::new();
         for diagnostic in &self.kept {
@@ -247,13 +248,11 @@ impl Diagnostics {
         }
         self.kept.sort_by_key(|diagnostic| {
             let file = files.iter().position(|file| *file == diagnostic.file);
-            (
-                file,
-                diagnostic
-                    .location
-                    .as_ref()
-                    .map(|location| location.span.start),
-            )
+            let start = diagnostic
+                .location
+                .as_ref()
+                .map_or(usize::MAX, |location| location.span.start);
+            (file, start)
         });
     }
 

@@ -75,7 +75,7 @@ impl<'t> Source<'t> {
         message: impl Into<String>,
     ) -> Diagnostic {
         let mut fault = Diagnostic::whole_file(severity, code, Arc::clone(&self.name), message);
-        fault.location = Some(self.locate(span));
+        fault.location = Some(Box::new(self.locate(span)));
         fault
     }
 

@@ -45,18 +45,13 @@ macro_rules! tables {
         }
 
         impl $name {
-            const KEYS: &[(&str, Presence)] = &[ $( (stringify!($key), presence!($presence)), )* ];
+            const KEYS: &'static [(&'static str, Presence)] = &[ $( (stringify!($key), presence!($presence)), )* ];
         }
 
         impl FromToml for $name {
             fn read(value: &Spanned<DeValue<'_>>, at: &str, reader: &mut Reader<'_>) -> Option<Self> {
-                let table = reader.table(value, at)?;
-                let span = value.span();
-                let known: Vec<&str> = Self::KEYS.iter().map(|&(key, _)| key).collect();
-                reader.unknown_keys(table, at, &known, &offered(Self::KEYS));
-                Some(Self {
-                    $( $key: reader.key(table, span.clone(), at, stringify!($key), presence!($presence)), )*
-                })
+                let entries = reader.entries(value, at, Self::KEYS)?;
+                Some(Self { $( $key: reader.key(&entries, stringify!($key)), )* })
             }
         }
 
@@ -226,14 +221,6 @@ tables! {
         /// behind a proxy that does.
         required address: ListenAddress,
     }
-}
-
-/// The keys that a person may write.
-fn offered(keys: &[(&'static str, Presence)]) -> Vec<&'static str> {
-    keys.iter()
-        .filter(|&&(_, presence)| presence != Presence::Reserved)
-        .map(|&(key, _)| key)
-        .collect()
 }
 
 /// Doc lines as one paragraph.

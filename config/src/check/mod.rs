@@ -1,0 +1,254 @@
+//! From raw structs to checked settings: everything that needs more than one value to be judged.
+//!
+//! A check that cannot say anything because a value is missing or bad stays silent: that fault was told when it was read.
+
+mod directory;
+mod listeners;
+mod pools;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Spanned;
+
+use crate::codes;
+use crate::diagnostic::{Diagnostics, Source};
+use crate::environment::{FileUse, Role};
+use crate::load::Loaded;
+use crate::names::{FilePath, LogFilter};
+use crate::raw;
+use crate::reader::{Int, Key, List};
+use crate::settings::{Admin, Fixed, Gateway, Limits, Live, Log, LogFormat, Settings};
+use crate::uri::ServiceUri;
+
+/// The settings that `raw` says. `faults` were found while reading it.
+pub(crate) fn check(
+    raw: &raw::Root,
+    source: &Source<'_>,
+    base: &Path,
+    faults: Diagnostics,
+) -> Result<Loaded, Diagnostics> {
+    let mut checker = Checker {
+        source,
+        base,
+        faults,
+        files: Vec::new(),
+    };
+    let settings = checker.settings(raw);
+    checker.faults.sort();
+    match settings {
+        Some(settings) if !checker.faults.has_errors() => Ok(Loaded {
+            settings,
+            warnings: checker.faults,
+            files: checker.files,
+        }),
+        _ => Err(checker.faults),
+    }
+}
+
+struct Checker<'c> {
+    source: &'c Source<'c>,
+    /// Folder at which relative paths start.
+    base: &'c Path,
+    faults: Diagnostics,
+    /// Files that the configuration names.
+    files: Vec<FileUse>,
+}
+
+impl Checker<'_> {
+    fn settings(&mut self, raw: &raw::Root) -> Option<Settings> {
+        if let Some(rules) = raw.rule.given() {
+            let fault = self.source.error(
+                codes::RULES_UNSUPPORTED,
+                rules.span(),
+                "this version knows no routing rules",
+            );
+            self.faults.push(
+                fault.help(
+                    "remove the `[[rule]]` tables; `[directory]` says which pool a room is in",
+                ),
+            );
+        }
+        let gateway = raw.gateway.get().and_then(|gateway| self.gateway(gateway));
+        let domain = raw.gateway.get().and_then(|gateway| gateway.domain.get());
+        let listeners = self.listeners(raw, domain);
+        let pools = self.pools(raw, domain);
+        let directory = self.directory(&raw.directory, &raw.pool);
+        let limits = self.limits(raw.limits.get());
+        let admin = raw.admin.get().and_then(|admin| self.admin(admin));
+        let log = raw.log.get().map_or_else(default_log, log);
+        Some(Settings {
+            fixed: Fixed {
+                gateway: gateway?,
+                listeners: listeners?,
+                pools: pools?,
+                log,
+                admin,
+            },
+            live: Live {
+                directory: directory?,
+                limits,
+            },
+        })
+    }
+
+    fn gateway(&mut self, raw: &raw::Gateway) -> Option<Gateway> {
+        let domain = raw.domain.get()?;
+        let uri = |key: &Key<ServiceUri>, user| {
+            key.get()
+                .cloned()
+                .unwrap_or_else(|| ServiceUri::new(user, domain))
+        };
+        let lookup_uri = uri(&raw.lookup_uri, "ocschat");
+        let channel_uri = uri(&raw.channel_uri, "channel");
+        if lookup_uri.same_user(&channel_uri)
+            && !raw.lookup_uri.is_bad()
+            && !raw.channel_uri.is_bad()
+            && let Some(given) = raw.channel_uri.given().or_else(|| raw.lookup_uri.given())
+        {
+            let fault = self.source.error(
+                codes::SAME_URIS,
+                given.span(),
+                "`lookup_uri` and `channel_uri` must differ",
+            );
+            self.faults.push(
+                fault.label(format!("both are `{lookup_uri}`"))
+                    .help("a client tells by the URI whether it talks to the lookup or chats; leave out one of the two"),
+            );
+        }
+        Some(Gateway {
+            domain: domain.clone(),
+            lookup_uri,
+            channel_uri,
+            grace: seconds(&raw.grace_secs),
+            session_expires: seconds(&raw.session_expires_secs),
+            drain: seconds(&raw.drain_secs),
+        })
+    }
+
+    fn limits(&mut self, raw: Option<&raw::Limits>) -> Limits {
+        let default = raw::Limits::default();
+        let raw = raw.unwrap_or(&default);
+        if raw.queue_bytes.value() < raw.body_bytes.value()
+            && let Some(span) = raw
+                .queue_bytes
+                .given()
+                .map(Spanned::span)
+                .or_else(|| raw.body_bytes.given().map(Spanned::span))
+            && !raw.queue_bytes.is_bad()
+            && !raw.body_bytes.is_bad()
+        {
+            let message = "`queue_bytes` must be at least `body_bytes`";
+            let fault = self.source.error(codes::QUEUE_TOO_SMALL, span, message);
+            self.faults.push(
+                fault
+                    .label(format!(
+                        "queue_bytes is {}, body_bytes is {}",
+                        raw.queue_bytes.value(),
+                        raw.body_bytes.value()
+                    ))
+                    .help("a message that fills the body would never fit the queue"),
+            );
+        }
+        Limits {
+            head_bytes: count(&raw.head_bytes),
+            body_bytes: count(&raw.body_bytes),
+            headers: count(&raw.headers),
+            connections: count(&raw.connections),
+            connections_per_address: count(&raw.connections_per_address),
+            queue_messages: count(&raw.queue_messages),
+            queue_bytes: count(&raw.queue_bytes),
+            info_timeout: seconds(&raw.info_timeout_secs),
+            sign_in_timeout: seconds(&raw.sign_in_timeout_secs),
+            outstanding_infos: count(&raw.outstanding_infos),
+        }
+    }
+
+    fn admin(&mut self, raw: &raw::Admin) -> Option<Admin> {
+        let given = raw.address.given()?;
+        let address = given.get_ref().0;
+        if !address.ip().to_canonical().is_loopback() {
+            let message = "the admin address is open to the network and asks for no password";
+            let fault = self
+                .source
+                .warning(codes::ADMIN_EXPOSED, given.span(), message);
+            self.faults
+                .push(fault.help("use `127.0.0.1` and a proxy that asks for one"));
+        }
+        Some(Admin { address })
+    }
+
+    fn not_empty<T>(&mut self, key: &Key<List<T>>, code: &'static str, message: &str, table: &str) {
+        if let Some(given) = key.given().filter(|_| key.is_empty()) {
+            let fault = self.source.error(code, given.span(), message);
+            self.faults.push(fault.help(format!("add a {table} table")));
+        }
+    }
+
+    fn unique_names<'n, T: AsRef<str> + 'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n Spanned<T>>,
+        what: &str,
+    ) {
+        let mut seen: HashMap<&str, Range<usize>> = HashMap::new();
+        for name in names {
+            let text = name.get_ref().as_ref();
+            match seen.get(text) {
+                Some(first) => {
+                    let message = format!("two {what}s have the name `{text}`");
+                    let fault = self
+                        .source
+                        .error(codes::DUPLICATE_NAME, name.span(), message);
+                    let line = self.line(first.clone());
+                    self.faults.push(
+                        fault.help(format!("the other is in line {line}; names must differ")),
+                    );
+                }
+                None => {
+                    seen.insert(text, name.span());
+                }
+            }
+        }
+    }
+
+    /// The path as seen from here, noted for the check of the environment.
+    fn file(&mut self, path: &Spanned<FilePath>, role: Role) -> PathBuf {
+        let full = path.get_ref().within(self.base);
+        self.files
+            .push(FileUse::new(self.source, path.span(), role, full.clone()));
+        full
+    }
+
+    fn line(&self, span: Range<usize>) -> usize {
+        self.source.line(span.start)
+    }
+}
+
+fn log(raw: &raw::Log) -> Log {
+    let default = default_log();
+    Log {
+        format: raw.format.get().copied().unwrap_or(default.format),
+        level: raw.level.get().cloned().unwrap_or(default.level),
+    }
+}
+
+fn default_log() -> Log {
+    Log {
+        format: LogFormat::Text,
+        level: LogFilter::info(),
+    }
+}
+
+fn seconds<const MIN: u32, const MAX: u32, const DEFAULT: u32>(
+    key: &Key<Int<MIN, MAX, DEFAULT>>,
+) -> Duration {
+    Duration::from_secs(key.value().into())
+}
+
+fn count<const MIN: u32, const MAX: u32, const DEFAULT: u32>(
+    key: &Key<Int<MIN, MAX, DEFAULT>>,
+) -> usize {
+    usize::try_from(key.value()).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,139 @@
+//! What right configurations mean.
+
+#![allow(clippy::unwrap_used)] // helpers of tests may, like tests
+
+use std::path::Path;
+use std::time::Duration;
+
+use holdover_config::settings::{Limits, LogFormat, PoolKind, SignIn, Unlisted};
+use holdover_config::{Loaded, parse};
+
+const MINIMAL: &str = include_str!("../examples/minimal.toml");
+const FULL: &str = include_str!("../examples/full.toml");
+const LAB: &str = include_str!("../examples/lab.toml");
+
+fn loaded(text: &str) -> Loaded {
+    parse("holdover.toml", text, Path::new("/etc/holdover")).unwrap()
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let settings = loaded(MINIMAL).settings;
+    let gateway = settings.fixed.gateway;
+    assert_eq!(gateway.lookup_uri.as_str(), "sip:ocschat@contoso.com");
+    assert_eq!(gateway.channel_uri.as_str(), "sip:channel@contoso.com");
+    assert_eq!(gateway.grace, Duration::from_secs(120));
+    assert_eq!(gateway.session_expires, Duration::from_secs(1_800));
+    assert_eq!(gateway.drain, Duration::from_secs(10));
+    assert_eq!(settings.fixed.admin, None);
+    assert_eq!(settings.fixed.log.format, LogFormat::Text);
+    assert_eq!(settings.fixed.log.level.as_str(), "info");
+    assert_eq!(
+        settings.live.limits,
+        Limits {
+            head_bytes: 65_536,
+            body_bytes: 1_048_576,
+            headers: 256,
+            connections: 20_000,
+            connections_per_address: 1_000,
+            queue_messages: 512,
+            queue_bytes: 1_048_576,
+            info_timeout: Duration::from_secs(32),
+            sign_in_timeout: Duration::from_secs(30),
+            outstanding_infos: 1,
+        }
+    );
+    // Failing closed is the default; the only pool is the default pool.
+    assert_eq!(settings.live.directory.unlisted, Unlisted::Refuse);
+    assert_eq!(
+        settings.live.directory.default_pool.unwrap().as_str(),
+        "here"
+    );
+}
+
+#[test]
+fn the_full_example_writes_the_defaults_of_the_minimal_one() {
+    let (full, minimal) = (loaded(FULL).settings, loaded(MINIMAL).settings);
+    assert_eq!(full.fixed.gateway, minimal.fixed.gateway);
+    assert_eq!(full.fixed.log, minimal.fixed.log);
+    assert_eq!(full.live.limits, minimal.live.limits);
+    assert_eq!(
+        full.fixed.listeners.first(),
+        minimal.fixed.listeners.first()
+    );
+    assert_eq!(full.fixed.pools.first(), minimal.fixed.pools.first());
+}
+
+#[test]
+fn paths_start_at_the_folder_of_the_file_and_the_realm_is_the_domain() {
+    let settings = loaded(MINIMAL).settings;
+    let listener = settings.fixed.listeners.first().unwrap();
+    assert_eq!(
+        listener.tls.as_ref().unwrap().private_key,
+        Path::new("/etc/holdover/sip.key")
+    );
+    let SignIn::Digest { users, realm } = &listener.sign_in else {
+        panic!("{:?}", listener.sign_in);
+    };
+    assert_eq!(users, Path::new("/etc/holdover/users.toml"));
+    assert_eq!(realm.as_str(), "contoso.com");
+    let PoolKind::Embedded(embedded) = &settings.fixed.pools.first().unwrap().kind else {
+        panic!("no embedded pool");
+    };
+    assert_eq!(embedded.database, Path::new("/etc/holdover/rooms.db"));
+    assert_eq!(embedded.domain.as_str(), "contoso.com");
+    assert_eq!(
+        settings.live.directory.rooms,
+        [Path::new("/etc/holdover/rooms.csv")]
+    );
+}
+
+#[test]
+fn unlisted_rooms_go_to_the_named_or_the_only_pool() {
+    let pool = |text| match loaded(text).settings.live.directory.unlisted {
+        Unlisted::SameId(pool) => pool.to_string(),
+        Unlisted::Refuse => "refused".to_owned(),
+    };
+    assert_eq!(pool(FULL), "here");
+    assert_eq!(pool(LAB), "here");
+    assert_eq!(pool(MINIMAL), "refused");
+}
+
+#[test]
+fn open_sign_in_is_for_loopback_in_every_spelling() {
+    let with = |address: &str| {
+        let text = LAB
+            .replace("0.0.0.0:5060", address)
+            .replace("insecure = true", "");
+        parse("lab.toml", &text, Path::new("")).is_ok()
+    };
+    for loopback in [
+        "127.0.0.1:0",
+        "127.9.9.9:5060",
+        "[::1]:5060",
+        "[::ffff:127.0.0.1]:5060",
+    ] {
+        assert!(with(loopback), "{loopback}");
+    }
+    for open in [
+        "0.0.0.0:0",
+        "[::]:5060",
+        "10.0.0.1:5060",
+        "[::ffff:10.0.0.1]:5060",
+    ] {
+        assert!(!with(open), "{open}");
+    }
+}
+
+#[test]
+fn two_listeners_may_both_ask_for_any_port() {
+    let listener =
+        "\n[[listener]]\nname = \"NAME\"\naddress = \"127.0.0.1:0\"\nsign_in = \"open\"\n";
+    let text = [
+        MINIMAL,
+        &listener.replace("NAME", "a"),
+        &listener.replace("NAME", "b"),
+    ]
+    .concat();
+    assert_eq!(loaded(&text).settings.fixed.listeners.len(), 3);
+}
