@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use holdover_protocol::sip::{Scheme, SipUri};
 use schemars::{Schema, json_schema};
 
 use crate::codes;
@@ -28,6 +29,12 @@ impl ServiceUri {
         self.text.eq_ignore_ascii_case(&other.text)
     }
 
+    /// Whether `uri`, which a client dialled, is this service: user and domain decide, as in Active Directory in any case.
+    pub fn names(&self, uri: &SipUri<'_>) -> bool {
+        let dialled = uri.user().map(|user| format!("sip:{user}@{}", uri.host()));
+        dialled.is_some_and(|dialled| dialled.eq_ignore_ascii_case(&self.text))
+    }
+
     /// The URI.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -39,30 +46,31 @@ impl FromText for ServiceUri {
 
     fn from_text(text: &str) -> Result<Self, TextError> {
         const HELP: &str = "write `sip:user@domain`, for example `sip:ocschat@contoso.com`";
-        let no_uri = || TextError::new("not a SIP URI", HELP);
-        let (scheme, rest) = text.split_once(':').ok_or_else(no_uri)?;
-        if scheme.eq_ignore_ascii_case("sips") {
+        let uri = SipUri::parse(text).map_err(|error| {
+            TextError::new(format!("not `sip:user@domain`: {}", error.problem()), HELP)
+        })?;
+        if uri.scheme() == Scheme::Sips {
             let help = "write `sip:`; whether clients use TLS is the listener's business";
             return Err(TextError::new("a `sips` URI", help));
         }
-        if !scheme.eq_ignore_ascii_case("sip") {
-            return Err(no_uri());
+        let user = uri
+            .user()
+            .ok_or_else(|| TextError::new("a SIP URI without a user", HELP))?;
+        if user.contains('%') {
+            let help =
+                "write the characters themselves: two spellings of one name would not be equal";
+            return Err(TextError::new("a SIP URI with escapes", help));
         }
-        let (user, host) = rest.split_once('@').ok_or_else(no_uri)?;
-        if host.contains([':', ';', '?']) || user.contains(':') {
+        let host = uri.host();
+        if !format!("sip:{user}@{host}").eq_ignore_ascii_case(text) {
             return Err(TextError::new(
                 "a SIP URI with more than user and domain",
                 HELP,
             ));
         }
-        if user.is_empty() || !user.bytes().all(is_user_byte) {
-            return Err(TextError::new(
-                "not a SIP URI: its user part is wrong",
-                HELP,
-            ));
-        }
-        let domain = Domain::from_text(host).map_err(|error| {
-            TextError::new(format!("not a SIP URI: its domain is {error}"), error.help)
+        let domain = Domain::from_text(host.as_str()).map_err(|error| {
+            let problem = format!("not `sip:user@domain`: its domain is {error}");
+            TextError::new(problem, error.help)
         })?;
         Ok(Self {
             text: format!("sip:{user}@{domain}").into(),
@@ -72,11 +80,6 @@ impl FromText for ServiceUri {
     fn schema() -> Schema {
         json_schema!({ "type": "string", "pattern": "^[Ss][Ii][Pp]:[^@:\\s]+@[A-Za-z0-9.-]+$" })
     }
-}
-
-/// `unreserved` and `user-unreserved` of RFC 3261 §25.1. Escapes are left out: two spellings of one name would not be equal.
-fn is_user_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte)
 }
 
 impl fmt::Display for ServiceUri {
@@ -118,5 +121,16 @@ mod tests {
         ] {
             assert!(wrong.parse::<ServiceUri>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_service_is_found_whatever_else_was_dialled() {
+        let service: ServiceUri = "sip:ocschat@contoso.com".parse().unwrap();
+        let names = |text| service.names(&SipUri::parse(text).unwrap());
+        assert!(names("sip:OCSChat@contoso.com"));
+        assert!(names("sip:ocschat@Contoso.com:5061;transport=tls"));
+        assert!(!names("sip:channel@contoso.com"));
+        assert!(!names("sip:ocschat@fabrikam.com"));
+        assert!(!names("sip:contoso.com"));
     }
 }
