@@ -14,7 +14,7 @@ mod raw;
 mod reader;
 mod schema;
 pub mod settings;
-mod suggest;
+pub mod suggest;
 mod text;
 mod uri;
 pub mod users;

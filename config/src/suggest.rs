@@ -1,7 +1,7 @@
 //! "Did you mean …?"
 
 /// The candidate that `word` most likely was meant to be, if any is near.
-pub(crate) fn nearest<'c>(
+pub fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
@@ -17,7 +17,7 @@ pub(crate) fn nearest<'c>(
 }
 
 /// `help` text for a word that is none of `candidates`: the nearest one, or all of them.
-pub(crate) fn help(word: &str, candidates: &[&str], all: &str) -> String {
+pub fn help(word: &str, candidates: &[&str], all: &str) -> String {
     match nearest(word, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => format!("{all}: {}", list(candidates)),
@@ -25,7 +25,7 @@ pub(crate) fn help(word: &str, candidates: &[&str], all: &str) -> String {
 }
 
 /// The words in backquotes with commas.
-pub(crate) fn list(words: &[&str]) -> String {
+pub fn list(words: &[&str]) -> String {
     words
         .iter()
         .map(|word| format!("`{word}`"))
