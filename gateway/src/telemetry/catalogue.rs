@@ -1,0 +1,87 @@
+//! The closed set: every event there is, each once.
+
+use super::Telemetry;
+use super::event::{About, Emit};
+use super::events::{
+    admin::*, connection::*, pool::*, process::*, protocol::*, room::*, session::*, sign_in::*,
+};
+
+macro_rules! catalogue {
+    ($($event:ident),+ $(,)?) => {
+        /// Names an event without what it carries.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Kind {
+            $(
+                #[doc = concat!("[`", stringify!($event), "`].")]
+                $event,
+            )+
+        }
+
+        /// Any event, for those who hand it on before it is told, as the session core does.
+        #[derive(Clone, Debug)]
+        pub enum Event {
+            $(
+                #[doc = concat!("See [`", stringify!($event), "`].")]
+                $event($event),
+            )+
+        }
+
+        impl Event {
+            /// Counts the event and writes its log line.
+            pub fn emit(&self, telemetry: &Telemetry) {
+                match self {
+                    $(Self::$event(event) => event.emit(telemetry),)+
+                }
+            }
+        }
+
+        $(
+            impl From<$event> for Event {
+                fn from(event: $event) -> Self {
+                    Self::$event(event)
+                }
+            }
+        )+
+
+        /// What each event is, in the order of [`Kind`].
+        pub(super) const ABOUT: &[About] = &[$($event::ABOUT),+];
+    };
+}
+
+catalogue! {
+    ProcessStarted,
+    ProcessReady,
+    ProcessDraining,
+    ProcessStopped,
+    ConfigLoaded,
+    DirectoryLoaded,
+    ListenerOpened,
+    AcceptFailed,
+    ConnectionOpened,
+    ConnectionRefused,
+    ConnectionClosed,
+    TlsCompleted,
+    TlsFailed,
+    SignInAccepted,
+    SignInRefused,
+    SignedOut,
+    ForeignIdentityRefused,
+    LookupAnswered,
+    SessionOpened,
+    SessionDetached,
+    SessionResumed,
+    SessionClosed,
+    SlowClientClosed,
+    InfoTimedOut,
+    RoomJoined,
+    JoinRefused,
+    RoomParted,
+    PostAccepted,
+    PostRefused,
+    PostUnknown,
+    ProtocolFault,
+    LegOpened,
+    LegClosed,
+    PoolStoreFailed,
+    AdminRequest,
+}

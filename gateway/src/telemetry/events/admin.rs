@@ -1,0 +1,38 @@
+//! The admin server.
+
+use std::net::SocketAddr;
+
+use crate::telemetry::event::event;
+use crate::telemetry::label::label;
+
+label! {
+    /// What was asked for.
+    AdminRoute as "route" {
+        /// The list of what there is.
+        Index = "index",
+        /// Whether the process lives.
+        Healthz = "healthz",
+        /// Whether it takes clients.
+        Readyz = "readyz",
+        /// The metrics.
+        Metrics = "metrics",
+        /// The lookup service.
+        Rooms = "rooms",
+        /// Something that does not exist.
+        Unknown = "unknown",
+    }
+}
+
+event! {
+    /// The admin server answered a request.
+    AdminRequest {
+        /// Who asked.
+        peer: SocketAddr => admin.addr,
+        /// What was asked for.
+        route: AdminRoute => route,
+        /// HTTP status of the answer.
+        status: u16 => http.status,
+    }
+    DEBUG "admin.request", counted as "admin_requests" by route: AdminRoute;
+    "Somebody asked the admin server something."
+}

@@ -1,0 +1,272 @@
+//! Listeners and the connections of clients.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tracing::Value;
+
+use crate::telemetry::event::event;
+use crate::telemetry::label::label;
+use crate::telemetry::{Detail, Field, Label, LabelPairs};
+
+label! {
+    /// Why a connection was not taken.
+    ConnectionRefusal as "reason" {
+        /// The limit on all connections was reached.
+        Limit = "limit",
+        /// The limit on connections from one address was reached.
+        AddressLimit = "address-limit",
+        /// The gateway is going down.
+        Draining = "draining",
+    }
+}
+
+label! {
+    /// Why a connection ended.
+    ConnectionEnd as "reason" {
+        /// The client closed it.
+        Client = "client",
+        /// The network failed: a reset, or a time-out of the system.
+        Network = "network",
+        /// Nothing came from the client for too long.
+        Idle = "idle",
+        /// The client did not read what was sent to it.
+        Slow = "slow",
+        /// What came could no longer be split into messages.
+        Fault = "fault",
+        /// The gateway is going down.
+        Draining = "draining",
+    }
+}
+
+label! {
+    /// Why a TLS handshake failed.
+    TlsFailure as "reason" {
+        /// No cipher suite in common. Old Windows clients need an ECDSA certificate here.
+        NoCommonSuite = "no-common-suite",
+        /// No TLS version in common: the client offers less than TLS 1.2.
+        NoCommonVersion = "no-common-version",
+        /// The client does not accept the certificate of this listener.
+        CertificateRejected = "certificate-rejected",
+        /// What came is not TLS.
+        NotTls = "not-tls",
+        /// The handshake took too long.
+        Timeout = "timeout",
+        /// The client closed the connection.
+        Closed = "closed",
+        /// Something else; see the log line.
+        Other = "other",
+    }
+}
+
+event! {
+    /// A listener is bound.
+    ListenerOpened {
+        /// Name of the listener.
+        listener: Arc<str> => listener,
+        /// Address it is bound to.
+        address: SocketAddr => listen.addr,
+        /// Whether it speaks TLS.
+        tls: bool => tls,
+    }
+    INFO "listener.opened", counted as "listeners_opened";
+    "A listener is bound to its address and takes clients."
+}
+
+event! {
+    /// A connection could not be accepted.
+    AcceptFailed {
+        /// Name of the listener.
+        listener: Arc<str> => listener,
+        /// The system's error.
+        error: Detail => error,
+    }
+    ERROR "listener.accept-failed", counted as "accept_failures";
+    "The system would not hand over a new connection, most often because the process has too many files open: raise its \
+     limit. The listener waits a moment and tries again."
+}
+
+event! {
+    /// A client connected.
+    ConnectionOpened {
+        /// Listener it came in on.
+        listener: Arc<str> => listener,
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+    }
+    DEBUG "connection.opened", counted as "connections_opened";
+    measured |_, instruments| instruments.connections.inc();
+    "A client connected. Every one of these is followed by one `connection.closed`."
+}
+
+event! {
+    /// A connection was not taken.
+    ConnectionRefused {
+        /// Listener it came in on.
+        listener: Arc<str> => listener,
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+        /// Why.
+        reason: ConnectionRefusal => reason,
+    }
+    WARN "connection.refused", counted as "connections_refused" by reason: ConnectionRefusal;
+    "A client connected and was turned away before it could say anything."
+}
+
+event! {
+    /// A connection that was opened has ended.
+    ConnectionClosed {
+        /// Listener it came in on.
+        listener: Arc<str> => listener,
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+        /// Why.
+        reason: ConnectionEnd => reason,
+    }
+    DEBUG "connection.closed", counted as "connections_closed" by reason: ConnectionEnd;
+    measured |_, instruments| instruments.connections.dec();
+    "A client's connection ended. Its sessions wait for the client to come back; see `session.detached`."
+}
+
+/// What a TLS handshake agreed on: the cipher suite, and the version of TLS that goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsSuite {
+    /// TLS 1.3, AES-128.
+    Tls13Aes128,
+    /// TLS 1.3, AES-256.
+    Tls13Aes256,
+    /// TLS 1.3, ChaCha20.
+    Tls13ChaCha20,
+    /// TLS 1.2, ECDSA certificate, AES-128.
+    Tls12EcdsaAes128,
+    /// TLS 1.2, ECDSA certificate, AES-256.
+    Tls12EcdsaAes256,
+    /// TLS 1.2, ECDSA certificate, ChaCha20.
+    Tls12EcdsaChaCha20,
+    /// TLS 1.2, RSA certificate, AES-128.
+    Tls12RsaAes128,
+    /// TLS 1.2, RSA certificate, AES-256.
+    Tls12RsaAes256,
+    /// TLS 1.2, RSA certificate, ChaCha20.
+    Tls12RsaChaCha20,
+    /// One that this list does not know yet.
+    Other,
+}
+
+impl TlsSuite {
+    /// From the registered name of the suite, for example `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384`. The TLS library's own
+    /// spelling of TLS 1.3 suites, `TLS13_…`, is understood as well.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        let name = name
+            .strip_prefix("TLS13_")
+            .or_else(|| name.strip_prefix("TLS_"));
+        let same = |suite: &&Self| name.is_some() && suite.text().strip_prefix("TLS_") == name;
+        Self::ALL.iter().find(same).copied().unwrap_or(Self::Other)
+    }
+
+    fn version(self) -> &'static str {
+        match self {
+            Self::Tls13Aes128 | Self::Tls13Aes256 | Self::Tls13ChaCha20 => "1.3",
+            Self::Other => "other",
+            _ => "1.2",
+        }
+    }
+}
+
+impl Label for TlsSuite {
+    const ALL: &'static [Self] = &[
+        Self::Tls13Aes128,
+        Self::Tls13Aes256,
+        Self::Tls13ChaCha20,
+        Self::Tls12EcdsaAes128,
+        Self::Tls12EcdsaAes256,
+        Self::Tls12EcdsaChaCha20,
+        Self::Tls12RsaAes128,
+        Self::Tls12RsaAes256,
+        Self::Tls12RsaChaCha20,
+        Self::Other,
+    ];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Tls13Aes128 => "TLS_AES_128_GCM_SHA256",
+            Self::Tls13Aes256 => "TLS_AES_256_GCM_SHA384",
+            Self::Tls13ChaCha20 => "TLS_CHACHA20_POLY1305_SHA256",
+            Self::Tls12EcdsaAes128 => "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+            Self::Tls12EcdsaAes256 => "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+            Self::Tls12EcdsaChaCha20 => "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+            Self::Tls12RsaAes128 => "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            Self::Tls12RsaAes256 => "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+            Self::Tls12RsaChaCha20 => "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+            Self::Other => "other",
+        }
+    }
+
+    fn pairs(self) -> LabelPairs {
+        vec![("version", self.version()), ("suite", self.text())]
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Other => "A suite this list does not know.",
+            _ => "The suite of that name.",
+        }
+    }
+}
+
+impl Field for TlsSuite {
+    fn value(&self) -> impl Value + '_ {
+        self.text()
+    }
+}
+
+event! {
+    /// A TLS handshake succeeded.
+    TlsCompleted {
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+        /// What was agreed on.
+        suite: TlsSuite => tls.suite,
+    }
+    DEBUG "tls.completed", counted as "tls_handshakes" by suite: TlsSuite;
+    "A client's connection is encrypted. The counter tells which versions and suites are still in use."
+}
+
+event! {
+    /// A TLS handshake failed.
+    TlsFailed {
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+        /// Why, as far as it is known.
+        reason: TlsFailure => reason,
+        /// The TLS library's words.
+        error: Detail => error,
+    }
+    WARN "tls.failed", counted as "tls_failures" by reason: TlsFailure;
+    "A client could not agree with this listener on an encrypted connection. The client shows only that it cannot sign in."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_are_known_by_both_spellings() {
+        for suite in TlsSuite::ALL {
+            assert_eq!(TlsSuite::from_name(suite.text()), *suite);
+        }
+        assert_eq!(
+            TlsSuite::from_name("TLS13_AES_256_GCM_SHA384"),
+            TlsSuite::Tls13Aes256
+        );
+        assert_eq!(
+            TlsSuite::from_name("TLS_RSA_WITH_RC4_128_MD5"),
+            TlsSuite::Other
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! The process and what it was given to read.
+
+use std::time::Duration;
+
+use crate::telemetry::Detail;
+use crate::telemetry::event::event;
+
+event! {
+    /// The program started.
+    ProcessStarted {
+        /// Version of the program.
+        version: &'static str => version,
+    }
+    INFO "process.started", counted as "process_started";
+    "The program started and is about to read its configuration."
+}
+
+event! {
+    /// The gateway takes clients.
+    ProcessReady {
+        /// Time since the start.
+        took: Duration => seconds,
+    }
+    INFO "process.ready", counted as "process_ready";
+    measured |_, instruments| instruments.ready.set(1);
+    "Everything is open and new clients are taken. `/readyz` answers 200 from here on."
+}
+
+event! {
+    /// The gateway is going down.
+    ProcessDraining {
+        /// Sessions still open.
+        sessions: usize => sessions,
+    }
+    INFO "process.draining", counted as "process_draining";
+    measured |_, instruments| instruments.ready.set(0);
+    "The program was told to stop. New clients are refused and what is in flight is finished. `/readyz` answers 503."
+}
+
+event! {
+    /// The program ends.
+    ProcessStopped {
+        /// Sessions that were cut off because they did not finish in time.
+        cut: usize => sessions.cut,
+    }
+    INFO "process.stopped", counted as "process_stopped";
+    "The program ends. `sessions.cut` sessions did not finish in time; their clients sign in again by themselves."
+}
+
+event! {
+    /// A configuration is in use.
+    ConfigLoaded {
+        /// The file.
+        file: Detail => file,
+        /// Its generation.
+        generation: u64 => generation,
+    }
+    INFO "config.loaded", counted as "config_loads";
+    measured |event, instruments| instruments.config_generation.set(gauge(event.generation));
+    "The configuration was read, found right and is in use."
+}
+
+event! {
+    /// A directory is in use.
+    DirectoryLoaded {
+        /// Rooms in it.
+        rooms: usize => rooms,
+        /// Files it was read from.
+        files: usize => files,
+        /// Its generation.
+        generation: u64 => generation,
+        /// Time it took to read.
+        took: Duration => seconds,
+    }
+    INFO "directory.loaded", counted as "directory_loads";
+    measured |event, instruments| {
+        instruments.directory_rooms.set(gauge(event.rooms as u64));
+        instruments.directory_generation.set(gauge(event.generation));
+    };
+    "The directory of rooms was read, found right and is in use. Lookups made from here on use it."
+}
+
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

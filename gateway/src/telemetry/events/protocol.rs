@@ -1,0 +1,37 @@
+//! Peers that do not speak as they should.
+
+use std::net::SocketAddr;
+
+use holdover_protocol::user::UserUri;
+
+use crate::telemetry::Detail;
+use crate::telemetry::event::event;
+use crate::telemetry::label::label;
+
+label! {
+    /// What was wrong.
+    FaultKind as "kind" {
+        /// The stream can no longer be split into messages. The connection is closed.
+        SipFraming = "sip-framing",
+        /// A SIP message is not well formed. It is refused.
+        SipSyntax = "sip-syntax",
+        /// An XCCOS document is not well formed or beyond the limits. It is refused.
+        Xccos = "xccos",
+    }
+}
+
+event! {
+    /// A peer sent something that cannot be understood.
+    ProtocolFault {
+        /// The peer's address.
+        peer: SocketAddr => downstream.addr,
+        /// The user who is signed in there, if any.
+        user: Option<UserUri> => user.uri,
+        /// What was wrong.
+        kind: FaultKind => kind,
+        /// The place and nature of the fault; not the message.
+        detail: Detail => error,
+    }
+    WARN "protocol.fault", counted as "protocol_faults" by kind: FaultKind;
+    "A client sent something that is not SIP or not XCCOS. It was answered if it could be; other sessions are not touched."
+}

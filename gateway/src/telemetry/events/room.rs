@@ -1,0 +1,153 @@
+//! What users do in rooms. Rooms, people and outcomes; never what is said.
+
+use std::time::Duration;
+
+use holdover_config::PoolName;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::user::UserUri;
+
+use crate::telemetry::SessionId;
+use crate::telemetry::event::event;
+use crate::telemetry::label::label;
+
+label! {
+    /// Why a user did not get into a room.
+    JoinRefusal as "reason" {
+        /// The directory says that the room is retired.
+        Retired = "retired",
+        /// The directory says that the room is still to be migrated.
+        Pending = "pending",
+        /// The directory does not list the room and the configuration says to refuse such rooms.
+        Unlisted = "unlisted",
+        /// The pool refused: the user is no member, or the room does not exist there.
+        Pool = "pool",
+        /// The pool could not be reached.
+        Unreachable = "unreachable",
+    }
+}
+
+label! {
+    /// Why a user left a room.
+    PartCause as "reason" {
+        /// The user left it.
+        Client = "client",
+        /// The session ended.
+        Session = "session",
+        /// The pool took the user out.
+        Pool = "pool",
+    }
+}
+
+label! {
+    /// Who refused a post.
+    PostRefusal as "by" {
+        /// The pool.
+        Pool = "pool",
+        /// Holdover, before a pool saw it.
+        Gateway = "gateway",
+    }
+}
+
+event! {
+    /// A user entered a room.
+    RoomJoined {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The room as the client knows it.
+        legacy: RoomUri => room.legacy,
+        /// The room as the pool knows it.
+        migrated: RoomUri => room.migrated,
+        /// The pool.
+        pool: PoolName => pool,
+    }
+    DEBUG "room.joined", counted as "rooms_joined";
+    "A user is in a room."
+}
+
+event! {
+    /// A user could not enter a room.
+    JoinRefused {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The room as the client knows it.
+        legacy: RoomUri => room.legacy,
+        /// Why.
+        reason: JoinRefusal => reason,
+    }
+    WARN "room.refused", counted as "joins_refused" by reason: JoinRefusal;
+    "A user could not enter a room. `holdover lookup` tells what the directory says about it, with file and line."
+}
+
+event! {
+    /// A user left a room.
+    RoomParted {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The room as the client knows it.
+        legacy: RoomUri => room.legacy,
+        /// Why.
+        reason: PartCause => reason,
+    }
+    DEBUG "room.parted", counted as "rooms_parted" by reason: PartCause;
+    "A user is no longer in a room."
+}
+
+event! {
+    /// The pool has a post.
+    PostAccepted {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The room as the client knows it.
+        legacy: RoomUri => room.legacy,
+        /// The pool.
+        pool: PoolName => pool,
+        /// Time from sending it to the pool until the pool's receipt.
+        took: Duration => seconds,
+    }
+    DEBUG "post.accepted", counted as "posts_accepted";
+    measured |event, instruments| instruments.post_receipt.observe(event.took.as_secs_f64());
+    "A pool took a user's message and the client was told so."
+}
+
+event! {
+    /// A post was refused.
+    PostRefused {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The room as the client knows it.
+        legacy: RoomUri => room.legacy,
+        /// Who refused it.
+        by: PostRefusal => by,
+        /// SIP status the client was given.
+        status: u16 => sip.status,
+    }
+    WARN "post.refused", counted as "posts_refused" by by: PostRefusal;
+    "A user's message was not taken, and the client was told so with the status given here."
+}
+
+event! {
+    /// Nobody knows whether the pool has a post.
+    PostUnknown {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The room as the client knows it.
+        legacy: RoomUri => room.legacy,
+        /// The pool.
+        pool: PoolName => pool,
+    }
+    WARN "post.unknown", counted as "posts_unknown";
+    "A user's message was sent to a pool and no receipt came. It may be in the room or not; the client was told that it \
+     failed. Look at the pool's health."
+}

@@ -1,0 +1,114 @@
+//! Who signs in, and what the lookup service told them.
+
+use std::net::SocketAddr;
+
+use holdover_protocol::user::UserUri;
+
+use crate::telemetry::Detail;
+use crate::telemetry::event::event;
+use crate::telemetry::label::label;
+
+label! {
+    /// Why nobody was signed in.
+    SignInRefusal as "reason" {
+        /// The user is known and the password is wrong.
+        WrongPassword = "wrong-password",
+        /// No such user.
+        UnknownUser = "unknown-user",
+        /// The credentials are for another user than the one named in From.
+        OtherUser = "other-user",
+        /// The address is not in the domain that is served.
+        ForeignDomain = "foreign-domain",
+        /// The limit on signed-in users was reached.
+        Limit = "limit",
+        /// The request cannot be understood.
+        Malformed = "malformed",
+    }
+}
+
+label! {
+    /// Why a user is no longer signed in.
+    SignOutCause as "reason" {
+        /// The client signed out.
+        Client = "client",
+        /// The client did not renew its registration in time.
+        Expired = "expired",
+        /// The connection was lost.
+        Connection = "connection",
+        /// The gateway is going down.
+        Draining = "draining",
+    }
+}
+
+event! {
+    /// A user signed in.
+    SignInAccepted {
+        /// The user.
+        user: UserUri => user.uri,
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+        /// The client's build, as it names itself.
+        agent: Option<Detail> => sip.user_agent,
+    }
+    DEBUG "sign-in.accepted", counted as "sign_ins";
+    measured |_, instruments| instruments.signed_in_users.inc();
+    "A user signed in. Renewals of a registration are not told. Every one of these is followed by one `sign-out`."
+}
+
+event! {
+    /// A sign-in was refused.
+    SignInRefused {
+        /// The user, if the request names one.
+        user: Option<UserUri> => user.uri,
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+        /// Why.
+        reason: SignInRefusal => reason,
+    }
+    WARN "sign-in.refused", counted as "sign_ins_refused" by reason: SignInRefusal;
+    "Somebody could not sign in. One of these now and then is a mistyped password; many from one address is somebody guessing."
+}
+
+event! {
+    /// A user is no longer signed in.
+    SignedOut {
+        /// The user.
+        user: UserUri => user.uri,
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+        /// Why.
+        reason: SignOutCause => reason,
+    }
+    DEBUG "sign-out", counted as "sign_outs" by reason: SignOutCause;
+    measured |_, instruments| instruments.signed_in_users.dec();
+    "A user's endpoint is no longer signed in."
+}
+
+event! {
+    /// A signed-in connection tried to act as somebody else.
+    ForeignIdentityRefused {
+        /// The user who is signed in on the connection, if any.
+        user: Option<UserUri> => user.uri,
+        /// The user in whose name the request was made.
+        claimed: Detail => user.claimed,
+        /// The method of the request.
+        method: Detail => sip.method,
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+    }
+    WARN "identity.refused", counted as "foreign_identities_refused";
+    "A request was made in the name of a user who is not signed in on that connection. It was refused. A client that does \
+     this is broken or hostile."
+}
+
+event! {
+    /// The lookup service told a client its channel URI.
+    LookupAnswered {
+        /// The user.
+        user: UserUri => user.uri,
+        /// Call-ID of the lookup dialog.
+        call_id: Detail => sip.call_id,
+    }
+    DEBUG "lookup.answered", counted as "lookups_answered";
+    "A client asked which address to chat with and was told. It opens its session next."
+}
