@@ -26,7 +26,7 @@ mod fence;
 
 use std::sync::Arc;
 
-pub use catalogue::Event;
+pub use catalogue::{Event, Kind};
 pub use event::{About, Emit};
 pub use field::{Detail, Field, SessionId};
 pub use label::{Label, LabelPairs};

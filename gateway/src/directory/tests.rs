@@ -1,0 +1,370 @@
+//! The directory from its files to its answers.
+
+use std::fs;
+use std::path::PathBuf;
+
+use holdover_config::{Diagnostics, PoolName};
+use holdover_protocol::room::RoomUri;
+use tempfile::TempDir;
+
+use super::*;
+
+const HEADER: &str = "legacy,pool,migrated,state,name,note\n";
+
+fn pools() -> Vec<PoolName> {
+    ["hq", "branch"].map(|name| name.parse().unwrap()).to_vec()
+}
+
+fn uri(value: &str) -> RoomUri {
+    value.parse().unwrap()
+}
+
+fn old(value: &str) -> RoomUri {
+    RoomUri::new("old.example", value).unwrap()
+}
+
+fn new(value: &str) -> RoomUri {
+    RoomUri::new("new.example", value).unwrap()
+}
+
+/// Loads files with these contents, named `0.csv`, `1.csv` and so on.
+fn load_texts(texts: &[impl AsRef<[u8]>]) -> Result<Rooms, Diagnostics> {
+    let folder = TempDir::new().unwrap();
+    let write = |(number, text): (usize, &dyn AsRef<[u8]>)| {
+        let path = folder.path().join(format!("{number}.csv"));
+        fs::write(&path, text.as_ref()).unwrap();
+        path
+    };
+    let files: Vec<PathBuf> = texts
+        .iter()
+        .map(|text| text as &dyn AsRef<[u8]>)
+        .enumerate()
+        .map(write)
+        .collect();
+    load(&files, &pools())
+}
+
+fn refuse(rows: &str) -> Directory {
+    Directory::new(
+        load_texts(&[format!("{HEADER}{rows}")]).unwrap(),
+        Unlisted::Refuse,
+    )
+}
+
+/// `line:column code message | help` of each fault.
+fn faults(text: impl AsRef<[u8]>) -> Vec<String> {
+    let diagnostics = load_texts(&[text]).unwrap_err();
+    let one = |fault: &holdover_config::Diagnostic| {
+        let place = fault
+            .location()
+            .map(|at| format!("{}:{} ", at.line(), at.column()));
+        let json = fault.to_json();
+        let help = json["help"].as_str().unwrap_or("-").to_owned();
+        format!(
+            "{}{} {} | {help}",
+            place.unwrap_or_default(),
+            fault.code(),
+            fault.message()
+        )
+    };
+    diagnostics.iter().map(one).collect()
+}
+
+fn rows(rows: &str) -> Vec<String> {
+    faults(format!("{HEADER}{rows}"))
+}
+
+fn listed(directory: &Directory, room: &RoomUri) -> Arc<Entry> {
+    match directory.resolve(room) {
+        Resolution::Listed(entry) => entry,
+        other => panic!("{room} is {other:?}"),
+    }
+}
+
+#[test]
+fn a_room_is_found_by_both_of_its_identifiers() {
+    let migrated = new("0F8FAD5B-D9CB-469F-A165-70867728950E");
+    let directory = refuse(&format!(
+        "ma-chan://old.example/a/B,hq,{migrated},migrated,,\n"
+    ));
+    let entry = listed(&directory, &old("a/B"));
+    assert_eq!(entry.migrated(), Some(migrated.clone()));
+    assert_eq!(
+        (entry.state(), entry.pool().as_str(), entry.line()),
+        (State::Migrated, "hq", 2)
+    );
+    let [hq, branch] = pools().try_into().unwrap();
+    assert_eq!(directory.legacy_of(&hq, &migrated), Some(old("a/B")));
+    assert_eq!(directory.legacy_of(&branch, &migrated), None);
+}
+
+#[test]
+fn domains_compare_without_case_and_values_exactly() {
+    let directory = refuse("ma-chan://Old.Example/Room,hq,ma-chan://new.example/x,migrated,,\n");
+    assert_eq!(
+        listed(&directory, &uri("ma-chan://oLD.eXAMPLE/Room"))
+            .legacy()
+            .as_str(),
+        "ma-chan://Old.Example/Room"
+    );
+    assert!(matches!(
+        directory.resolve(&old("room")),
+        Resolution::Unlisted
+    ));
+    let hq = &pools()[0];
+    assert!(
+        directory
+            .legacy_of(hq, &uri("ma-chan://NEW.example/x"))
+            .is_some()
+    );
+    assert!(directory.legacy_of(hq, &new("X")).is_none());
+}
+
+#[test]
+fn an_unlisted_room_follows_the_policy() {
+    let hq = pools().remove(0);
+    let directory = refuse("");
+    assert!(matches!(directory.resolve(&old("1")), Resolution::Unlisted));
+    let generation = directory.replace(Rooms::default(), Unlisted::SameId(hq.clone()));
+    assert_eq!((generation, directory.generation()), (2, 2));
+    assert!(matches!(directory.resolve(&old("1")), Resolution::SameId { pool } if pool == hq));
+}
+
+#[test]
+fn merged_rooms_answer_to_every_old_id_and_the_room_that_went_on_comes_first() {
+    let directory = refuse(
+        "ma-chan://old.example/1,hq,ma-chan://new.example/m,merged,,\n\
+         ma-chan://old.example/2,hq,ma-chan://new.example/m,retired,,\n\
+         ma-chan://old.example/3,hq,ma-chan://new.example/m,renamed,,\n\
+         ma-chan://old.example/4,hq,ma-chan://new.example/m,merged,,\n\
+         ma-chan://old.example/5,branch,ma-chan://new.example/m,migrated,,\n",
+    );
+    let hq = &pools()[0];
+    assert_eq!(directory.legacy_of(hq, &new("m")), Some(old("3")));
+    assert_eq!(
+        directory.aliases(hq, &new("m")),
+        [old("3"), old("1"), old("4")]
+    );
+    assert_eq!(listed(&directory, &old("4")).migrated(), Some(new("m")));
+    let all = directory.explain(&Query::Migrated(new("m"))).rooms;
+    let order: Vec<_> = all
+        .iter()
+        .map(|room| room.legacy.rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(order, ["3", "1", "4", "2", "5"]);
+}
+
+#[test]
+fn closed_rooms_are_listed_with_their_note_and_lead_back_from_nowhere() {
+    let directory = refuse(
+        "ma-chan://old.example/1,hq,,retired,Lounge,\"Closed, ask Ann\"\n\
+         ma-chan://old.example/2,hq,ma-chan://new.example/2,pending,,\n",
+    );
+    let entry = listed(&directory, &old("1"));
+    assert_eq!((entry.name(), entry.note()), ("Lounge", "Closed, ask Ann"));
+    assert_eq!((entry.migrated(), entry.state().is_open()), (None, false));
+    let hq = &pools()[0];
+    assert_eq!(directory.legacy_of(hq, &new("2")), None);
+    assert!(directory.aliases(hq, &new("2")).is_empty());
+}
+
+#[test]
+fn columns_come_in_any_order_with_bom_crlf_quotes_and_blank_lines() {
+    let text = "\u{feff}state , note,legacy,pool,migrated\r\n\r\n\
+                migrated,\" a \"\"b\"\"\",ma-chan://old.example/1 ,hq,ma-chan://new.example/1\r\n";
+    let directory = Directory::new(load_texts(&[text]).unwrap(), Unlisted::Refuse);
+    let entry = listed(&directory, &old("1"));
+    assert_eq!(
+        (entry.note(), entry.name(), entry.line()),
+        ("a \"b\"", "", 3)
+    );
+}
+
+#[test]
+fn all_faults_of_all_lines_are_told_with_their_places() {
+    let found = rows(
+        "ma-chan://old.example/1,qh,nonsense,migratd,,\n\
+         ma-chan://old.example/2,hq,,renamed,,\n\
+         \n\
+         ma-chan://old.example/3,hq\n\
+         MA-CHAN://old.example/4,elsewhere,,lost,,\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "2:25 HD006 unknown pool `qh` | did you mean `hq`?",
+            "2:28 HD005 `nonsense` is not a room's identifier: expected an identifier that starts with `ma-chan://` | a room's identifier looks like `ma-chan://contoso.com/value`",
+            "2:37 HD007 unknown state `migratd` | did you mean `migrated`?",
+            "3:28 HD008 a room that is renamed needs its migrated id | give the id, or say `retired` or `pending`",
+            "5:1 HD003 the line has 2 fields, the header has 6 | put a field that contains a comma between double quotes",
+            "6:1 HD005 `MA-CHAN://old.example/4` is not a room's identifier: expected an identifier that starts with `ma-chan://` | a room's identifier looks like `ma-chan://contoso.com/value`",
+            "6:25 HD006 unknown pool `elsewhere` | the configured pools are: `hq`, `branch`",
+            "6:36 HD007 unknown state `lost` | the states are: `migrated`, `renamed`, `merged`, `retired`, `pending`",
+        ]
+    );
+}
+
+#[test]
+fn clashes_name_the_other_line() {
+    let diagnostics = load_texts(&[
+        format!("{HEADER}ma-chan://old.example/1,hq,ma-chan://new.example/1,migrated,,\n"),
+        format!(
+            "{HEADER}ma-chan://OLD.example/1,hq,ma-chan://new.example/2,migrated,,\n\
+             ma-chan://old.example/3,hq,ma-chan://new.example/1,renamed,,\n"
+        ),
+    ])
+    .unwrap_err();
+    let messages: Vec<_> = diagnostics
+        .iter()
+        .map(|fault| {
+            let line = fault.location().unwrap().line();
+            let file = |text: &str| text.rsplit('/').next().unwrap().to_owned();
+            (
+                file(fault.file()),
+                line,
+                fault.code(),
+                fault.message().to_owned(),
+            )
+        })
+        .collect();
+    let [duplicate, claimed] = messages.as_slice() else {
+        panic!("{messages:?}")
+    };
+    assert_eq!(
+        (duplicate.0.as_str(), duplicate.1, duplicate.2),
+        ("1.csv", 2, "HD010")
+    );
+    assert!(duplicate.3.contains("/0.csv:2 already"), "{}", duplicate.3);
+    assert_eq!(
+        (claimed.0.as_str(), claimed.1, claimed.2),
+        ("1.csv", 3, "HD011")
+    );
+    assert!(
+        claimed.3.contains("/0.csv:2 has the migrated id"),
+        "{}",
+        claimed.3
+    );
+}
+
+#[test]
+fn a_header_must_name_the_columns() {
+    assert_eq!(
+        faults("legacy,pool,migratd,state,owner,pool\n"),
+        [
+            "1:1 HD002 the column `migrated` is missing | the first line names the columns: `legacy,pool,migrated,state,name,note`",
+            "1:13 HD002 unknown column `migratd` | did you mean `migrated`?",
+            "1:27 HD002 unknown column `owner` | the columns are: `legacy`, `pool`, `migrated`, `state`, `name`, `note`",
+            "1:33 HD002 the column `pool` is there twice | -",
+        ]
+    );
+    assert_eq!(
+        faults("legacy;pool;migrated;state\n"),
+        [
+            "1:1 HD002 the columns are not separated by commas | save the file as CSV with `,` between the columns"
+        ]
+    );
+    assert_eq!(faults("").len(), 1);
+}
+
+#[test]
+fn bytes_and_texts_that_cannot_be_shown_are_refused() {
+    let latin = [
+        HEADER.as_bytes(),
+        b"ma-chan://old.example/1,hq,,retired,,caf\xe9\n",
+    ]
+    .concat();
+    assert_eq!(
+        faults(latin),
+        ["2:38 HD004 the field is not UTF-8 | save the file as UTF-8"]
+    );
+    assert_eq!(
+        rows("ma-chan://old.example/1,hq,,retired,\"two\nlines\",\n"),
+        ["2:37 HD009 the name contains a line break or another control character | -"]
+    );
+    let long = format!(
+        "ma-chan://old.example/1,hq,,retired,,{}\n",
+        "n".repeat(1025)
+    );
+    assert_eq!(
+        rows(&long),
+        ["2:38 HD009 the note is longer than 1024 bytes | -"]
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_fault_and_the_others_are_still_read() {
+    let folder = TempDir::new().unwrap();
+    let wrong = folder.path().join("wrong.csv");
+    fs::write(&wrong, "x").unwrap();
+    let files = [folder.path().join("none.csv"), wrong];
+    let codes: Vec<_> = load(&files, &pools())
+        .unwrap_err()
+        .iter()
+        .map(|fault| fault.code())
+        .collect();
+    assert_eq!(codes.first(), Some(&"HD001"));
+    assert!(codes.contains(&"HD002"), "{codes:?}");
+}
+
+#[test]
+fn every_fault_is_counted_even_if_it_is_not_kept() {
+    let lines = Diagnostics::KEPT + 7;
+    let text = format!("{HEADER}{}", "x,hq,,retired,,\n".repeat(lines));
+    let diagnostics = load_texts(&[text]).unwrap_err();
+    assert_eq!(
+        (diagnostics.error_count(), diagnostics.omitted()),
+        (lines, 7)
+    );
+}
+
+#[test]
+fn an_explanation_says_the_same_as_text_and_as_json() {
+    let directory = refuse("ma-chan://old.example/1,hq,,retired,Lounge,Ask Ann\n");
+    let explanation = directory.explain(&Query::Legacy(old("1")));
+    let source = explanation.rooms[0].source.clone().unwrap();
+    assert!(source.ends_with("0.csv:2"), "{source}");
+    assert_eq!(
+        explanation.to_string(),
+        format!(
+            "ma-chan://old.example/1 is listed as a legacy id\n\n  legacy    ma-chan://old.example/1\n  migrated  none\n  \
+             pool      hq\n  state     retired\n  name      Lounge\n  note      Ask Ann\n  source    {source}\n\n\
+             directory generation 1"
+        )
+    );
+    assert_eq!(
+        serde_json::to_value(&explanation).unwrap(),
+        serde_json::json!({
+            "legacy": "ma-chan://old.example/1", "answer": "listed", "generation": 1,
+            "rooms": [{
+                "legacy": "ma-chan://old.example/1", "migrated": null, "pool": "hq", "state": "retired", "open": false,
+                "name": "Lounge", "note": "Ask Ann", "source": source,
+            }],
+        })
+    );
+}
+
+#[test]
+fn an_unlisted_room_is_explained_by_the_policy() {
+    let row = "ma-chan://old.example/1,hq,ma-chan://new.example/1,migrated,,\n";
+    let directory = refuse(row);
+    assert_eq!(
+        directory.explain(&Query::Legacy(old("2"))).answer,
+        Answer::Unlisted
+    );
+    assert_eq!(
+        directory.explain(&Query::Migrated(old("2"))).answer,
+        Answer::Unlisted
+    );
+    let rooms = load_texts(&[format!("{HEADER}{row}")]).unwrap();
+    directory.replace(rooms, Unlisted::SameId(pools().remove(1)));
+    let same = directory.explain(&Query::Migrated(old("2")));
+    assert_eq!(
+        (same.answer, same.rooms[0].pool.as_str()),
+        (Answer::SameId, "branch")
+    );
+    // `old/1` is somebody's legacy id: as a migrated id it belongs to nobody.
+    assert_eq!(
+        directory.explain(&Query::Migrated(old("1"))).answer,
+        Answer::Unlisted
+    );
+}
