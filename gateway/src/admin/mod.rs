@@ -1,1 +1,224 @@
-//! admin
+//! The admin server: health, metrics and the lookup service over HTTP.
+//!
+//! One request per connection and a time limit on each: whoever asks slowly, or not at all, costs little.
+
+mod problem;
+mod readiness;
+mod rooms;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+pub use readiness::{Condition, Named, Readiness, Status};
+
+use crate::directory::Directory;
+use crate::telemetry::events::admin::{AdminRequest, AdminRoute};
+use crate::telemetry::events::connection::AcceptFailed;
+use crate::telemetry::{CONTENT_TYPE, Detail, Emit, Telemetry};
+use problem::Problem;
+
+/// Connections served at a time; the next ones wait in the listener's queue.
+const CONNECTIONS: usize = 64;
+
+/// Longest time for a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// Longest time for a connection, from its start to the last byte of the answer.
+const CONNECTION_TIME: Duration = Duration::from_secs(30);
+
+/// Longest time for open connections after the server was told to stop.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// Pause after a connection could not be accepted, which most often is for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Path, what it answers, and its label.
+const ENDPOINTS: [(&str, &str, AdminRoute); 5] = [
+    ("/", "this page", AdminRoute::Index),
+    (
+        "/healthz",
+        "200 while the process lives",
+        AdminRoute::Healthz,
+    ),
+    (
+        "/readyz",
+        "200 while new clients are taken, else 503; names what is missing",
+        AdminRoute::Readyz,
+    ),
+    ("/metrics", "metrics for Prometheus", AdminRoute::Metrics),
+    (
+        "/v1/rooms",
+        "the lookup service: <code>?legacy=</code> or <code>?migrated=</code> and a room's identifier",
+        AdminRoute::Rooms,
+    ),
+];
+
+/// What the admin server tells about.
+#[derive(Clone, Debug)]
+pub struct AdminState {
+    /// Counters, and where requests are told.
+    pub telemetry: Telemetry,
+    /// Whether the gateway takes clients.
+    pub readiness: Readiness,
+    /// The lookup service.
+    pub directory: Arc<Directory>,
+}
+
+/// Serves `listener` until `shutdown`, then finishes what is in flight, for a few seconds at most.
+pub async fn serve(listener: TcpListener, state: AdminState, shutdown: CancellationToken) {
+    let telemetry = state.telemetry.clone();
+    let app = TowerToHyperService::new(router(state));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME);
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &permits) => accepted,
+        };
+        let (stream, peer, permit) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                AcceptFailed {
+                    listener: "admin".into(),
+                    error: Detail::new(error),
+                }
+                .emit(&telemetry);
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (app, telemetry) = (app.clone(), telemetry.clone());
+        let service =
+            service_fn(move |request| answer(app.clone(), telemetry.clone(), peer, request));
+        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // How a connection ends concerns nobody: the answer was given, or nobody waits for it.
+            let _ended = timeout(CONNECTION_TIME, connection).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let _in_time = timeout(DRAIN_TIME, connections.shutdown()).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
+}
+
+/// Answers one request and tells of it.
+async fn answer(
+    app: TowerToHyperService<Router>,
+    telemetry: Telemetry,
+    peer: SocketAddr,
+    request: hyper::Request<Incoming>,
+) -> Result<Response, std::convert::Infallible> {
+    let path = request.uri().path();
+    let known = ENDPOINTS.iter().find(|(endpoint, ..)| *endpoint == path);
+    let route = known.map_or(AdminRoute::Unknown, |(.., route)| *route);
+    let response = app.call(request).await?;
+    AdminRequest {
+        peer,
+        route,
+        status: response.status().as_u16(),
+    }
+    .emit(&telemetry);
+    Ok(response)
+}
+
+fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/v1/rooms", get(rooms::rooms))
+        .fallback(async || {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "there is nothing here",
+                "`/` lists what there is",
+            )
+        })
+        .method_not_allowed_fallback(async || {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            Problem::new(status, "this can only be read", "use GET")
+        })
+        .with_state(state)
+}
+
+async fn readyz(State(state): State<AdminState>) -> Response {
+    let status = state.readiness.status();
+    let code = if status.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (code, Json(status)).into_response()
+}
+
+async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, CONTENT_TYPE)],
+        state.telemetry.exposition(),
+    )
+}
+
+async fn index() -> impl IntoResponse {
+    const HEADERS: [(HeaderName, &str); 2] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let mut rows = String::new();
+    for (path, what, _) in ENDPOINTS {
+        // Writing to a `String` cannot fail.
+        let _written = write!(
+            rows,
+            "<tr><td><a href=\"{path}\"><code>{path}</code></a><td>{what}"
+        );
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let page = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Holdover</title>\
+         <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:3em auto;padding:0 1em}}\
+         td{{padding:.2em 1.5em .2em 0;vertical-align:top}}</style>\
+         <h1>Holdover</h1><p>Version {version}.<table>{rows}</table></html>\n"
+    );
+    (HEADERS, Html(page))
+}

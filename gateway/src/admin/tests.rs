@@ -1,0 +1,169 @@
+//! The admin server from outside.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::directory::{Unlisted, load};
+
+struct Server {
+    address: SocketAddr,
+    state: AdminState,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn server() -> Server {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("rooms.csv");
+    let rows = "ma-chan://old.example/a+b,hq,ma-chan://new.example/1,migrated,Lounge,\n";
+    fs::write(
+        &file,
+        format!("legacy,pool,migrated,state,name,note\n{rows}"),
+    )
+    .unwrap();
+    let rooms = load(&[file], &["hq".parse().unwrap()]).unwrap();
+    let state = AdminState {
+        telemetry: Telemetry::new(),
+        readiness: Readiness::new(),
+        directory: Arc::new(Directory::new(rooms, Unlisted::Refuse)),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(serve(listener, state.clone(), shutdown.clone()));
+    Server {
+        address,
+        state,
+        shutdown,
+        task,
+    }
+}
+
+impl Server {
+    /// Status, head and body of the answer.
+    async fn ask(&self, request: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{request} HTTP/1.1\r\nHost: holdover\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    async fn json(&self, path: &str) -> (u16, Value) {
+        let (status, head, body) = self.ask(&format!("GET {path}")).await;
+        assert!(head.contains("content-type: application/json"), "{head}");
+        (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn every_endpoint_of_the_page_is_there() {
+    let server = server().await;
+    let (status, head, page) = server.ask("GET /").await;
+    assert_eq!(status, 200);
+    assert!(
+        head.contains("content-security-policy: default-src 'none'"),
+        "{head}"
+    );
+    for (path, ..) in ENDPOINTS {
+        assert!(
+            page.contains(&format!("href=\"{path}\"")),
+            "{path} in {page}"
+        );
+        assert_ne!(server.ask(&format!("GET {path}")).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_names_what_is_missing() {
+    let server = server().await;
+    assert_eq!(server.ask("GET /healthz").await.0, 200);
+    let listeners = server.state.readiness.condition("listeners");
+    let (status, body) = server.json("/readyz").await;
+    assert_eq!(status, 503);
+    assert_eq!(
+        body,
+        json!({"ready": false, "draining": false, "conditions": [{"name": "listeners", "met": false}]})
+    );
+    listeners.met();
+    assert_eq!(server.json("/readyz").await.0, 200);
+    server.state.readiness.drain();
+    assert_eq!(server.json("/readyz").await.0, 503);
+    assert_eq!(server.ask("GET /healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn rooms_are_looked_up_by_either_identifier() {
+    let server = server().await;
+    let (status, by_legacy) = server
+        .json("/v1/rooms?legacy=ma-chan://old.example/a%2Bb")
+        .await;
+    assert_eq!((status, &by_legacy["answer"]), (200, &json!("listed")));
+    let (status, by_migrated) = server
+        .json("/v1/rooms?migrated=ma-chan://new.example/1")
+        .await;
+    assert_eq!(status, 200);
+    assert_eq!(by_legacy["rooms"], by_migrated["rooms"]);
+    assert_eq!(by_legacy["rooms"][0]["migrated"], "ma-chan://new.example/1");
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_is_explained() {
+    let server = server().await;
+    for (path, expected, error) in [
+        (
+            "/v1/rooms?legacy=ma-chan://old.example/none",
+            404,
+            "does not list",
+        ),
+        ("/v1/rooms?legacy=lounge", 400, "expected an identifier"),
+        ("/v1/rooms", 400, "no room is asked for"),
+        ("/v1/rooms?legacy=a&migrated=b", 400, "both"),
+        ("/v1/rooms?room=x", 400, "unknown field"),
+        ("/v2", 404, "nothing here"),
+    ] {
+        let (status, body) = server.json(path).await;
+        assert_eq!(status, expected, "{path}");
+        assert!(
+            body["error"].as_str().unwrap().contains(error),
+            "{path}: {body}"
+        );
+        assert!(!body["help"].as_str().unwrap().is_empty(), "{path}: {body}");
+    }
+    assert_eq!(server.ask("POST /metrics").await.0, 405);
+}
+
+#[tokio::test]
+async fn metrics_count_the_requests() {
+    let server = server().await;
+    server.ask("GET /healthz").await;
+    let (_, head, text) = server.ask("GET /metrics").await;
+    assert!(
+        head.contains("content-type: application/openmetrics-text"),
+        "{head}"
+    );
+    assert!(
+        text.contains("holdover_admin_requests_total{route=\"healthz\"} 1\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn shutting_down_ends_the_server_though_a_client_is_silent() {
+    let server = server().await;
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(server.ask("GET /healthz").await.0, 200);
+    server.shutdown.cancel();
+    server.task.await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+    drop(silent);
+}
