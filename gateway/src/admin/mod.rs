@@ -105,7 +105,7 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: Cancellat
             Ok(accepted) => accepted,
             Err(error) => {
                 AcceptFailed {
-                    listener: "admin".into(),
+                    listener: Detail::new("admin"),
                     error: Detail::new(error),
                 }
                 .emit(&telemetry);

@@ -2,13 +2,14 @@
 
 use std::fs;
 
+use holdover_config::settings::{Directory as Settings, Unlisted};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::directory::{Unlisted, load};
+use crate::directory::load;
 
 struct Server {
     address: SocketAddr,
@@ -26,11 +27,16 @@ async fn server() -> Server {
         format!("legacy,pool,migrated,state,name,note\n{rows}"),
     )
     .unwrap();
-    let rooms = load(&[file], &["hq".parse().unwrap()]).unwrap();
+    let settings = Settings {
+        rooms: vec![file],
+        unlisted: Unlisted::Refuse,
+        default_pool: None,
+    };
+    let rooms = load(&settings, &["hq".parse().unwrap()]).unwrap();
     let state = AdminState {
         telemetry: Telemetry::new(),
         readiness: Readiness::new(),
-        directory: Arc::new(Directory::new(rooms, Unlisted::Refuse)),
+        directory: Arc::new(Directory::new(rooms)),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use holdover_config::PoolName;
+use holdover_config::settings::Unlisted;
 use holdover_protocol::room::RoomUri;
 use serde::Serialize;
 
 use super::entry::Entry;
-use super::{Directory, Unlisted, Version};
+use super::{Directory, Version};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl Version {
             }
         };
         let rooms: Vec<_> = found.iter().map(|entry| Room::listed(entry)).collect();
-        let (answer, rooms) = match &self.unlisted {
+        let (answer, rooms) = match &self.rooms.unlisted {
             _ if !rooms.is_empty() => (Answer::Listed, rooms),
             // A listed legacy id leads where its entry says and cannot stand for itself.
             Unlisted::SameId(pool) if index.by_legacy(room).is_none() => {

@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use csv::{ByteRecord, ReaderBuilder, Terminator};
+use holdover_config::settings::{Directory as Settings, Unlisted};
 use holdover_config::{Diagnostics, PoolName, suggest};
 use holdover_protocol::room::RoomUri;
 
@@ -21,10 +22,11 @@ use super::index::{Clash, Index};
 const TEXT_BYTES: usize = 1_024;
 
 /// The rooms of one version of the directory, checked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rooms {
     pub(super) index: Index,
     pub(super) pools: Vec<PoolName>,
+    pub(super) unlisted: Unlisted,
     files: usize,
 }
 
@@ -48,18 +50,18 @@ impl Rooms {
     }
 }
 
-/// Reads and checks `files`, whose rooms live on `pools`.
+/// Reads and checks the files that `settings` name, whose rooms live on `pools`.
 ///
-/// Each file is CSV in UTF-8 with a header line that names the columns, in any order: `legacy`, `pool`, `migrated` and
-/// `state`, and if wanted `name` and `note`. One line is one room.
+/// Each file is CSV in UTF-8 with a header line that names the columns, in any order: `legacy`, `migrated` and `state`, and
+/// if wanted `pool`, `name` and `note`. One line is one room. A room that names no pool lives on the default pool.
 ///
 /// # Errors
 ///
 /// Every fault of every file, with its place.
-pub fn load(files: &[PathBuf], pools: &[PoolName]) -> Result<Rooms, Diagnostics> {
-    let mut faults = Faults::new(files);
-    let mut reader = Reader::new(pools);
-    for path in files {
+pub fn load(settings: &Settings, pools: &[PoolName]) -> Result<Rooms, Diagnostics> {
+    let mut faults = Faults::new(&settings.rooms);
+    let mut reader = Reader::new(pools, settings.default_pool.as_ref());
+    for path in &settings.rooms {
         match File::open(path) {
             Ok(file) => reader.read(path, file, &mut faults),
             Err(error) => faults.unreadable(path, &error),
@@ -76,7 +78,8 @@ pub fn load(files: &[PathBuf], pools: &[PoolName]) -> Result<Rooms, Diagnostics>
     Ok(Rooms {
         index,
         pools: pools.to_vec(),
-        files: files.len(),
+        unlisted: settings.unlisted.clone(),
+        files: settings.rooms.len(),
     })
 }
 
@@ -113,7 +116,7 @@ impl Column {
     }
 
     fn is_required(self) -> bool {
-        !matches!(self, Self::Name | Self::Note)
+        matches!(self, Self::Legacy | Self::Migrated | Self::State)
     }
 }
 
@@ -188,15 +191,17 @@ impl<'a> Row<'a> {
 
 struct Reader<'a> {
     pools: &'a [PoolName],
+    default_pool: Option<&'a PoolName>,
     shared: HashSet<Arc<Shared>>,
     last: Option<Arc<Shared>>,
     entries: Vec<Arc<Entry>>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(pools: &'a [PoolName]) -> Self {
+    fn new(pools: &'a [PoolName], default_pool: Option<&'a PoolName>) -> Self {
         Self {
             pools,
+            default_pool,
             shared: HashSet::new(),
             last: None,
             entries: Vec::new(),
@@ -337,8 +342,7 @@ impl<'a> Reader<'a> {
             let message = format!("unknown state `{}`", shown(row.get(Column::State)));
             faults.push(Fault::new(at(Column::State), code::STATE, message).help(help));
         });
-        let pool = self.pool(row.get(Column::Pool)).map_err(|help| {
-            let message = format!("unknown pool `{}`", shown(row.get(Column::Pool)));
+        let pool = self.pool(row.get(Column::Pool)).map_err(|(message, help)| {
             faults.push(Fault::new(at(Column::Pool), code::POOL, message).help(help));
         });
         let mut texts = Ok(());
@@ -369,11 +373,26 @@ impl<'a> Reader<'a> {
         Some((shared, legacy, migrated))
     }
 
-    fn pool(&self, name: &str) -> Result<PoolName, String> {
-        let known = self.pools.iter().find(|pool| pool.as_str() == name);
+    /// The pool of this name, or what is wrong with it and what to do.
+    fn pool(&self, name: &str) -> Result<PoolName, (String, String)> {
+        let known = match name {
+            "" => self.default_pool,
+            _ => self.pools.iter().find(|pool| pool.as_str() == name),
+        };
         known.cloned().ok_or_else(|| {
+            if name.is_empty() {
+                let message = "the room names no pool, and there is no default";
+                return (
+                    message.to_owned(),
+                    "name a pool here, or set `default_pool`".to_owned(),
+                );
+            }
             let names: Vec<_> = self.pools.iter().map(PoolName::as_str).collect();
-            suggest::help(name, &names, "the configured pools are")
+            let message = format!("unknown pool `{}`", shown(name));
+            (
+                message,
+                suggest::help(name, &names, "the configured pools are"),
+            )
         })
     }
 

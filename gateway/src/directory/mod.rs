@@ -16,20 +16,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use holdover_config::PoolName;
+use holdover_config::settings::Unlisted;
 use holdover_protocol::room::RoomUri;
 
 pub use entry::{Entry, State};
 pub use explain::{Answer, Explanation, Query, Room};
 pub use load::{Rooms, load};
-
-/// What to do about a room that the directory does not list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unlisted {
-    /// It has the same identifier on this pool.
-    SameId(PoolName),
-    /// It is refused.
-    Refuse,
-}
 
 /// Where a legacy id leads.
 #[derive(Clone, Debug)]
@@ -45,12 +37,10 @@ pub enum Resolution {
     Unlisted,
 }
 
-/// One version: rooms and policy belong together.
 #[derive(Debug)]
 struct Version {
     generation: u64,
     rooms: Rooms,
-    unlisted: Unlisted,
 }
 
 /// The directory in use.
@@ -63,11 +53,10 @@ pub struct Directory {
 impl Directory {
     /// A directory of `rooms`, in generation 1.
     #[must_use]
-    pub fn new(rooms: Rooms, unlisted: Unlisted) -> Self {
+    pub fn new(rooms: Rooms) -> Self {
         let version = Version {
             generation: 1,
             rooms,
-            unlisted,
         };
         Self {
             current: ArcSwap::from_pointee(version),
@@ -76,18 +65,14 @@ impl Directory {
     }
 
     /// Puts another version in place at once and returns its generation. A lookup sees the old version or the new one.
-    pub fn replace(&self, rooms: Rooms, unlisted: Unlisted) -> u64 {
+    pub fn replace(&self, rooms: Rooms) -> u64 {
         // Two that publish at a time would otherwise take the same number.
         let _turn = self
             .publishing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let generation = self.generation() + 1;
-        self.current.store(Arc::new(Version {
-            generation,
-            rooms,
-            unlisted,
-        }));
+        self.current.store(Arc::new(Version { generation, rooms }));
         generation
     }
 
@@ -97,7 +82,7 @@ impl Directory {
         let version = self.current.load();
         match version.rooms.index.by_legacy(room) {
             Some(entry) => Resolution::Listed(entry),
-            None => match &version.unlisted {
+            None => match &version.rooms.unlisted {
                 Unlisted::SameId(pool) => Resolution::SameId { pool: pool.clone() },
                 Unlisted::Refuse => Resolution::Unlisted,
             },

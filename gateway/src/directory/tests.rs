@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use holdover_config::settings::Directory as Settings;
 use holdover_config::{Diagnostics, PoolName};
 use holdover_protocol::room::RoomUri;
 use tempfile::TempDir;
@@ -27,8 +28,19 @@ fn new(value: &str) -> RoomUri {
     RoomUri::new("new.example", value).unwrap()
 }
 
-/// Loads files with these contents, named `0.csv`, `1.csv` and so on.
-fn load_texts(texts: &[impl AsRef<[u8]>]) -> Result<Rooms, Diagnostics> {
+fn settings(rooms: Vec<PathBuf>) -> Settings {
+    Settings {
+        rooms,
+        unlisted: Unlisted::Refuse,
+        default_pool: None,
+    }
+}
+
+/// Loads files with these contents, named `0.csv`, `1.csv` and so on, after `change` of the settings.
+fn load_texts_with(
+    texts: &[impl AsRef<[u8]>],
+    change: impl FnOnce(&mut Settings),
+) -> Result<Rooms, Diagnostics> {
     let folder = TempDir::new().unwrap();
     let write = |(number, text): (usize, &dyn AsRef<[u8]>)| {
         let path = folder.path().join(format!("{number}.csv"));
@@ -41,14 +53,22 @@ fn load_texts(texts: &[impl AsRef<[u8]>]) -> Result<Rooms, Diagnostics> {
         .enumerate()
         .map(write)
         .collect();
-    load(&files, &pools())
+    let mut settings = settings(files);
+    change(&mut settings);
+    load(&settings, &pools())
+}
+
+fn load_texts(texts: &[impl AsRef<[u8]>]) -> Result<Rooms, Diagnostics> {
+    load_texts_with(texts, |_| ())
+}
+
+fn same_id(pool: &PoolName) -> impl FnOnce(&mut Settings) {
+    let unlisted = Unlisted::SameId(pool.clone());
+    |settings| settings.unlisted = unlisted
 }
 
 fn refuse(rows: &str) -> Directory {
-    Directory::new(
-        load_texts(&[format!("{HEADER}{rows}")]).unwrap(),
-        Unlisted::Refuse,
-    )
+    Directory::new(load_texts(&[format!("{HEADER}{rows}")]).unwrap())
 }
 
 /// `line:column code message | help` of each fault.
@@ -125,7 +145,7 @@ fn an_unlisted_room_follows_the_policy() {
     let hq = pools().remove(0);
     let directory = refuse("");
     assert!(matches!(directory.resolve(&old("1")), Resolution::Unlisted));
-    let generation = directory.replace(Rooms::default(), Unlisted::SameId(hq.clone()));
+    let generation = directory.replace(load_texts_with(&[HEADER], same_id(&hq)).unwrap());
     assert_eq!((generation, directory.generation()), (2, 2));
     assert!(matches!(directory.resolve(&old("1")), Resolution::SameId { pool } if pool == hq));
 }
@@ -172,7 +192,7 @@ fn closed_rooms_are_listed_with_their_note_and_lead_back_from_nowhere() {
 fn columns_come_in_any_order_with_bom_crlf_quotes_and_blank_lines() {
     let text = "\u{feff}state , note,legacy,pool,migrated\r\n\r\n\
                 migrated,\" a \"\"b\"\"\",ma-chan://old.example/1 ,hq,ma-chan://new.example/1\r\n";
-    let directory = Directory::new(load_texts(&[text]).unwrap(), Unlisted::Refuse);
+    let directory = Directory::new(load_texts(&[text]).unwrap());
     let entry = listed(&directory, &old("1"));
     assert_eq!(
         (entry.note(), entry.name(), entry.line()),
@@ -297,7 +317,7 @@ fn a_file_that_is_not_there_is_a_fault_and_the_others_are_still_read() {
     let wrong = folder.path().join("wrong.csv");
     fs::write(&wrong, "x").unwrap();
     let files = [folder.path().join("none.csv"), wrong];
-    let codes: Vec<_> = load(&files, &pools())
+    let codes: Vec<_> = load(&settings(files.to_vec()), &pools())
         .unwrap_err()
         .iter()
         .map(|fault| fault.code())
@@ -355,8 +375,8 @@ fn an_unlisted_room_is_explained_by_the_policy() {
         directory.explain(&Query::Migrated(old("2"))).answer,
         Answer::Unlisted
     );
-    let rooms = load_texts(&[format!("{HEADER}{row}")]).unwrap();
-    directory.replace(rooms, Unlisted::SameId(pools().remove(1)));
+    let branch = pools().remove(1);
+    directory.replace(load_texts_with(&[format!("{HEADER}{row}")], same_id(&branch)).unwrap());
     let same = directory.explain(&Query::Migrated(old("2")));
     assert_eq!(
         (same.answer, same.rooms[0].pool.as_str()),
@@ -366,5 +386,20 @@ fn an_unlisted_room_is_explained_by_the_policy() {
     assert_eq!(
         directory.explain(&Query::Migrated(old("1"))).answer,
         Answer::Unlisted
+    );
+}
+
+#[test]
+fn a_room_that_names_no_pool_lives_on_the_default_pool() {
+    let text = "legacy,migrated,state\nma-chan://old.example/1,ma-chan://new.example/1,migrated\n";
+    let branch = pools().remove(1);
+    let set = |settings: &mut Settings| settings.default_pool = Some(branch.clone());
+    let directory = Directory::new(load_texts_with(&[text], set).unwrap());
+    assert_eq!(listed(&directory, &old("1")).pool(), &branch);
+    assert_eq!(
+        rows("ma-chan://old.example/1,,,retired,,\n"),
+        [
+            "2:25 HD006 the room names no pool, and there is no default | name a pool here, or set `default_pool`"
+        ]
     );
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use holdover_config::ListenerName;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -59,7 +60,7 @@ pub(super) fn samples() -> Vec<Event> {
     let session = SessionId(7);
     let seconds = Duration::from_millis(1500);
     let peer = "192.0.2.1:40000".parse().unwrap();
-    let listener: Arc<str> = "clients".into();
+    let listener: ListenerName = "clients".parse().unwrap();
     let text = || Detail::new("text");
     let user = || "sip:ann@contoso.com".parse().unwrap();
     let room = || "ma-chan://contoso.com/1".parse().unwrap();
@@ -88,7 +89,7 @@ pub(super) fn samples() -> Vec<Event> {
         }
         .into(),
         AcceptFailed {
-            listener: listener.clone(),
+            listener: text(),
             error: text(),
         }
         .into(),
@@ -351,7 +352,7 @@ mod tests {
     #[test]
     fn gauges_follow_events_that_pair() {
         let telemetry = Telemetry::new();
-        let listener: Arc<str> = "clients".into();
+        let listener: ListenerName = "clients".parse().unwrap();
         let peer = "192.0.2.1:40000".parse().unwrap();
         let opened: Event = ConnectionOpened {
             listener: listener.clone(),

@@ -10,7 +10,7 @@ const HEAD: &str = "\
 # Events
 
 <!-- Made from the declarations of the events. Write anew with:
-     HOLDOVER_BLESS=1 cargo test -p holdover telemetry::docs -->
+     HOLDOVER_UPDATE=1 cargo test -p holdover telemetry::docs -->
 
 Everything Holdover tells about itself is one of these events. An event writes one log line and moves one counter. Message
 text, file tokens and credentials are in none of them.
@@ -72,7 +72,7 @@ fn page() -> String {
 fn the_page_is_what_the_declarations_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/events.md");
     let page = page();
-    if std::env::var_os("HOLDOVER_BLESS").is_some() {
+    if std::env::var_os("HOLDOVER_UPDATE").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &page).unwrap();
     }

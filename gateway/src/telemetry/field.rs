@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use holdover_config::PoolName;
+use holdover_config::{ListenerName, PoolName};
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
 use tracing::Value;
@@ -74,7 +73,7 @@ macro_rules! plain {
     )+};
 }
 
-displayed!(Detail, SocketAddr, PoolName, RoomUri, UserUri, Arc<str>);
+displayed!(Detail, SocketAddr, PoolName, RoomUri, UserUri, ListenerName);
 plain!(&'static str, u16, u32, u64, usize, bool);
 
 impl Field for SessionId {

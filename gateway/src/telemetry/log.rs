@@ -2,18 +2,10 @@
 
 use std::io::IsTerminal;
 
+use holdover_config::settings::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One line of text for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -33,23 +25,17 @@ pub enum InitError {
     Twice(#[from] TryInitError),
 }
 
-/// Sends log lines to standard error, for the rest of the process. `filter` is a level (`info`) or the directives of
-/// tracing's filter (`warn,holdover=debug`).
+/// Sends log lines to standard error, for the rest of the process.
 ///
 /// # Errors
 ///
 /// If the filter cannot be read, or logging is set up already.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), InitError> {
-    let filter = EnvFilter::builder()
-        .parse(filter)
-        .map_err(|source| InitError::Filter {
-            filter: filter.to_owned(),
-            source,
-        })?;
+pub fn init(settings: &Log) -> Result<(), InitError> {
+    let filter = filter(settings.level.as_str())?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    match format {
+    match settings.format {
         LogFormat::Text => {
             lines
                 .with_ansi(std::io::stderr().is_terminal())
@@ -61,13 +47,22 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), InitError> {
     Ok(())
 }
 
+fn filter(text: &str) -> Result<EnvFilter, InitError> {
+    EnvFilter::builder()
+        .parse(text)
+        .map_err(|source| InitError::Filter {
+            filter: text.to_owned(),
+            source,
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_wrong_filter_is_named() {
-        let error = init("holdover=chatty", LogFormat::Text).unwrap_err();
+        let error = filter("holdover=chatty").unwrap_err();
         assert!(error.to_string().contains("`holdover=chatty`"), "{error}");
     }
 }

@@ -30,7 +30,7 @@ pub use catalogue::{Event, Kind};
 pub use event::{About, Emit};
 pub use field::{Detail, Field, SessionId};
 pub use label::{Label, LabelPairs};
-pub use log::{InitError, LogFormat, init};
+pub use log::{InitError, init};
 pub use metrics::{CONTENT_TYPE, Instruments};
 
 use metrics::Metrics;

@@ -1,8 +1,8 @@
 //! Listeners and the connections of clients.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
+use holdover_config::ListenerName;
 use tracing::Value;
 
 use crate::telemetry::event::event;
@@ -63,7 +63,7 @@ event! {
     /// A listener is bound.
     ListenerOpened {
         /// Name of the listener.
-        listener: Arc<str> => listener,
+        listener: ListenerName => listener,
         /// Address it is bound to.
         address: SocketAddr => listen.addr,
         /// Whether it speaks TLS.
@@ -76,8 +76,8 @@ event! {
 event! {
     /// A connection could not be accepted.
     AcceptFailed {
-        /// Name of the listener.
-        listener: Arc<str> => listener,
+        /// Name of the listener, or `admin`.
+        listener: Detail => listener,
         /// The system's error.
         error: Detail => error,
     }
@@ -90,7 +90,7 @@ event! {
     /// A client connected.
     ConnectionOpened {
         /// Listener it came in on.
-        listener: Arc<str> => listener,
+        listener: ListenerName => listener,
         /// The client's address.
         peer: SocketAddr => downstream.addr,
     }
@@ -103,7 +103,7 @@ event! {
     /// A connection was not taken.
     ConnectionRefused {
         /// Listener it came in on.
-        listener: Arc<str> => listener,
+        listener: ListenerName => listener,
         /// The client's address.
         peer: SocketAddr => downstream.addr,
         /// Why.
@@ -117,7 +117,7 @@ event! {
     /// A connection that was opened has ended.
     ConnectionClosed {
         /// Listener it came in on.
-        listener: Arc<str> => listener,
+        listener: ListenerName => listener,
         /// The client's address.
         peer: SocketAddr => downstream.addr,
         /// Why.
