@@ -21,6 +21,9 @@ use super::index::{Clash, Index};
 /// Longest name or note in bytes. A note has to fit into the one line in which a client shows why a room is closed.
 const TEXT_BYTES: usize = 1_024;
 
+/// Bytes read from a file at a time.
+const BUFFER: usize = 64 * 1_024;
+
 /// The rooms of one version of the directory, checked.
 #[derive(Debug)]
 pub struct Rooms {
@@ -216,6 +219,7 @@ impl<'a> Reader<'a> {
             .has_headers(false)
             .flexible(true)
             .terminator(Terminator::Any(b'\n'))
+            .buffer_capacity(BUFFER)
             .from_reader(file.chain(b"\n".as_slice()));
         let mut record = ByteRecord::new();
         let mut header = None;

@@ -24,12 +24,12 @@ pub(super) enum ValueRef<'a> {
 
 impl<'a> ValueRef<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        if let Some(guid) = parse(text, b'a') {
-            Self::Lower(guid)
-        } else if let Some(guid) = parse(text, b'A') {
-            Self::Upper(guid)
-        } else {
-            Self::Text(text)
+        match parse(text) {
+            Some((guid, seen)) if seen & (LOWER | UPPER) != LOWER | UPPER => match seen & UPPER {
+                0 => Self::Lower(guid),
+                _ => Self::Upper(guid),
+            },
+            _ => Self::Text(text),
         }
     }
 
@@ -66,28 +66,51 @@ fn hyphen_before(byte: usize) -> bool {
     matches!(byte, 4 | 6 | 8 | 10)
 }
 
-/// Reads a GUID whose letters start at `a`, which is `a` or `A`.
-fn parse(text: &str, a: u8) -> Option<Guid> {
-    let digit = |character: u8| match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        _ => character
-            .checked_sub(a)
-            .filter(|&above| above < 6)
-            .map(|above| above + 10),
+/// Set in [`DIGITS`] for `a` to `f`.
+const LOWER: u8 = 0x10;
+/// Set in [`DIGITS`] for `A` to `F`.
+const UPPER: u8 = 0x20;
+/// Set in [`DIGITS`] for what is no hexadecimal digit.
+const OTHER: u8 = 0x40;
+
+/// The value of each character as a hexadecimal digit, and of which kind it is. A table, because every lookup reads 32 of
+/// them.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it, once")]
+const DIGITS: [u8; 256] = {
+    let mut digits = [OTHER; 256];
+    let mut value = 0;
+    while value < 16 {
+        let lower = b"0123456789abcdef"[value as usize];
+        let (in_lower, in_upper) = if value < 10 { (0, 0) } else { (LOWER, UPPER) };
+        digits[lower.to_ascii_uppercase() as usize] = value | in_upper;
+        digits[lower as usize] = value | in_lower;
+        value += 1;
+    }
+    digits
+};
+
+/// Reads a GUID, and which kinds of letters it has.
+fn parse(text: &str) -> Option<(Guid, u8)> {
+    let digit = |character: &u8| {
+        DIGITS
+            .get(usize::from(*character))
+            .copied()
+            .unwrap_or(OTHER)
     };
     let mut rest = text.as_bytes();
     let mut guid = Guid::default();
+    let mut seen = 0;
     for (number, byte) in guid.iter_mut().enumerate() {
         if hyphen_before(number) {
             rest = rest.strip_prefix(b"-")?;
         }
-        let [high, low, after @ ..] = rest else {
-            return None;
-        };
-        *byte = digit(*high)? << 4 | digit(*low)?;
+        let (pair, after) = rest.split_first_chunk::<2>()?;
+        let [high, low] = pair.each_ref().map(digit);
+        seen |= high | low;
+        *byte = high << 4 | low & 0xf;
         rest = after;
     }
-    rest.is_empty().then_some(guid)
+    (rest.is_empty() && seen & OTHER == 0).then_some((guid, seen))
 }
 
 fn write(guid: Guid, a: u8, text: &mut String) {
@@ -112,7 +135,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LOWER: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    const GUID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 
     fn there_and_back(text: &str) -> String {
         let mut written = String::new();
@@ -124,18 +147,18 @@ mod tests {
     fn guids_are_small_and_nothing_else_is_taken_for_one() {
         assert_eq!(size_of::<Value>(), 24);
         assert_eq!(size_of::<Option<Value>>(), 24);
-        assert!(matches!(ValueRef::new(LOWER), ValueRef::Lower(_)));
+        assert!(matches!(ValueRef::new(GUID), ValueRef::Lower(_)));
         assert!(matches!(
-            ValueRef::new(&LOWER.to_uppercase()),
+            ValueRef::new(&GUID.to_uppercase()),
             ValueRef::Upper(_)
         ));
         for other in [
-            format!("{{{LOWER}}}"),
-            LOWER.replace('-', ""),
-            LOWER.replacen("fad", "fAd", 1),
-            format!("{LOWER}0"),
-            LOWER.replacen('-', "0", 1),
-            LOWER.replacen('0', "g", 1),
+            format!("{{{GUID}}}"),
+            GUID.replace('-', ""),
+            GUID.replacen("fad", "fAd", 1),
+            format!("{GUID}0"),
+            GUID.replacen('-', "0", 1),
+            GUID.replacen('0', "g", 1),
             "300".to_owned(),
         ] {
             assert!(

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::Telemetry;
 use super::catalogue::ABOUT;
 use super::event::About;
 
@@ -63,6 +64,19 @@ fn page() -> String {
         let table: String = labels.collect();
         if !table.is_empty() {
             write!(page, "\n| label | meaning |\n|---|---|\n{table}").unwrap();
+        }
+    }
+    page.push_str("\n## Beside the counters\n\n| metric | kind | meaning |\n|---|---|---|\n");
+    let exposition = Telemetry::new().exposition();
+    let mut help = None;
+    for line in exposition.lines() {
+        if let Some(described) = line.strip_prefix("# HELP ") {
+            help = described.split_once(' ').map(|(_, help)| help);
+        } else if let Some(typed) = line.strip_prefix("# TYPE ")
+            && let Some((name, kind)) = typed.split_once(' ')
+            && kind != "counter"
+        {
+            writeln!(page, "| `{name}` | {kind} | {} |", help.unwrap_or_default()).unwrap();
         }
     }
     page
