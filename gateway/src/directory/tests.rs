@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use holdover_config::settings::Directory as Settings;
 use holdover_config::{Diagnostics, PoolName};
 use holdover_protocol::room::RoomUri;
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -402,4 +403,82 @@ fn a_room_that_names_no_pool_lives_on_the_default_pool() {
             "2:25 HD006 the room names no pool, and there is no default | name a pool here, or set `default_pool`"
         ]
     );
+}
+
+/// A few ids that often coincide, in spellings that differ in case.
+fn some_id() -> impl Strategy<Value = String> {
+    let domain = prop_oneof![Just("d.example"), Just("D.example"), Just("e.example")];
+    let value = prop_oneof![
+        Just("1"),
+        Just("a"),
+        Just("A"),
+        Just("0f8fad5b-d9cb-469f-a165-70867728950e"),
+        Just("0F8FAD5B-D9CB-469F-A165-70867728950E"),
+    ];
+    (domain, value).prop_map(|(domain, value)| format!("ma-chan://{domain}/{value}"))
+}
+
+fn same(a: &RoomUri, b: &RoomUri) -> bool {
+    a.domain().eq_ignore_ascii_case(b.domain()) && a.value() == b.value()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_read_or_refused_with_a_place(
+        head in prop_oneof![Just(HEADER.to_owned()), ".{0,20}\n"],
+        body in "([a-z,;\"\r\n:/\u{e9}\u{feff}]|ma-chan://d/v|,hq,|,retired,){0,60}",
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = format!("{head}{body}").into_bytes();
+        bytes.truncate(cut.index(bytes.len() + 1));
+        if let Err(diagnostics) = load_texts(&[bytes]) {
+            prop_assert!(diagnostics.has_errors());
+            prop_assert!(diagnostics.render(false).contains("0.csv"));
+        }
+    }
+
+    #[test]
+    fn lookups_answer_as_a_search_through_the_rows_would(
+        rows in prop::collection::vec((some_id(), some_id(), 0..State::ALL.len(), 0..2usize), 0..6),
+        asked in some_id(),
+    ) {
+        let mut text = HEADER.to_owned();
+        let mut kept: Vec<(RoomUri, RoomUri, State, PoolName)> = Vec::new();
+        let mut clash = false;
+        for (legacy, migrated, state, pool) in &rows {
+            let row = (uri(legacy), uri(migrated), State::ALL[*state], pools().remove(*pool));
+            text.push_str(&format!("{legacy},{},{migrated},{},,\n", row.3, row.2));
+            let owner = |state: State| matches!(state, State::Migrated | State::Renamed);
+            clash |= kept.iter().any(|other| same(&other.0, &row.0))
+                || kept.iter().any(|other| {
+                    owner(other.2) && owner(row.2) && other.3 == row.3 && same(&other.1, &row.1)
+                });
+            kept.push(row);
+        }
+        let loaded = load_texts(&[text]);
+        prop_assert_eq!(loaded.is_err(), clash);
+        let Ok(loaded) = loaded else { return Ok(()) };
+        let (directory, asked) = (Directory::new(loaded), uri(&asked));
+        let expected = kept.iter().find(|row| same(&row.0, &asked));
+        match directory.resolve(&asked) {
+            Resolution::Listed(entry) => {
+                let found = (entry.legacy(), entry.migrated(), entry.state(), entry.pool().clone());
+                let row = expected.cloned().map(|row| (row.0, Some(row.1), row.2, row.3));
+                prop_assert_eq!(Some(found), row);
+            }
+            _ => prop_assert!(expected.is_none()),
+        }
+        for pool in pools() {
+            let open = |row: &&(RoomUri, RoomUri, State, PoolName)| {
+                row.2.is_open() && row.3 == pool && same(&row.1, &asked)
+            };
+            let mut expected: Vec<_> = kept.iter().filter(open).collect();
+            expected.sort_by_key(|row| row.2 == State::Merged);
+            let expected: Vec<_> = expected.into_iter().map(|row| row.0.clone()).collect();
+            prop_assert_eq!(directory.legacy_of(&pool, &asked), expected.first().cloned());
+            prop_assert_eq!(directory.aliases(&pool, &asked), expected);
+        }
+    }
 }
