@@ -1,19 +1,256 @@
 //! The embedded pool: a small Persistent Chat server inside the gateway, kept in SQLite.
 //!
-//! So far: its database, and the tools that fill and show it.
+//! It speaks the persistent-chat dialect and knows nothing of legacy identifiers. `core` is a state machine without
+//! sockets, threads or clock; `thread` drives it and makes durable what it decided before anybody hears of it; `store` is
+//! the database. [`load_file`] and [`list()`] work on the database of a pool, whether or not it is being served.
+//!
+//! Where the protocol is not known, it does what no client can take amiss: file tokens and unknown commands are answered
+//! `MSG_NOT_SUPPORTED`, a room of a batch that cannot be entered is `OPERATION_FAILED`, `part` always succeeds, and
+//! `nodespermcreatechild` names nothing because rooms are made by `pool load` alone.
 
+mod access;
+mod core;
 mod list;
 mod load;
 mod model;
+mod queue;
 mod schema;
 mod store;
+mod thread;
 mod ticks;
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use holdover_protocol::room::{IdError, RoomUri};
+use holdover_protocol::user::UserUri;
+use jiff::Timestamp;
 
 pub use list::{RoomRow, list};
 pub use load::{LOAD_CODES, LoadError, LoadReport, load_file, load_text};
 pub use model::{Privacy, RoomType};
 pub use store::StoreError;
 
+use self::core::Core;
+use queue::{Gate, Queue, Task};
+use store::Store;
+use thread::Worker;
+use ticks::Ticks;
+
+use super::{LegClosed, LegSink, SendId};
+
 /// Most bytes of a message's text, in UTF-8, unless the options say otherwise. Legacy clients of 2009 were told 512 and
 /// made a "story" of what was longer; here there is one limit for both, and `rpl:getserverinfo` reports it.
 pub const MESSAGE_LIMIT: usize = 64 * 1024;
+
+/// Tells the time. Replaced in tests.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How an embedded pool behaves.
+#[derive(Clone)]
+pub struct EmbeddedOptions {
+    /// The domain of its rooms' identifiers.
+    pub domain: Box<str>,
+    /// What it answers to `cmd:requri`: its own address.
+    pub uri: Box<str>,
+    /// Most bytes of a message's text.
+    pub message_limit: usize,
+    /// Users in a room above which it sends neither rosters nor notices there; resumed below 80 % of it.
+    pub roster_limit: usize,
+    /// Most rooms in the answer to one search.
+    pub search_limit: usize,
+    /// The clock that stamps messages.
+    pub clock: Clock,
+}
+
+impl EmbeddedOptions {
+    /// The usual behaviour, with rooms in `domain`.
+    pub fn new(domain: &str) -> Self {
+        Self {
+            domain: domain.into(),
+            uri: format!("sip:persistentchat@{domain}").into(),
+            message_limit: MESSAGE_LIMIT,
+            roster_limit: 75,
+            search_limit: 999,
+            clock: Arc::new(Timestamp::now),
+        }
+    }
+}
+
+impl fmt::Debug for EmbeddedOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedOptions")
+            .field("domain", &self.domain)
+            .field("uri", &self.uri)
+            .field("message_limit", &self.message_limit)
+            .field("roster_limit", &self.roster_limit)
+            .field("search_limit", &self.search_limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a pool could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// Its database could not be used.
+    #[error("cannot open the pool's database")]
+    Store(#[from] StoreError),
+    /// Another process, or another pool of this one, serves the database.
+    #[error("the pool's database is served already")]
+    InUse,
+    /// The domain cannot be part of an identifier.
+    #[error("`{domain}` cannot be the domain of rooms")]
+    Domain {
+        /// As configured.
+        domain: Box<str>,
+        /// What is wrong with it.
+        #[source]
+        source: IdError,
+    },
+    /// The operating system refused a file or a thread.
+    #[error("cannot start the pool")]
+    Io(#[from] io::Error),
+}
+
+/// Names a leg. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct LegId(u64);
+
+/// A running pool.
+pub struct EmbeddedPool {
+    queue: Arc<Queue>,
+    next_leg: AtomicU64,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl EmbeddedPool {
+    /// Opens the database at `path`, which is made if there is none, and starts the pool's thread. A file of the same
+    /// name with `.lock` at its end is locked while the pool runs.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError`].
+    pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, PoolError> {
+        RoomUri::new(&options.domain, "any").map_err(|source| PoolError::Domain {
+            domain: options.domain.clone(),
+            source,
+        })?;
+        let lock = lock(path)?;
+        let clock = Arc::clone(&options.clock);
+        let core = Core::new(Store::open(path)?, options, Ticks::from(clock()))?;
+        let queue = Arc::new(Queue::new());
+        let worker = Worker::new(core, Arc::clone(&queue), clock, lock);
+        let thread = std::thread::Builder::new()
+            .name("embedded-pool".to_owned())
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            queue,
+            next_leg: AtomicU64::new(1),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Opens a leg for one endpoint of `user`. What the pool has to say goes to `sink`.
+    ///
+    /// On a pool that is shut down the leg's first send fails.
+    pub fn open_leg(&self, user: UserUri, sink: Arc<dyn LegSink>) -> EmbeddedLeg {
+        let leg = EmbeddedLeg {
+            id: LegId(self.next_leg.fetch_add(1, Ordering::Relaxed)),
+            queue: Arc::clone(&self.queue),
+            gate: Arc::default(),
+        };
+        self.queue.control(Task::Open {
+            leg: leg.id,
+            user,
+            sink,
+            gate: Arc::clone(&leg.gate),
+        });
+        leg
+    }
+
+    /// Finishes what was sent, ends every leg with [`LegClosed::Pool`] and waits for the thread. Blocks for as long as
+    /// the disk takes.
+    pub fn shutdown(&self) {
+        self.queue.close();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the embedded pool's thread had failed");
+        }
+    }
+}
+
+impl fmt::Debug for EmbeddedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedPool").finish_non_exhaustive()
+    }
+}
+
+impl Drop for EmbeddedPool {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// A session's end of a leg. Dropping it closes the leg and takes it out of its rooms.
+pub struct EmbeddedLeg {
+    id: LegId,
+    queue: Arc<Queue>,
+    gate: Arc<Gate>,
+}
+
+impl EmbeddedLeg {
+    /// Sends one document. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`LegClosed`]: the document was not taken, and the leg is of no more use. [`LegClosed::Overflow`] when too much
+    /// waits already, or when the sink refused an event before.
+    pub fn send(&self, id: SendId, document: Bytes) -> Result<(), LegClosed> {
+        self.queue.document(self.id, id, document, &self.gate)
+    }
+}
+
+impl fmt::Debug for EmbeddedLeg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedLeg")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for EmbeddedLeg {
+    fn drop(&mut self) {
+        self.queue.control(Task::Close { leg: self.id });
+    }
+}
+
+/// Takes the lock that says "this database is being served". The system frees it when the process ends, however it ends.
+fn lock(database: &Path) -> Result<File, PoolError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(PoolError::InUse),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Taking a document apart: one post, or some commands.
+
+use bytes::Bytes;
+use holdover_protocol::xccos::{
+    Command, CommandView, Document, Item, Reply, ReplyData, ResultCode,
+};
+
+use super::post::Refusal;
+use super::{Core, Effect, Outcome, Turn};
+use crate::pool::embedded::LegId;
+use crate::pool::embedded::ticks::Ticks;
+use crate::pool::{Receipt, SendId};
+
+/// Most commands in one document. Clients send one; each can bring a long reply.
+const COMMANDS: usize = 16;
+
+/// How a command ends.
+pub(super) type Answer = Result<ReplyData, ResultCode>;
+
+impl Core {
+    /// Handles one document of a leg. Exactly one receipt comes of it, first of all; nothing at all if the leg is closed.
+    pub(in crate::pool::embedded) fn handle(
+        &mut self,
+        leg: LegId,
+        id: SendId,
+        document: Bytes,
+        now: Ticks,
+    ) -> Outcome {
+        let Some(user) = self.presence.user(leg).cloned() else {
+            return Outcome::default();
+        };
+        let mut turn = Turn {
+            leg,
+            user,
+            now,
+            stored: false,
+            notices: Vec::new(),
+        };
+        let (receipt, mut effects) = match self.read(document, &mut turn) {
+            Ok(effects) => (Receipt::Accepted, effects),
+            Err(refusal) => (refusal.into(), Vec::new()),
+        };
+        effects.insert(0, Effect::Receipt { leg, id, receipt });
+        effects.append(&mut turn.notices);
+        Outcome {
+            effects,
+            rests_on_commit: turn.stored.then_some((leg, id)),
+        }
+    }
+
+    fn read(&mut self, document: Bytes, turn: &mut Turn) -> Result<Vec<Effect>, Refusal> {
+        let document = Document::parse(document, &self.limits)
+            .map_err(|_| Refusal::new(400, "Malformed document"))?;
+        if !document.root().is("xccos") {
+            return Err(Refusal::new(400, "Not an XCCOS document"));
+        }
+        let mut commands = Vec::new();
+        let mut posts = Vec::new();
+        for item in document.items() {
+            match item {
+                Item::Command(command) => commands.push(command),
+                Item::GroupChat(post) => posts.push(post),
+                // What only servers say, and what nobody knows, has no effect.
+                Item::Reply(_) | Item::Notice(_) | Item::Other(_) => {}
+            }
+        }
+        match (posts.as_slice(), commands.as_slice()) {
+            ([], []) => Err(Refusal::new(400, "Nothing to do")),
+            ([], commands) if commands.len() > COMMANDS => {
+                Err(Refusal::new(413, "Too many commands"))
+            }
+            ([], commands) => Ok(commands
+                .iter()
+                .map(|command| self.command(*command, turn))
+                .collect()),
+            ([post], []) => Ok(vec![self.post(*post, turn)?]),
+            // One receipt cannot tell of two posts.
+            _ => Err(Refusal::new(400, "A message must be alone")),
+        }
+    }
+
+    fn command(&mut self, view: CommandView<'_>, turn: &mut Turn) -> Effect {
+        let verb = view.verb();
+        let answer = match Command::read(view) {
+            Ok(command) => self.answer(&command, turn),
+            Err(_) => Err(ResultCode::InvalidArgument),
+        };
+        let reply = match answer {
+            Ok(data) => Reply::success(verb, data),
+            Err(code) => Reply::failure(verb, code.into()),
+        };
+        Effect::Document {
+            legs: vec![turn.leg],
+            document: self.envelope().reply(1, Some(&view.id()), &reply).finish(),
+        }
+    }
+
+    fn answer(&mut self, command: &Command, turn: &mut Turn) -> Answer {
+        match command {
+            Command::RequestUri => Ok(self.request_uri()),
+            Command::GetServerInfo(query) => Ok(self.server_info(query, turn)),
+            Command::GetAssociations => Ok(self.associations(turn)),
+            Command::Join(join) => self.join(join, turn),
+            Command::BatchJoin(join) => Ok(self.batch_join(join, turn)),
+            Command::Part(part) => Ok(self.part(part, turn)),
+            Command::BackChat(query) => self.back_chat(query, turn),
+            Command::ChannelSearch(search) => self.search(search, turn),
+            Command::GetPreference(get) => self.get_preference(get, turn),
+            Command::SetPreference(set) => self.set_preference(set, turn),
+            Command::GetInvitations(get) => self.invitations(get, turn),
+            // Rooms and categories are made by tools of this server, so there is no place to create anything.
+            Command::NodesPermCreateChild => Ok(ReplyData::Empty),
+            Command::GetUploadToken(_) | Command::GetDownloadToken(_) | Command::Unknown(_) => {
+                Err(ResultCode::NotSupported)
+            }
+        }
+    }
+}

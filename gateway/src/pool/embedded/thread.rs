@@ -1,0 +1,150 @@
+//! The thread that owns the pool: it drains the queue into batches, and each batch is one transaction.
+//!
+//! Group commit: what a batch brings about is gathered first, then the transaction is committed, and only then do
+//! receipts, replies and messages leave. Where the commit fails, everything that rested on it is refused, and nobody is
+//! told of it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+
+use super::core::{Core, Effect, Outcome};
+use super::queue::{Gate, Queue, Task};
+use super::ticks::Ticks;
+use super::{Clock, LegId};
+use crate::pool::{LegClosed, LegEvent, LegSink, Receipt, SendId};
+
+/// Most tasks in one transaction: enough to share a flush, few enough to answer the first of them soon.
+const BATCH: usize = 256;
+
+/// The session's end of a leg.
+struct Line {
+    sink: Arc<dyn LegSink>,
+    gate: Arc<Gate>,
+}
+
+/// The pool's thread.
+pub(super) struct Worker {
+    core: Core,
+    queue: Arc<Queue>,
+    clock: Clock,
+    lines: HashMap<LegId, Line>,
+    /// Legs whose session did not keep up, to be closed.
+    overflowed: Vec<LegId>,
+    /// Keeps other processes from serving the same database.
+    _lock: File,
+}
+
+impl Worker {
+    pub(super) fn new(core: Core, queue: Arc<Queue>, clock: Clock, lock: File) -> Self {
+        Self {
+            core,
+            queue,
+            clock,
+            lines: HashMap::new(),
+            overflowed: Vec::new(),
+            _lock: lock,
+        }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        let mut tasks = Vec::with_capacity(BATCH);
+        while self.queue.take(&mut tasks, BATCH) {
+            self.batch(&mut tasks);
+        }
+    }
+
+    fn batch(&mut self, tasks: &mut Vec<Task>) {
+        let ejected = self.core.refresh();
+        self.deliver(ejected);
+        let outcomes: Vec<Outcome> = tasks.drain(..).map(|task| self.perform(task)).collect();
+        let kept = match self.core.commit() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(error = ?error, "the embedded pool cannot write to its database");
+                false
+            }
+        };
+        for outcome in outcomes {
+            match outcome.rests_on_commit {
+                Some((leg, id)) if !kept => self.refuse(leg, id),
+                _ => self.deliver(outcome.effects),
+            }
+        }
+        // Closing a leg tells others, which can close further legs.
+        while let Some(leg) = self.overflowed.pop() {
+            let effects = self.core.close_leg(leg);
+            self.deliver(effects);
+        }
+    }
+
+    fn perform(&mut self, task: Task) -> Outcome {
+        match task {
+            Task::Open {
+                leg,
+                user,
+                sink,
+                gate,
+            } => {
+                self.lines.insert(leg, Line { sink, gate });
+                self.core.open_leg(leg, user);
+                Outcome::default()
+            }
+            Task::Document {
+                leg, id, document, ..
+            } => self
+                .core
+                .handle(leg, id, document, Ticks::from((self.clock)())),
+            Task::Close { leg } => {
+                self.lines.remove(&leg);
+                Outcome::from(self.core.close_leg(leg))
+            }
+        }
+    }
+
+    fn refuse(&mut self, leg: LegId, id: SendId) {
+        let receipt = Receipt::Refused {
+            status: 500,
+            reason: "Storage failed".into(),
+        };
+        self.tell(leg, LegEvent::Receipt { id, receipt });
+    }
+
+    fn deliver(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Receipt { leg, id, receipt } => {
+                    self.tell(leg, LegEvent::Receipt { id, receipt });
+                }
+                Effect::Document { legs, document } => {
+                    for leg in legs {
+                        self.tell(leg, LegEvent::Document(document.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, leg: LegId, event: LegEvent) {
+        let Some(line) = self.lines.get(&leg) else {
+            return;
+        };
+        if line.sink.deliver(event).is_err() {
+            line.gate.overflow();
+            self.lines.remove(&leg);
+            self.overflowed.push(leg);
+        }
+    }
+}
+
+impl Drop for Worker {
+    /// Ends every leg, also when the thread ends by a fault of this program.
+    fn drop(&mut self) {
+        self.queue.close();
+        for line in self.lines.values() {
+            // A session that cannot take this has ended or will find the pool closed at its next send.
+            line.sink.deliver(LegEvent::Closed(LegClosed::Pool)).ok();
+        }
+    }
+}
