@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #define HIGHEST_DESCRIPTOR 1024
 
 Settings settings;
+int account_seed = -1;
 
 static PurpleAccount *account;
 static PurpleConnectionError reason;
@@ -91,8 +93,10 @@ static void connected(PurpleConnection *connection)
 static void report_disconnect_reason(PurpleConnection *connection, PurpleConnectionError error, const char *text)
 {
 	(void) connection;
+	/* The first one counts: what SIPE still tries to send while it closes fails too, and is reported again. */
+	if (reason_text)
+		return;
 	reason = error;
-	g_free(reason_text);
 	reason_text = g_strdup(text ? text : "");
 }
 
@@ -168,6 +172,8 @@ static void create_account(void)
 	char *name = settings.login ? g_strdup_printf("%s,%s", settings.user, settings.login) : g_strdup(settings.user);
 	PurpleProxyInfo *proxy = purple_proxy_info_new();
 
+	if (account_seed >= 0)
+		srand((unsigned) account_seed);
 	account = purple_account_new(name, PROTOCOL);
 	g_free(name);
 	/* Never a proxy from the environment: the tests talk to this machine. */

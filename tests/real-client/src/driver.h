@@ -8,6 +8,7 @@
 
 /* --- events.c: one JSON object a line on standard output ----------------- */
 
+/* {"event":NAME,"at":MILLISECONDS since the first event */
 void event_begin(const char *name);
 /* NULL is written as null; bytes that are not UTF-8 become U+FFFD. */
 void event_text(const char *key, const char *value);
@@ -64,6 +65,9 @@ typedef struct {
 } Settings;
 
 extern Settings settings;
+/* Not negative: what rand() is seeded with before the first sign-in. SIPE takes its Call-IDs, tags and envelope ids from
+ * rand(), so two processes with one seed send identical ones. */
+extern int account_seed;
 
 /* Sets the option `key` (the long option's name); FALSE if there is no such option. */
 gboolean settings_set(const char *key, const char *value);

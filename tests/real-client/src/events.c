@@ -43,10 +43,15 @@ static void append_key(const char *key)
 
 void event_begin(const char *name)
 {
-	if (!line)
+	static gint64 start;
+
+	if (!line) {
 		line = g_string_new(NULL);
+		start = g_get_monotonic_time();
+	}
 	g_string_assign(line, "{");
 	event_text("event", name);
+	event_number("at", (g_get_monotonic_time() - start) / 1000);
 }
 
 void event_text(const char *key, const char *value)

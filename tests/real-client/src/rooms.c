@@ -20,6 +20,9 @@ typedef struct {
 static char *announced_uri;
 static gboolean announced_again;
 
+/* URIs of the rooms whose window is closed and whose `rpl:part` has not come. */
+static GHashTable *leaving;
+
 /* The `rpl:bccontext` SIPE is just reading, NULL outside of one. */
 static char *history_uri;
 static guint history_messages;
@@ -28,6 +31,8 @@ static guint history_timer;
 /* The room list under way or last fetched. */
 static PurpleRoomlist *listing;
 static guint listed;
+/* Inside purple_roomlist_get_list: a list that ends there was refused. */
+static gboolean list_starting;
 
 static Room *room_of(PurpleConversation *conversation)
 {
@@ -100,6 +105,8 @@ static void deleting_conversation(PurpleConversation *conversation, gpointer dat
 		return;
 	room_event("closed", conversation);
 	event_end();
+	if (account_is_connected() && !account_is_closing())
+		g_hash_table_add(leaving, g_strdup(room->uri));
 	if (room->part_timer)
 		g_source_remove(room->part_timer);
 	g_free(room->uri);
@@ -117,6 +124,7 @@ static void chat_joined(PurpleConversation *conversation, gpointer data)
 
 void rooms_left(const char *title, const char *uri)
 {
+	g_hash_table_remove(leaving, uri);
 	event_begin("left");
 	event_text("room", title);
 	event_text("uri", uri);
@@ -260,6 +268,9 @@ static void topic_changed(PurpleConversation *conversation, const char *who, con
 {
 	(void) who;
 	(void) data;
+	/* Rejoining clears the topic before the server's one is set. */
+	if (!topic)
+		return;
 	room_event("topic", conversation);
 	event_text("topic", topic);
 	event_end();
@@ -313,13 +324,23 @@ PurpleConversationUiOps *conversation_ops(void)
 	return &ops;
 }
 
+static void signed_off(PurpleConnection *connection, gpointer data)
+{
+	(void) connection;
+	(void) data;
+	/* SIPE forgets its rooms with the connection. */
+	g_hash_table_remove_all(leaving);
+}
+
 void rooms_init(void)
 {
 	static int handle;
 	void *conversations = purple_conversations_get_handle();
 
+	leaving = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	purple_signal_connect(conversations, "chat-joined", &handle, PURPLE_CALLBACK(chat_joined), NULL);
 	purple_signal_connect(conversations, "deleting-conversation", &handle, PURPLE_CALLBACK(deleting_conversation), NULL);
+	purple_signal_connect(purple_connections_get_handle(), "signed-off", &handle, PURPLE_CALLBACK(signed_off), NULL);
 	purple_signal_connect(conversations, "chat-topic-changed", &handle, PURPLE_CALLBACK(topic_changed), NULL);
 }
 
@@ -352,7 +373,7 @@ static void add_listed_room(PurpleRoomlist *list, PurpleRoomlistRoom *room)
 
 static void listing_progress(PurpleRoomlist *list, gboolean in_progress)
 {
-	if (in_progress || list != listing)
+	if (in_progress || list_starting || list != listing)
 		return;
 	event_begin("rooms-done");
 	event_number("rooms", listed);
@@ -404,9 +425,14 @@ static PurpleConversation *open_room(const char *command, const char *name)
 
 void rooms_list(const char *command)
 {
+	PurpleRoomlist *list;
+
 	if (!signed_in(command))
 		return;
-	if (!purple_roomlist_get_list(account_connection()))
+	list_starting = TRUE;
+	list = purple_roomlist_get_list(account_connection());
+	list_starting = FALSE;
+	if (!list)
 		event_error(command, "Group Chat is not up");
 }
 
@@ -415,6 +441,7 @@ void rooms_join(const char *command, const char *name)
 	PurpleConnection *connection = account_connection();
 	PurplePlugin *plugin = connection ? purple_connection_get_prpl(connection) : NULL;
 	GHashTable *components;
+	const char *uri;
 
 	/* A room may be asked for as soon as the client is signing in: it joins once Group Chat is up. */
 	if (!plugin || account_is_closing()) {
@@ -428,9 +455,15 @@ void rooms_join(const char *command, const char *name)
 		/* As a desktop client does when a row of the room list is double-clicked. */
 		components = PURPLE_PLUGIN_PROTOCOL_INFO(plugin)->chat_info_defaults(connection, name);
 	}
-	if (g_hash_table_lookup(components, "uri")) {
+	uri = g_hash_table_lookup(components, "uri");
+	if (uri && g_hash_table_contains(leaving, uri)) {
+		/* SIPE would bring the window to the front that it has freed. */
+		event_error(command, "still leaving %s: wait for \"left\"", uri);
+	} else if (uri) {
 		event_begin("joining");
-		event_text("uri", g_hash_table_lookup(components, "uri"));
+		event_text("uri", uri);
+		/* SIPE sends nothing for a room that is open. */
+		event_flag("open", find_by_uri(uri) != NULL);
 		event_end();
 		serv_join_chat(connection, components);
 	} else {
