@@ -167,7 +167,9 @@ static gboolean start_purple(void)
 	purple_prefs_set_bool("/purple/logging/log_ims", FALSE);
 	purple_prefs_set_bool("/purple/logging/log_chats", FALSE);
 	purple_prefs_set_bool("/purple/logging/log_system", FALSE);
+	/* Five minutes without typing would set an "away" status, and with it sign in again whoever is not. */
 	purple_prefs_set_string("/purple/away/idle_reporting", "none");
+	purple_prefs_set_bool("/purple/away/away_when_idle", FALSE);
 	rooms_init();
 	return TRUE;
 }
