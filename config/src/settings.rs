@@ -108,7 +108,6 @@ pub struct Pool {
 
 /// What a pool is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PoolKind {
     /// A small Persistent Chat server inside the program.
     Embedded(Embedded),

@@ -1,10 +1,7 @@
 //! "Did you mean …?"
 
 /// The candidate that `word` most likely was meant to be, if any is near.
-pub fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let folded = fold(word);
     // One slip in a short word, one in three letters of a longer one: more is another word.
     let allowed = (folded.len() / 3).max(1);

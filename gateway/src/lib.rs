@@ -1,10 +1,12 @@
 //! Holdover, the gateway: sockets, tasks, stores, the admin server and the command line.
 
 pub mod admin;
-pub mod cli;
 pub mod directory;
 pub mod listener;
 pub mod pool;
 pub mod registrar;
+pub mod routing;
+pub mod run;
 pub mod session;
 pub mod telemetry;
+pub mod transport;

@@ -1,1 +1,175 @@
-//! listener
+//! Where legacy clients arrive: accept, TLS, who may connect, and the user agent server of each connection.
+
+pub mod connection;
+mod lookup;
+mod occupancy;
+mod tell;
+pub mod uas;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use holdover_config::ListenerName;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use connection::ConnectionContext;
+pub use occupancy::Occupancy;
+use occupancy::Permit;
+use tell::Teller;
+
+use crate::telemetry::events::connection::{
+    AcceptFailed, ConnectionEnd, ConnectionRefused, ListenerOpened, TlsCompleted, TlsFailed,
+};
+use crate::telemetry::{Detail, Emit as _, Telemetry};
+use crate::transport::tls::{Acceptor, failure_of, suite_of};
+use crate::transport::{self, Stream};
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long to wait when the system has no more connections to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Numbers the connections of this process, so that an answer goes to the connection its request came on.
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// A listener that is bound.
+pub struct Bound {
+    /// Its name.
+    pub name: ListenerName,
+    /// The address it is bound to.
+    pub address: SocketAddr,
+    /// The socket.
+    pub socket: TcpListener,
+    /// For TLS.
+    pub acceptor: Option<Acceptor>,
+}
+
+/// Takes clients until `stop` is cancelled. The connections run on in `tracker`.
+pub async fn accept(
+    bound: Bound,
+    context: Arc<ConnectionContext>,
+    occupancy: Arc<Occupancy>,
+    telemetry: Telemetry,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+) {
+    let Bound {
+        name: listener,
+        address,
+        socket,
+        acceptor,
+    } = bound;
+    ListenerOpened {
+        listener: listener.clone(),
+        address,
+        tls: acceptor.is_some(),
+    }
+    .emit(&telemetry);
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                let (listener, error) = (Detail::new(&listener), Detail::new(error));
+                AcceptFailed { listener, error }.emit(&telemetry);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let permit = match occupancy.admit(peer.ip()) {
+            Ok(permit) => permit,
+            Err(reason) => {
+                let listener = listener.clone();
+                ConnectionRefused {
+                    listener,
+                    peer,
+                    reason,
+                }
+                .emit(&telemetry);
+                continue;
+            }
+        };
+        let teller = Teller::open(telemetry.clone(), listener.clone(), peer);
+        let arrival = Arrival {
+            acceptor: acceptor.clone(),
+            context: Arc::clone(&context),
+            telemetry: telemetry.clone(),
+            permit,
+        };
+        tracker.spawn(arrival.serve(stream, peer, teller));
+    }
+}
+
+/// A client that was let in.
+struct Arrival {
+    acceptor: Option<Acceptor>,
+    context: Arc<ConnectionContext>,
+    telemetry: Telemetry,
+    permit: Permit,
+}
+
+impl Arrival {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, teller: Teller) {
+        let Ok(local) = stream.local_addr() else {
+            return teller.closed(ConnectionEnd::Network);
+        };
+        if transport::tune(&stream).is_err() {
+            return teller.closed(ConnectionEnd::Network);
+        }
+        let stream = match &self.acceptor {
+            None => Stream::Tcp(stream),
+            // Boxed: the handshake's state is large and gone once it is done.
+            Some(acceptor) => match Box::pin(self.handshake(acceptor, stream, peer)).await {
+                Ok(stream) => stream,
+                Err(reason) => return teller.closed(reason),
+            },
+        };
+        let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
+        let local = local.to_string().into_boxed_str();
+        let Self {
+            context, permit, ..
+        } = self;
+        connection::serve(stream, context, number, rand::random(), local, teller).await;
+        drop(permit);
+    }
+
+    async fn handshake(
+        &self,
+        acceptor: &Acceptor,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Result<Stream, ConnectionEnd> {
+        let handshake = tokio::select! {
+            () = self.context.shutdown.cancelled() => return Err(ConnectionEnd::Draining),
+            handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => handshake,
+        };
+        let error = match handshake {
+            Ok(Ok(stream)) => {
+                TlsCompleted {
+                    peer,
+                    suite: suite_of(&stream),
+                }
+                .emit(&self.telemetry);
+                return Ok(Stream::Tls(Box::new(stream)));
+            }
+            Ok(Err(error)) => error,
+            Err(_) => std::io::ErrorKind::TimedOut.into(),
+        };
+        let (reason, error) = (failure_of(&error), Detail::new(error));
+        TlsFailed {
+            peer,
+            reason,
+            error,
+        }
+        .emit(&self.telemetry);
+        Err(ConnectionEnd::Fault)
+    }
+}

@@ -7,8 +7,95 @@
 pub mod embedded;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use holdover_config::PoolName;
+use holdover_protocol::user::UserUri;
+
+use embedded::{EmbeddedLeg, EmbeddedPool};
+
+/// Number of a pool in the configuration, from 0 in file order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolId(pub u16);
+
+/// One pool, by its kind.
+#[derive(Debug)]
+pub enum Pool {
+    /// Inside Holdover.
+    Embedded(EmbeddedPool),
+}
+
+/// One leg, by the kind of its pool. Dropping it closes it.
+#[derive(Debug)]
+pub enum Leg {
+    /// To a pool inside Holdover.
+    Embedded(EmbeddedLeg),
+}
+
+impl Leg {
+    /// Sends a document. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// Why the leg is gone.
+    pub fn send(&self, id: SendId, document: Bytes) -> Result<(), LegClosed> {
+        match self {
+            Self::Embedded(leg) => leg.send(id, document),
+        }
+    }
+}
+
+/// The pools of the configuration, in its order.
+#[derive(Debug)]
+pub struct Pools(Vec<(PoolName, Pool)>);
+
+impl Pools {
+    /// Takes them over.
+    #[must_use]
+    pub fn new(pools: Vec<(PoolName, Pool)>) -> Self {
+        Self(pools)
+    }
+
+    /// A pool by its name.
+    #[must_use]
+    pub fn id(&self, name: &PoolName) -> Option<PoolId> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        u16::try_from(at).ok().map(PoolId)
+    }
+
+    /// A pool's name.
+    #[must_use]
+    pub fn name(&self, id: PoolId) -> Option<&PoolName> {
+        self.0.get(usize::from(id.0)).map(|(name, _)| name)
+    }
+
+    /// Opens a leg for a user.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be opened.
+    pub fn open_leg(
+        &self,
+        id: PoolId,
+        user: UserUri,
+        sink: Arc<dyn LegSink>,
+    ) -> Result<Leg, LegClosed> {
+        match self.0.get(usize::from(id.0)) {
+            Some((_, Pool::Embedded(pool))) => Ok(Leg::Embedded(pool.open_leg(user, sink))),
+            None => Err(LegClosed::Unreachable),
+        }
+    }
+
+    /// Finishes what they have in hand and closes them.
+    pub fn shutdown(&self) {
+        for (_, pool) in &self.0 {
+            match pool {
+                Pool::Embedded(pool) => pool.shutdown(),
+            }
+        }
+    }
+}
 
 /// Names one document a session sent on a leg, so that the receipt can be matched to it. Unique per leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

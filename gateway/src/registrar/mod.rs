@@ -1,1 +1,320 @@
-//! registrar
+//! Who is signed in on a connection: REGISTER, its refresh, its end, and what it is answered (RFC 3261 §10).
+//!
+//! Sans-IO: time is an argument, and the answer is a value. A connection belongs to the one user that signed in on it.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdover_config::Users;
+use holdover_protocol::sip::digest::{Authenticator, Credentials, Ha1, Verdict};
+use holdover_protocol::sip::{Name, NameAddr, Request, Status, respond};
+use holdover_protocol::user::UserUri;
+
+use crate::session::answer;
+
+/// The only event package offered: with it alone, real clients ask for no presence and no contacts, and it is what
+/// starts Group Chat in them (`facts/sipe-client.md`, Login).
+pub const PROVISIONING: &str = "vnd-microsoft-provisioning-v2";
+
+/// Wrong passwords on one connection before it is closed.
+const MAX_FAILURES: u8 = 3;
+
+/// Who may sign in, and how they prove it.
+#[derive(Debug)]
+pub struct Policy {
+    /// The SIP domain of the users.
+    pub domain: Box<str>,
+    /// How long a registration lasts before the client refreshes it.
+    pub expires: Duration,
+    /// The proof.
+    pub proof: Proof,
+}
+
+/// What a user must show.
+#[derive(Debug)]
+pub enum Proof {
+    /// Nothing: a lab, or a network where only the right people are.
+    None,
+    /// A password, by Digest (RFC 2617).
+    Digest {
+        /// Realm and nonces.
+        authenticator: Authenticator,
+        /// The hashes.
+        users: Users,
+    },
+}
+
+/// What a REGISTER changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The user is signed in now.
+    SignedIn(UserUri),
+    /// The registration goes on.
+    Refreshed,
+    /// The user signed out.
+    SignedOut(UserUri),
+    /// A proof was asked for.
+    Challenged,
+    /// Not signed in.
+    Refused {
+        /// Who wanted to sign in, as far as that could be read.
+        user: Option<UserUri>,
+        /// Why not.
+        reason: Refused,
+        /// Whether the connection has failed so often that it is to be closed.
+        hang_up: bool,
+    },
+}
+
+/// Why a sign-in was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// The user is of another domain.
+    ForeignDomain,
+    /// Unknown user or wrong password; which of the two is nobody's business.
+    WrongPassword,
+    /// The connection belongs to another user.
+    OtherUser,
+    /// The request could not be read.
+    Malformed,
+}
+
+impl Refused {
+    /// What the user is shown.
+    fn text(self) -> &'static str {
+        match self {
+            Self::ForeignDomain => "This address is not of a domain served here.",
+            Self::WrongPassword => "User name or password is wrong.",
+            Self::OtherUser => "This connection belongs to another user.",
+            Self::Malformed => "The sign-in request could not be read.",
+        }
+    }
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+enum State {
+    /// Nobody signed in. → `SignedIn` by a REGISTER that is accepted.
+    SignedOut,
+    /// → `SignedOut` by a REGISTER with Expires 0, or at `expires_at`.
+    SignedIn { user: UserUri, expires_at: Instant },
+}
+
+/// The registrar of one connection.
+#[derive(Debug)]
+pub struct Registrar {
+    state: State,
+    failures: u8,
+}
+
+impl Default for Registrar {
+    fn default() -> Self {
+        Self {
+            state: State::SignedOut,
+            failures: 0,
+        }
+    }
+}
+
+impl Registrar {
+    /// The user, while signed in.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserUri> {
+        match &self.state {
+            State::SignedIn { user, .. } => Some(user),
+            State::SignedOut => None,
+        }
+    }
+
+    /// When the registration runs out.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Instant> {
+        match &self.state {
+            State::SignedIn { expires_at, .. } => Some(*expires_at),
+            State::SignedOut => None,
+        }
+    }
+
+    /// Ends a registration that was not refreshed in time.
+    pub fn expire(&mut self, now: Instant) -> Option<UserUri> {
+        if self.expires_at().is_none_or(|at| at > now) {
+            return None;
+        }
+        self.sign_out()
+    }
+
+    /// Answers a REGISTER. `wall` is the time since the Unix epoch, for nonces; `tag` goes on To.
+    pub fn register(
+        &mut self,
+        now: Instant,
+        wall: Duration,
+        request: &Request,
+        tag: &str,
+        policy: &Policy,
+    ) -> (Bytes, Change) {
+        let refused =
+            |registrar: &mut Self, user, reason| registrar.refuse(request, tag, user, reason);
+        let (Ok(to), Ok(from)) = (request.headers().to(), request.headers().from()) else {
+            return refused(self, None, Refused::Malformed);
+        };
+        let (Some(user), Some(sender)) = (user_of(&to), user_of(&from)) else {
+            return refused(self, None, Refused::Malformed);
+        };
+        // Third-party registration (RFC 3261 §10.2) has no place here: a connection acts for one user only.
+        if user != sender || self.user().is_some_and(|signed_in| *signed_in != user) {
+            return refused(self, Some(user), Refused::OtherUser);
+        }
+        if !user.domain().eq_ignore_ascii_case(&policy.domain) {
+            return refused(self, Some(user), Refused::ForeignDomain);
+        }
+        if let Proof::Digest {
+            authenticator,
+            users,
+        } = &policy.proof
+        {
+            match check(authenticator, users, request, &user, wall) {
+                Some(Verdict::Accepted) => {}
+                // The connection itself is the proof of a user who signed in on it: real clients refresh bare.
+                None if self.user().is_some() => {}
+                Some(Verdict::Refused) => return refused(self, Some(user), Refused::WrongPassword),
+                stale => {
+                    let challenge = authenticator.challenge(wall, stale.is_some());
+                    let answer = respond(request, Status::PROXY_AUTHENTICATION_REQUIRED, Some(tag))
+                        .header(Name::ProxyAuthenticate, challenge);
+                    return (answer.finish(), Change::Challenged);
+                }
+            }
+        }
+        self.failures = 0;
+        if wants_to_leave(request) {
+            let answer = respond(request, Status::OK, Some(tag))
+                .header(Name::Expires, 0)
+                .finish();
+            let change = self.sign_out().map_or(Change::Refreshed, Change::SignedOut);
+            return (answer, change);
+        }
+        let change = match self.user() {
+            Some(_) => Change::Refreshed,
+            None => Change::SignedIn(user.clone()),
+        };
+        self.state = State::SignedIn {
+            user,
+            expires_at: now + policy.expires,
+        };
+        (registered(request, tag, policy.expires), change)
+    }
+
+    fn refuse(
+        &mut self,
+        request: &Request,
+        tag: &str,
+        user: Option<UserUri>,
+        reason: Refused,
+    ) -> (Bytes, Change) {
+        self.failures = self.failures.saturating_add(1);
+        let status = match reason {
+            Refused::ForeignDomain => Status::NOT_FOUND,
+            Refused::WrongPassword | Refused::OtherUser => Status::FORBIDDEN,
+            Refused::Malformed => Status::BAD_REQUEST,
+        };
+        let answer = answer::refuse(request, status, Some(reason.text()), Some(tag));
+        let hang_up = self.failures >= MAX_FAILURES;
+        (
+            answer,
+            Change::Refused {
+                user,
+                reason,
+                hang_up,
+            },
+        )
+    }
+
+    fn sign_out(&mut self) -> Option<UserUri> {
+        match std::mem::replace(&mut self.state, State::SignedOut) {
+            State::SignedIn { user, .. } => Some(user),
+            State::SignedOut => None,
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// The user an address names.
+#[must_use]
+pub fn user_of(address: &NameAddr<'_>) -> Option<UserUri> {
+    UserUri::parse(address.uri_text()).ok()
+}
+
+/// Answers a SUBSCRIBE. The answer to the provisioning package carries the (empty) document itself, which is what makes
+/// a real client start Group Chat; a plain 200 would do nothing.
+#[must_use]
+pub fn subscribed(request: &Request, tag: &str) -> Bytes {
+    let headers = request.headers();
+    let event = headers.get(Name::Event).unwrap_or_default();
+    let package = event.split(';').next().unwrap_or_default().trim();
+    let answer = respond(request, Status::OK, Some(tag))
+        .header(Name::Expires, headers.expires().unwrap_or_default());
+    if package.eq_ignore_ascii_case(PROVISIONING) {
+        return answer
+            .header(Name::Event, PROVISIONING)
+            .header(Name::MsPiggybackCseq, 1)
+            .finish();
+    }
+    answer.header(Name::Event, package).finish()
+}
+
+/// What the headers of the 200 must look like is in `facts/sipe-client.md`, Login, row 1: `Expires` as a header,
+/// `Supported` alone on its line, no blank in `Allow-Events`.
+fn registered(request: &Request, tag: &str, expires: Duration) -> Bytes {
+    let seconds = expires.as_secs();
+    let mut answer = respond(request, Status::OK, Some(tag));
+    for contact in request.headers().all(Name::Contact) {
+        answer = answer.header(Name::Contact, format_args!("{contact};expires={seconds}"));
+    }
+    answer
+        .header(Name::Expires, seconds)
+        .header(Name::Supported, "msrtc-event-categories")
+        .header(Name::AllowEvents, PROVISIONING)
+        .finish()
+}
+
+/// RFC 3261 §10.2.2: an Expires of 0, in the header or on the contact.
+fn wants_to_leave(request: &Request) -> bool {
+    let headers = request.headers();
+    let mut of_contacts = headers
+        .contacts()
+        .filter_map(|contact| contact.ok()?.expires())
+        .peekable();
+    match of_contacts.peek() {
+        Some(_) => of_contacts.all(|seconds| seconds == 0),
+        None => headers.expires() == Some(0),
+    }
+}
+
+/// The verdict on a request's credentials; `None` when it has none that concern us (RFC 4475 §3.3.7: an unknown scheme
+/// counts as none).
+fn check(
+    authenticator: &Authenticator,
+    users: &Users,
+    request: &Request,
+    user: &UserUri,
+    wall: Duration,
+) -> Option<Verdict> {
+    let headers = request.headers();
+    let value = headers
+        .get(Name::ProxyAuthorization)
+        .or_else(|| headers.get(Name::Authorization))?;
+    let credentials = Credentials::parse(value).ok()?;
+    let address = user.as_str().trim_start_matches("sip:");
+    // A user may only prove to be the one the request speaks for.
+    if !credentials.username().eq_ignore_ascii_case(address) {
+        return Some(Verdict::Refused);
+    }
+    let ha1: Option<Ha1> = users.get(address).and_then(|ha1| ha1.as_str().parse().ok());
+    Some(authenticator.check(&credentials, request.method().as_str(), ha1.as_ref(), wall))
+}

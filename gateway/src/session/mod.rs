@@ -1,1 +1,21 @@
-//! session
+//! Sessions: one signed-in user endpoint, its channel dialog downstream and one leg per pool upstream.
+//!
+//! [`SessionCore`] is the logic, without input or output. `task` drives it: one task per session owns both sides.
+//! See `LIFECYCLE.md` beside this file.
+
+pub(crate) mod answer;
+mod commands;
+pub mod core;
+mod downstream;
+pub mod output;
+pub(crate) mod pending;
+pub mod rooms;
+pub mod table;
+pub mod task;
+mod tell;
+mod upstream;
+
+pub use self::core::{Attachment, SessionCore, SessionSettings};
+pub use downstream::{QueueLimits, SentBy};
+pub use output::{CloseReason, Event, FinishReason, Output, Side};
+pub use rooms::{Decisions, Refusal, RefusalReason, Target};

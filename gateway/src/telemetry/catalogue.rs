@@ -75,6 +75,7 @@ catalogue! {
     InfoTimedOut,
     RoomJoined,
     JoinRefused,
+    CommandFailed,
     RoomParted,
     PostAccepted,
     PostRefused,

@@ -6,9 +6,9 @@ use holdover_config::PoolName;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
 
-use crate::telemetry::SessionId;
 use crate::telemetry::event::event;
 use crate::telemetry::label::label;
+use crate::telemetry::{Detail, SessionId};
 
 label! {
     /// Why a user did not get into a room.
@@ -80,6 +80,23 @@ event! {
     }
     WARN "room.refused", counted as "joins_refused" by reason: JoinRefusal;
     "A user could not enter a room. `holdover lookup` tells what the directory says about it, with file and line."
+}
+
+event! {
+    /// A command of a client failed.
+    CommandFailed {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The command.
+        command: Detail => xccos.cmd,
+        /// The result code the client was given.
+        code: u16 => xccos.code,
+    }
+    WARN "command.failed", counted as "commands_failed";
+    "A pool refused what a client asked for, or did not answer in time (code 504). The client was told so with the code \
+     given here."
 }
 
 event! {

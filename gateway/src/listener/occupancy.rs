@@ -1,0 +1,115 @@
+//! How many may be connected at a time: in all, and from one address.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+
+use crate::telemetry::events::connection::ConnectionRefusal;
+
+/// Counts the connections of all listeners.
+#[derive(Debug)]
+pub struct Occupancy {
+    most: usize,
+    most_per_address: usize,
+    all: AtomicUsize,
+    by_address: DashMap<IpAddr, usize>,
+}
+
+/// The right to be connected; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    occupancy: Arc<Occupancy>,
+    address: IpAddr,
+}
+
+impl Occupancy {
+    /// With these limits.
+    #[must_use]
+    pub fn new(most: usize, most_per_address: usize) -> Self {
+        Self {
+            most,
+            most_per_address,
+            all: AtomicUsize::new(0),
+            by_address: DashMap::new(),
+        }
+    }
+
+    /// Admits a client, if there is room.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, ConnectionRefusal> {
+        // An IPv4 client of a dual-stack listener is the same client.
+        let address = address.to_canonical();
+        if self.all.fetch_add(1, Ordering::AcqRel) >= self.most {
+            self.all.fetch_sub(1, Ordering::AcqRel);
+            return Err(ConnectionRefusal::Limit);
+        }
+        let mut of_address = self.by_address.entry(address).or_default();
+        if *of_address >= self.most_per_address {
+            self.all.fetch_sub(1, Ordering::AcqRel);
+            return Err(ConnectionRefusal::AddressLimit);
+        }
+        *of_address += 1;
+        Ok(Permit {
+            occupancy: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.occupancy.all.fetch_sub(1, Ordering::AcqRel);
+        if let Some(mut count) = self.occupancy.by_address.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+        }
+        self.occupancy
+            .by_address
+            .remove_if(&self.address, |_, count| *count == 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn limits_hold_and_are_given_back() {
+        let occupancy = Arc::new(Occupancy::new(3, 2));
+        let first = occupancy.admit(address(1)).unwrap();
+        let _second = occupancy.admit(address(1)).unwrap();
+        assert_eq!(
+            occupancy.admit(address(1)).unwrap_err(),
+            ConnectionRefusal::AddressLimit
+        );
+        let _other = occupancy.admit(address(2)).unwrap();
+        assert_eq!(
+            occupancy.admit(address(3)).unwrap_err(),
+            ConnectionRefusal::Limit
+        );
+        drop(first);
+        let _third = occupancy.admit(address(1)).unwrap();
+    }
+
+    #[test]
+    fn an_address_that_left_is_forgotten() {
+        let occupancy = Arc::new(Occupancy::new(3, 2));
+        drop(occupancy.admit(address(1)).unwrap());
+        assert!(occupancy.by_address.is_empty());
+    }
+
+    #[test]
+    fn mapped_ipv4_counts_as_ipv4() {
+        let occupancy = Arc::new(Occupancy::new(3, 1));
+        let _first = occupancy.admit(address(1)).unwrap();
+        let mapped = "::ffff:192.0.2.1".parse().unwrap();
+        assert_eq!(
+            occupancy.admit(mapped).unwrap_err(),
+            ConnectionRefusal::AddressLimit
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! What happens on connections, told to the event log.
+
+use std::net::SocketAddr;
+
+use holdover_config::ListenerName;
+use holdover_protocol::sip::Fault;
+use holdover_protocol::user::UserUri;
+
+use super::uas::UasEvent;
+use crate::registrar::Refused;
+use crate::telemetry::events::connection::{ConnectionClosed, ConnectionEnd, ConnectionOpened};
+use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
+use crate::telemetry::events::sign_in::{
+    ForeignIdentityRefused, LookupAnswered, SignInAccepted, SignInRefusal, SignInRefused,
+    SignOutCause, SignedOut,
+};
+use crate::telemetry::{Detail, Emit as _, Telemetry};
+
+/// Speaks for one connection.
+#[derive(Debug)]
+pub(super) struct Teller {
+    telemetry: Telemetry,
+    listener: ListenerName,
+    peer: SocketAddr,
+}
+
+impl Teller {
+    /// A client connected.
+    pub(super) fn open(telemetry: Telemetry, listener: ListenerName, peer: SocketAddr) -> Self {
+        let teller = Self {
+            telemetry,
+            listener,
+            peer,
+        };
+        ConnectionOpened {
+            listener: teller.listener.clone(),
+            peer,
+        }
+        .emit(&teller.telemetry);
+        teller
+    }
+
+    /// The client's address.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The connection ended.
+    pub(super) fn closed(&self, reason: ConnectionEnd) {
+        ConnectionClosed {
+            listener: self.listener.clone(),
+            peer: self.peer,
+            reason,
+        }
+        .emit(&self.telemetry);
+    }
+
+    /// A user's connection ended while they were signed in.
+    pub(super) fn lost(&self, user: &UserUri, end: ConnectionEnd) {
+        let reason = match end {
+            ConnectionEnd::Draining => SignOutCause::Draining,
+            _ => SignOutCause::Connection,
+        };
+        SignedOut {
+            user: user.clone(),
+            peer: self.peer,
+            reason,
+        }
+        .emit(&self.telemetry);
+    }
+
+    /// The client sent something that is no SIP.
+    pub(super) fn fault(&self, user: Option<&UserUri>, fault: &Fault, fatal: bool) {
+        let kind = if fatal {
+            FaultKind::SipFraming
+        } else {
+            FaultKind::SipSyntax
+        };
+        let (user, detail) = (user.cloned(), Detail::new(fault));
+        ProtocolFault {
+            peer: self.peer,
+            user,
+            kind,
+            detail,
+        }
+        .emit(&self.telemetry);
+    }
+
+    /// Something the user agent server noticed.
+    pub(super) fn event(&self, event: UasEvent) {
+        let (telemetry, peer) = (&self.telemetry, self.peer);
+        match event {
+            UasEvent::SignedIn { user, user_agent } => {
+                let agent = (!user_agent.is_empty()).then(|| Detail::new(user_agent));
+                SignInAccepted { user, peer, agent }.emit(telemetry);
+            }
+            UasEvent::SignInRefused { user, reason } => {
+                let reason = match reason {
+                    Refused::ForeignDomain => SignInRefusal::ForeignDomain,
+                    Refused::WrongPassword => SignInRefusal::WrongPassword,
+                    Refused::OtherUser => SignInRefusal::OtherUser,
+                    Refused::Malformed => SignInRefusal::Malformed,
+                };
+                SignInRefused { user, peer, reason }.emit(telemetry);
+            }
+            UasEvent::SignedOut { user, expired } => {
+                let reason = if expired {
+                    SignOutCause::Expired
+                } else {
+                    SignOutCause::Client
+                };
+                SignedOut { user, peer, reason }.emit(telemetry);
+            }
+            UasEvent::LookupAnswered { user, call_id } => {
+                LookupAnswered {
+                    user,
+                    call_id: Detail::new(call_id),
+                }
+                .emit(telemetry);
+            }
+            UasEvent::WrongUser {
+                user,
+                claimed,
+                method,
+            } => {
+                let (claimed, method) = (Detail::new(claimed), Detail::new(method));
+                ForeignIdentityRefused {
+                    user,
+                    claimed,
+                    method,
+                    peer,
+                }
+                .emit(telemetry);
+            }
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! The user agent server of one connection (RFC 3261 §8.2): takes each message and decides who answers it.
+//!
+//! Sans-IO. It answers REGISTER, SUBSCRIBE, OPTIONS and the lookup dialog itself, and hands what belongs to a channel
+//! dialog to that dialog's session. Feed it with [`UserAgentServer::handle`] and [`UserAgentServer::handle_timeout`],
+//! then drain [`UserAgentServer::poll_output`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdover_config::ServiceUri;
+use holdover_protocol::sip::dialog::{Dialog, DialogKey};
+use holdover_protocol::sip::{
+    Message, Method, Name, Request, Response, SipUri, Status, Uas, respond,
+};
+use holdover_protocol::user::UserUri;
+use holdover_protocol::xccos;
+
+use super::lookup::Lookup;
+use crate::registrar::{self, Change, Policy, Refused, Registrar, user_of};
+use crate::session::{Attachment, answer};
+
+/// What this server does.
+const METHODS: &[Method] = &[
+    Method::Register,
+    Method::Subscribe,
+    Method::Invite,
+    Method::Ack,
+    Method::Cancel,
+    Method::Bye,
+    Method::Info,
+    Method::Update,
+    Method::Options,
+];
+
+/// Option tags that may stand in Require. The legacy clients' `Proxy-Require: ms-benotify` is not looked at: we are no
+/// proxy.
+const EXTENSIONS: &[&str] = &["timer", "ms-benotify"];
+
+/// Bodies that are understood.
+const BODIES: &[(Method, &[&str])] = &[
+    (Method::Invite, &["application/sdp"]),
+    (Method::Info, &["text/plain"]),
+];
+
+/// Dialogs of either kind on one connection. Real clients have one of each; the rest is for those that lose count.
+const MAX_DIALOGS: usize = 8;
+
+/// What all connections of a listener have in common.
+#[derive(Debug)]
+pub struct UasSettings {
+    /// What legacy clients dial first.
+    pub lookup_uri: ServiceUri,
+    /// What they are told to dial then.
+    pub channel_uri: ServiceUri,
+    /// `Session-Expires` toward clients, seconds.
+    pub session_expires: u32,
+    /// Who may sign in.
+    pub policy: Policy,
+    /// How long a connection may go on without a sign-in.
+    pub sign_in_timeout: Duration,
+    /// Bounds of an XCCOS document.
+    pub xccos: xccos::Limits,
+}
+
+/// The number of a channel dialog on its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChannelId(pub u32);
+
+/// One user endpoint: what a session survives a connection by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The user.
+    pub user: UserUri,
+    /// The client's endpoint identifier; empty if it has none.
+    pub epid: Box<str>,
+}
+
+/// One effect.
+#[derive(Debug)]
+pub enum UasOutput {
+    /// Octets for the connection.
+    Send(Bytes),
+    /// A channel dialog begins; the client has its 200. The session of this endpoint takes it, an existing one first.
+    Open {
+        /// The dialog's number from now on.
+        channel: ChannelId,
+        /// Whose it is.
+        endpoint: Endpoint,
+        /// The dialog.
+        dialog: Box<Dialog>,
+        /// Makes the session's branches unique.
+        branch: u64,
+    },
+    /// A request inside a channel dialog; the session answers it.
+    Request(ChannelId, Box<Request>),
+    /// A response inside a channel dialog.
+    Response(ChannelId, Box<Response>),
+    /// The user left: the sessions of these dialogs end.
+    SignedOut(Vec<ChannelId>),
+    /// Close the connection.
+    Close(CloseReason),
+    /// For the event log.
+    Event(UasEvent),
+}
+
+/// Why a connection is closed from this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// Nobody signed in within the limit.
+    NoSignIn,
+    /// Too many failed sign-ins.
+    SignInFailed,
+    /// The registration was not refreshed.
+    Expired,
+}
+
+/// What happened, for the event log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UasEvent {
+    /// A user signed in.
+    SignedIn {
+        /// Who.
+        user: UserUri,
+        /// The client's build, as it says itself.
+        user_agent: Box<str>,
+    },
+    /// A sign-in was refused.
+    SignInRefused {
+        /// Who, as far as that could be read.
+        user: Option<UserUri>,
+        /// Why.
+        reason: Refused,
+    },
+    /// A user signed out.
+    SignedOut {
+        /// Who.
+        user: UserUri,
+        /// Whether the registration ran out instead.
+        expired: bool,
+    },
+    /// A client was told the channel URI.
+    LookupAnswered {
+        /// Who asked.
+        user: UserUri,
+        /// The lookup dialog's Call-ID.
+        call_id: Box<str>,
+    },
+    /// A request was refused because its sender is not the user who signed in.
+    WrongUser {
+        /// Who is signed in.
+        user: Option<UserUri>,
+        /// Who the request says it is from.
+        claimed: Box<str>,
+        /// Its method.
+        method: Method,
+    },
+}
+
+#[derive(Debug)]
+struct Channel {
+    id: ChannelId,
+    /// `None` after BYE: the session still hears of the sign-out.
+    key: Option<DialogKey>,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct UserAgentServer {
+    settings: Arc<UasSettings>,
+    attachment: Attachment,
+    registrar: Registrar,
+    lookups: Vec<Lookup>,
+    channels: Vec<Channel>,
+    next_channel: u32,
+    unique: Unique,
+    sign_in_by: Instant,
+    outputs: VecDeque<UasOutput>,
+}
+
+impl UserAgentServer {
+    /// The server of a connection that was just accepted. `seed` is random: tags and branches come from it.
+    #[must_use]
+    pub fn new(
+        now: Instant,
+        settings: Arc<UasSettings>,
+        attachment: Attachment,
+        seed: u64,
+    ) -> Self {
+        let sign_in_by = now + settings.sign_in_timeout;
+        Self {
+            settings,
+            attachment,
+            registrar: Registrar::default(),
+            lookups: Vec::new(),
+            channels: Vec::new(),
+            next_channel: 0,
+            unique: Unique(seed),
+            sign_in_by,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes a sound message. `wall` is the time since the Unix epoch.
+    pub fn handle(&mut self, now: Instant, wall: Duration, message: Message) {
+        match message {
+            Message::Request(request) => self.handle_request(now, wall, request),
+            Message::Response(response) => self.handle_response(response),
+        }
+    }
+
+    /// A tag for a response that no dialog gives one.
+    pub fn tag(&mut self) -> String {
+        format!("{:016x}", self.unique.next())
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Some(user) = self.registrar.expire(now) {
+            self.signed_out(user, true);
+            self.outputs
+                .push_back(UasOutput::Close(CloseReason::Expired));
+        } else if self.registrar.user().is_none() && self.sign_in_by <= now {
+            self.outputs
+                .push_back(UasOutput::Close(CloseReason::NoSignIn));
+        }
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Instant {
+        self.registrar.expires_at().unwrap_or(self.sign_in_by)
+    }
+
+    /// The next effect, in order.
+    pub fn poll_output(&mut self) -> Option<UasOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Who is signed in.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserUri> {
+        self.registrar.user()
+    }
+
+    // === Requests ===
+
+    fn handle_request(&mut self, now: Instant, wall: Duration, request: Request) {
+        let uas = Uas {
+            methods: METHODS,
+            schemes: &["sip", "sips"],
+            extensions: EXTENSIONS,
+            bodies: BODIES,
+        };
+        if let Err(fault) = uas.check(&request) {
+            let tag = self.tag();
+            if *request.method() != Method::Ack {
+                self.send(answer::fault(&request, &fault, Some(&tag)));
+            }
+            return;
+        }
+        if *request.method() == Method::Register {
+            return self.handle_register(now, wall, &request);
+        }
+        if !self.is_from_user(&request) {
+            return self.refuse_sender(&request);
+        }
+        match DialogKey::of_request(&request) {
+            Ok(Some(key)) => self.handle_in_dialog(&key, request),
+            Ok(None) => self.handle_new(&request),
+            Err(error) => {
+                let tag = self.tag();
+                self.send(answer::fault(&request, &error.into(), Some(&tag)));
+            }
+        }
+    }
+
+    fn handle_register(&mut self, now: Instant, wall: Duration, request: &Request) {
+        let tag = self.tag();
+        let (answer, change) =
+            self.registrar
+                .register(now, wall, request, &tag, &self.settings.policy);
+        self.send(answer);
+        match change {
+            Change::SignedIn(user) => {
+                let user_agent = request
+                    .headers()
+                    .get(Name::UserAgent)
+                    .unwrap_or_default()
+                    .into();
+                self.event(UasEvent::SignedIn { user, user_agent });
+            }
+            Change::SignedOut(user) => {
+                self.signed_out(user, false);
+                // Whoever comes next on this connection has as long as whoever came first.
+                self.sign_in_by = now + self.settings.sign_in_timeout;
+            }
+            Change::Refused {
+                user,
+                reason,
+                hang_up,
+            } => {
+                self.event(UasEvent::SignInRefused { user, reason });
+                if hang_up {
+                    self.outputs
+                        .push_back(UasOutput::Close(CloseReason::SignInFailed));
+                }
+            }
+            Change::Refreshed | Change::Challenged => {}
+        }
+    }
+
+    /// After sign-in a connection may act only as the user it signed in as.
+    fn is_from_user(&self, request: &Request) -> bool {
+        let sender = request
+            .headers()
+            .from()
+            .ok()
+            .and_then(|from| user_of(&from));
+        sender.is_some() && sender.as_ref() == self.registrar.user()
+    }
+
+    fn refuse_sender(&mut self, request: &Request) {
+        if *request.method() == Method::Ack {
+            return;
+        }
+        let text = match self.registrar.user() {
+            Some(_) => "This connection belongs to another user.",
+            None => "Sign in first.",
+        };
+        let user = self.registrar.user().cloned();
+        let tag = self.tag();
+        // Never 401 or 407: a client that was not challenged at REGISTER repeats the request without end.
+        self.send(answer::refuse(
+            request,
+            Status::FORBIDDEN,
+            Some(text),
+            Some(&tag),
+        ));
+        let claimed = request
+            .headers()
+            .from()
+            .map(|from| from.uri_text().into())
+            .unwrap_or_default();
+        self.event(UasEvent::WrongUser {
+            user,
+            claimed,
+            method: request.method().clone(),
+        });
+    }
+
+    fn handle_in_dialog(&mut self, key: &DialogKey, request: Request) {
+        if let Some(at) = self.lookups.iter().position(|lookup| lookup.key() == key) {
+            return self.handle_lookup(at, &request);
+        }
+        let is_bye = *request.method() == Method::Bye;
+        match self
+            .channels
+            .iter_mut()
+            .find(|channel| channel.key.as_ref() == Some(key))
+        {
+            Some(channel) => {
+                if is_bye {
+                    channel.key = None;
+                }
+                let id = channel.id;
+                self.outputs
+                    .push_back(UasOutput::Request(id, Box::new(request)));
+            }
+            None if *request.method() == Method::Ack => {}
+            None => self.send(answer::refuse(&request, Status::NO_SUCH_DIALOG, None, None)),
+        }
+    }
+
+    /// A request outside of any dialog.
+    fn handle_new(&mut self, request: &Request) {
+        let tag = self.tag();
+        match request.method() {
+            Method::Invite => self.handle_invite(request, &tag),
+            Method::Subscribe => self.send(registrar::subscribed(request, &tag)),
+            Method::Options => {
+                let methods: Vec<&str> = METHODS.iter().map(Method::as_str).collect();
+                let options = respond(request, Status::OK, Some(&tag))
+                    .header(Name::Allow, methods.join(", "))
+                    .header(Name::Accept, "application/sdp, text/plain");
+                self.send(options.finish());
+            }
+            Method::Ack => {}
+            // INFO, BYE, UPDATE and CANCEL concern something that exists.
+            _ => self.send(answer::refuse(
+                request,
+                Status::NO_SUCH_DIALOG,
+                None,
+                Some(&tag),
+            )),
+        }
+    }
+
+    fn handle_invite(&mut self, request: &Request, tag: &str) {
+        let Some(user) = self.registrar.user().cloned() else {
+            return;
+        };
+        let dialed = SipUri::parse(request.uri()).ok();
+        let dialed = |uri: &ServiceUri| dialed.as_ref().is_some_and(|dialed| uri.names(dialed));
+        let (is_lookup, is_channel) = (
+            dialed(&self.settings.lookup_uri),
+            dialed(&self.settings.channel_uri),
+        );
+        if !is_lookup && !is_channel {
+            let text = "Nobody answers at this address.";
+            return self.send(answer::refuse(
+                request,
+                Status::NOT_FOUND,
+                Some(text),
+                Some(tag),
+            ));
+        }
+        let seconds = self.settings.session_expires;
+        let (dialog, accepted) =
+            match answer::accept_invite(request, tag, &self.attachment, seconds) {
+                Ok(accepted) => accepted,
+                Err(refused) => return self.send(refused),
+            };
+        self.send(accepted);
+        if is_lookup {
+            if self.lookups.len() >= MAX_DIALOGS {
+                self.lookups.remove(0);
+            }
+            self.lookups.push(Lookup::new(dialog));
+        } else {
+            let epid = dialog.remote_epid().unwrap_or_default().into();
+            self.open_channel(Endpoint { user, epid }, dialog);
+        }
+    }
+
+    fn open_channel(&mut self, endpoint: Endpoint, dialog: Dialog) {
+        let id = ChannelId(self.next_channel);
+        self.next_channel = self.next_channel.wrapping_add(1);
+        if self.channels.len() >= MAX_DIALOGS {
+            self.channels.remove(0);
+        }
+        self.channels.push(Channel {
+            id,
+            key: Some(dialog.key()),
+        });
+        let branch = self.unique.next();
+        let dialog = Box::new(dialog);
+        self.outputs.push_back(UasOutput::Open {
+            channel: id,
+            endpoint,
+            dialog,
+            branch,
+        });
+    }
+
+    fn handle_lookup(&mut self, at: usize, request: &Request) {
+        let Some(lookup) = self.lookups.get_mut(at) else {
+            return;
+        };
+        let (messages, outcome) = lookup.handle(
+            request,
+            &self.settings,
+            &self.attachment.sent_by,
+            self.unique.next(),
+        );
+        for message in messages {
+            self.send(message);
+        }
+        match outcome {
+            super::lookup::Outcome::Continues => {}
+            super::lookup::Outcome::Answered => {
+                if let Some(user) = self.registrar.user().cloned() {
+                    let call_id = request.headers().call_id().unwrap_or_default().into();
+                    self.event(UasEvent::LookupAnswered { user, call_id });
+                }
+            }
+            super::lookup::Outcome::Over => {
+                self.lookups.remove(at);
+            }
+        }
+    }
+
+    fn handle_response(&mut self, response: Response) {
+        let Ok(Some(key)) = DialogKey::of_response(&response) else {
+            return;
+        };
+        let channel = self
+            .channels
+            .iter()
+            .find(|channel| channel.key.as_ref() == Some(&key));
+        // What answers the lookup's own INFO needs no action, and what answers nothing is dropped (RFC 3261 §18.1.2).
+        if let Some(channel) = channel {
+            self.outputs
+                .push_back(UasOutput::Response(channel.id, Box::new(response)));
+        }
+    }
+
+    // === Helpers ===
+
+    fn signed_out(&mut self, user: UserUri, expired: bool) {
+        let channels = self.channels.drain(..).map(|channel| channel.id).collect();
+        self.lookups.clear();
+        self.outputs.push_back(UasOutput::SignedOut(channels));
+        self.event(UasEvent::SignedOut { user, expired });
+    }
+
+    fn send(&mut self, message: Bytes) {
+        self.outputs.push_back(UasOutput::Send(message));
+    }
+
+    fn event(&mut self, event: UasEvent) {
+        self.outputs.push_back(UasOutput::Event(event));
+    }
+}
+
+/// A sequence of numbers without repetition, from a random start: SplitMix64.
+#[derive(Debug)]
+struct Unique(u64);
+
+impl Unique {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}

@@ -1,0 +1,92 @@
+//! Where a session's rooms are: the directory's answers in the words of a session.
+
+use std::sync::Arc;
+
+use holdover_protocol::room::RoomUri;
+
+use crate::directory::{Directory, Resolution, State};
+use crate::pool::{PoolId, Pools};
+use crate::session::{Decisions, Refusal, RefusalReason, Target};
+
+/// Decides by the directory.
+#[derive(Debug)]
+pub struct Router {
+    directory: Arc<Directory>,
+    pools: Arc<Pools>,
+    default_pool: PoolId,
+    shows_unlisted: bool,
+}
+
+impl Router {
+    /// `default_pool` answers what names no room; `shows_unlisted` says whether rooms without a legacy identifier may be
+    /// used under the pool's own.
+    #[must_use]
+    pub fn new(
+        directory: Arc<Directory>,
+        pools: Arc<Pools>,
+        default_pool: PoolId,
+        shows_unlisted: bool,
+    ) -> Self {
+        Self {
+            directory,
+            pools,
+            default_pool,
+            shows_unlisted,
+        }
+    }
+
+    fn pool(&self, name: &holdover_config::PoolName) -> PoolId {
+        // The directory was checked against these very pools.
+        self.pools.id(name).unwrap_or(self.default_pool)
+    }
+}
+
+impl Decisions for Router {
+    fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
+        let entry = match self.directory.resolve(legacy) {
+            Resolution::Listed(entry) => entry,
+            Resolution::SameId { pool } => {
+                return Ok(Target {
+                    pool: self.pool(&pool),
+                    migrated: legacy.clone(),
+                });
+            }
+            Resolution::Unlisted => {
+                return Err(Refusal {
+                    reason: RefusalReason::Unlisted,
+                    text: "This room is not known here.".into(),
+                });
+            }
+        };
+        let refused = |reason, what: &str| {
+            let text = match entry.note() {
+                "" => what.into(),
+                note => format!("{what} {note}").into(),
+            };
+            Err(Refusal { reason, text })
+        };
+        match entry.state() {
+            State::Retired => refused(RefusalReason::Retired, "This room was closed."),
+            State::Pending => refused(RefusalReason::Pending, "This room is being moved."),
+            State::Migrated | State::Renamed | State::Merged => match entry.migrated() {
+                Some(migrated) => Ok(Target {
+                    pool: self.pool(entry.pool()),
+                    migrated,
+                }),
+                None => refused(RefusalReason::Pending, "This room is being moved."),
+            },
+        }
+    }
+
+    fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri> {
+        self.directory.legacy_of(self.pools.name(pool)?, migrated)
+    }
+
+    fn shows_unlisted(&self) -> bool {
+        self.shows_unlisted
+    }
+
+    fn default_pool(&self) -> PoolId {
+        self.default_pool
+    }
+}

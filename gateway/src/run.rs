@@ -1,0 +1,367 @@
+//! The life of the program: [`Gateway::build`] opens everything or fails, [`Gateway::run`] serves until it is told to
+//! stop, and then drains.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use holdover_config::settings::{
+    Directory as DirectorySettings, Fixed, Listener, PoolKind, Settings, SignIn, Unlisted,
+};
+use holdover_config::{Diagnostics, PoolName, Users};
+use holdover_protocol::sip::Limits;
+use holdover_protocol::sip::digest::{Authenticator, NonceKey};
+use holdover_protocol::xccos;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, AdminState, Readiness};
+use crate::directory::{self, Directory};
+use crate::listener::connection::ConnectionContext;
+use crate::listener::uas::UasSettings;
+use crate::listener::{self, Bound, Occupancy};
+use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
+use crate::pool::{Pool, Pools};
+use crate::registrar::{Policy, Proof};
+use crate::routing::Router;
+use crate::session::table::SessionTable;
+use crate::session::task::{SessionContext, SessionInput};
+use crate::session::{QueueLimits, SessionSettings};
+use crate::telemetry::events::process::{
+    DirectoryLoaded, ProcessDraining, ProcessReady, ProcessStopped,
+};
+use crate::telemetry::{Emit as _, Telemetry};
+use crate::transport::tls::{Acceptor, TlsError};
+
+/// How long a registration lasts before the client refreshes it. Lost clients are noticed by their connection; this is
+/// for those whose network vanished without a word.
+const REGISTRATION: Duration = Duration::from_secs(3600);
+
+/// How long the nonce of a sign-in may be used.
+const NONCE_LIFETIME: Duration = Duration::from_secs(300);
+
+/// Why the gateway could not be built. Nothing was changed and nothing is left open.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A file that the configuration names is faulty.
+    #[error("a file that the configuration names is faulty")]
+    Files(Diagnostics),
+    /// A certificate cannot be used.
+    #[error("listener `{listener}`")]
+    Tls {
+        /// The listener.
+        listener: String,
+        /// Why not.
+        #[source]
+        source: TlsError,
+    },
+    /// An address cannot be bound.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A pool cannot be opened.
+    #[error("pool `{pool}`")]
+    Pool {
+        /// The pool.
+        pool: PoolName,
+        /// Why not.
+        #[source]
+        source: PoolError,
+    },
+    /// A configuration without pools, which the check refuses.
+    #[error("the configuration has no pool")]
+    NoPool,
+}
+
+impl From<Diagnostics> for BuildError {
+    fn from(faults: Diagnostics) -> Self {
+        Self::Files(faults)
+    }
+}
+
+/// A gateway that holds everything it needs and has not begun to serve.
+pub struct Gateway {
+    listeners: Vec<Bound>,
+    admin: Option<TcpListener>,
+    contexts: Vec<Arc<ConnectionContext>>,
+    sessions: Arc<SessionContext>,
+    directory: Arc<Directory>,
+    telemetry: Telemetry,
+    occupancy: Arc<Occupancy>,
+    shutdown: CancellationToken,
+    drain: Duration,
+    started: Instant,
+}
+
+impl Gateway {
+    /// Reads the files, opens the pools and binds the addresses.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that cannot be had; what was opened before it is closed again.
+    pub async fn build(settings: Settings, telemetry: Telemetry) -> Result<Self, BuildError> {
+        let started = Instant::now();
+        let Settings { fixed, live } = settings;
+        let directory = load_directory(&fixed, &live.directory, &telemetry)?;
+        let mut proofs = Vec::new();
+        for listener in &fixed.listeners {
+            proofs.push((proof(listener)?, acceptor(listener)?));
+        }
+        let pools = Arc::new(open_pools(&fixed)?);
+        let default = match &live.directory.default_pool {
+            Some(name) => pools.id(name),
+            None => fixed.pools.first().and_then(|pool| pools.id(&pool.name)),
+        };
+        let shows_unlisted = matches!(live.directory.unlisted, Unlisted::SameId(_));
+        let router = Router::new(
+            Arc::clone(&directory),
+            Arc::clone(&pools),
+            default.ok_or(BuildError::NoPool)?,
+            shows_unlisted,
+        );
+        let limits = &live.limits;
+        let xccos = xccos::Limits {
+            bytes: limits.body_bytes,
+            ..xccos::Limits::default()
+        };
+        let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+        let session_expires = seconds(fixed.gateway.session_expires);
+        let sessions = Arc::new(SessionContext {
+            settings: Arc::new(SessionSettings {
+                channel_uri: fixed.gateway.channel_uri.as_str().into(),
+                session_expires,
+                queue: QueueLimits {
+                    messages: limits.queue_messages,
+                    bytes: limits.queue_bytes,
+                    outstanding: limits.outstanding_infos,
+                },
+                info_timeout: limits.info_timeout,
+                pool_timeout: limits.info_timeout,
+                grace: fixed.gateway.grace,
+                xccos,
+            }),
+            decisions: Arc::new(router),
+            pools,
+            table: SessionTable::default(),
+            telemetry: telemetry.clone(),
+        });
+        let shutdown = CancellationToken::new();
+        let mut contexts = Vec::new();
+        let mut listeners = Vec::new();
+        for (listener, (proof, acceptor)) in fixed.listeners.iter().zip(proofs) {
+            let uas = UasSettings {
+                lookup_uri: fixed.gateway.lookup_uri.clone(),
+                channel_uri: fixed.gateway.channel_uri.clone(),
+                session_expires,
+                policy: Policy {
+                    domain: fixed.gateway.domain.as_str().into(),
+                    expires: REGISTRATION,
+                    proof,
+                },
+                sign_in_timeout: limits.sign_in_timeout,
+                xccos,
+            };
+            contexts.push(Arc::new(ConnectionContext {
+                uas: Arc::new(uas),
+                limits: Limits {
+                    head: limits.head_bytes,
+                    body: limits.body_bytes,
+                    headers: limits.headers,
+                },
+                sessions: Arc::clone(&sessions),
+                shutdown: shutdown.clone(),
+            }));
+            listeners.push(bind(listener, acceptor).await?);
+        }
+        let admin = match &fixed.admin {
+            Some(admin) => Some(bind_tcp(admin.address).await?),
+            None => None,
+        };
+        Ok(Self {
+            listeners,
+            admin,
+            contexts,
+            sessions,
+            directory,
+            telemetry,
+            occupancy: Arc::new(Occupancy::new(
+                limits.connections,
+                limits.connections_per_address,
+            )),
+            shutdown,
+            drain: fixed.gateway.drain,
+            started,
+        })
+    }
+
+    /// The listeners' names and the addresses they are bound to, in the configuration's order.
+    pub fn addresses(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.listeners
+            .iter()
+            .map(|bound| (bound.name.as_str(), bound.address))
+    }
+
+    /// Where the admin server listens.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Serves until `stop` is cancelled, then drains: no new clients, what is in flight is finished, sessions end.
+    pub async fn run(self, stop: CancellationToken) {
+        let readiness = Readiness::new();
+        let serving = readiness.condition("listeners");
+        let admin_stop = CancellationToken::new();
+        let admin = self.admin.map(|listener| {
+            let state = AdminState {
+                telemetry: self.telemetry.clone(),
+                readiness: readiness.clone(),
+                directory: Arc::clone(&self.directory),
+            };
+            tokio::spawn(admin::serve(listener, state, admin_stop.clone()))
+        });
+        let accepting = CancellationToken::new();
+        let tracker = tokio_util::task::TaskTracker::new();
+        for (bound, context) in self.listeners.into_iter().zip(self.contexts) {
+            tracker.spawn(listener::accept(
+                bound,
+                context,
+                Arc::clone(&self.occupancy),
+                self.telemetry.clone(),
+                accepting.clone(),
+                tracker.clone(),
+            ));
+        }
+        serving.met();
+        ProcessReady {
+            took: self.started.elapsed(),
+        }
+        .emit(&self.telemetry);
+
+        stop.cancelled().await;
+        readiness.drain();
+        accepting.cancel();
+        let sessions = self.sessions.table.all();
+        ProcessDraining {
+            sessions: sessions.len(),
+        }
+        .emit(&self.telemetry);
+        for session in &sessions {
+            // A session too full to hear this is cut with its connection.
+            let _full = session.mailbox().try_send(SessionInput::Drain);
+        }
+        self.shutdown.cancel();
+        tracker.close();
+        let drained = async {
+            tracker.wait().await;
+            self.sessions.table.emptied().await;
+        };
+        let _in_time = tokio::time::timeout(self.drain, drained).await;
+        let cut = self.sessions.table.all().len();
+        let pools = Arc::clone(&self.sessions.pools);
+        let _closed = tokio::task::spawn_blocking(move || pools.shutdown()).await;
+        admin_stop.cancel();
+        if let Some(admin) = admin {
+            let _served = admin.await;
+        }
+        ProcessStopped { cut }.emit(&self.telemetry);
+    }
+}
+
+/// Reads the directory's files.
+///
+/// # Errors
+///
+/// All faults of all files.
+pub fn load_directory(
+    fixed: &Fixed,
+    settings: &DirectorySettings,
+    telemetry: &Telemetry,
+) -> Result<Arc<Directory>, Diagnostics> {
+    let begun = Instant::now();
+    let pools: Vec<PoolName> = fixed.pools.iter().map(|pool| pool.name.clone()).collect();
+    let rooms = directory::load(settings, &pools)?;
+    let files = rooms.files();
+    let directory = Directory::new(rooms);
+    DirectoryLoaded {
+        rooms: directory.rooms(),
+        files,
+        generation: directory.generation(),
+        took: begun.elapsed(),
+    }
+    .emit(telemetry);
+    Ok(Arc::new(directory))
+}
+
+fn proof(listener: &Listener) -> Result<Proof, BuildError> {
+    match &listener.sign_in {
+        SignIn::Open => Ok(Proof::None),
+        SignIn::Digest { users, realm } => {
+            let users = Users::load(users)?;
+            // A nonce outlives no restart: the client is challenged again and answers without asking its user.
+            let nonces = NonceKey::new(rand::random(), NONCE_LIFETIME);
+            Ok(Proof::Digest {
+                authenticator: Authenticator::new(realm.as_str(), nonces),
+                users,
+            })
+        }
+    }
+}
+
+fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, BuildError> {
+    let Some(tls) = &listener.tls else {
+        return Ok(None);
+    };
+    Acceptor::load(&tls.certificate, &tls.private_key)
+        .map(Some)
+        .map_err(|source| BuildError::Tls {
+            listener: listener.name.to_string(),
+            source,
+        })
+}
+
+fn open_pools(fixed: &Fixed) -> Result<Pools, BuildError> {
+    let mut pools = Vec::new();
+    for pool in &fixed.pools {
+        match &pool.kind {
+            PoolKind::Embedded(embedded) => {
+                let options = EmbeddedOptions::new(embedded.domain.as_str());
+                let opened = EmbeddedPool::open(&embedded.database, options).map_err(|source| {
+                    BuildError::Pool {
+                        pool: pool.name.clone(),
+                        source,
+                    }
+                })?;
+                pools.push((pool.name.clone(), Pool::Embedded(opened)));
+            }
+        }
+    }
+    Ok(Pools::new(pools))
+}
+
+async fn bind(listener: &Listener, acceptor: Option<Acceptor>) -> Result<Bound, BuildError> {
+    let socket = bind_tcp(listener.address).await?;
+    let address = socket.local_addr().map_err(|source| BuildError::Bind {
+        address: listener.address,
+        source,
+    })?;
+    Ok(Bound {
+        name: listener.name.clone(),
+        address,
+        socket,
+        acceptor,
+    })
+}
+
+async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BuildError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| BuildError::Bind { address, source })
+}

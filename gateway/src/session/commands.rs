@@ -1,0 +1,323 @@
+//! What the client wants: each INFO is decided, resolved, translated and sent on its pool's leg.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::sip::{Request, Status};
+use holdover_protocol::translate::{self, EnvelopeIds, RoomMap};
+use holdover_protocol::xccos::verb::{BatchJoin, PartReply, RequestUriReply};
+use holdover_protocol::xccos::{
+    Command, CommandId, CommandView, Document, Envelope, GroupChatView, Item, Outcome, Reply,
+    ReplyData, ResultCode, Verb,
+};
+
+use super::answer;
+use super::core::SessionCore;
+use super::output::{Event, Side};
+use super::pending::{PendingCommand, PendingPost, all_failed};
+use super::rooms::{Decisions, Refusal, RefusalReason, Target};
+use crate::pool::{PoolId, SendId};
+
+/// Legacy identifiers as a pool knows them.
+struct ToPool<'a> {
+    pool: PoolId,
+    decisions: &'a dyn Decisions,
+}
+
+impl RoomMap for ToPool<'_> {
+    fn room(&self, domain: &str, value: &str) -> Option<RoomUri> {
+        let legacy = RoomUri::new(domain, value).ok()?;
+        let target = self.decisions.resolve(&legacy).ok()?;
+        // A link to a room of another pool means nothing to this one; it stays what the user wrote.
+        (target.pool == self.pool).then_some(target.migrated)
+    }
+}
+
+impl SessionCore {
+    /// An INFO of the client.
+    pub(super) fn handle_info(
+        &mut self,
+        now: Instant,
+        request: Box<Request>,
+        decisions: &dyn Decisions,
+    ) {
+        let document = match Document::parse(request.body().clone(), &self.settings.xccos) {
+            Ok(document) => document,
+            Err(error) => return self.refuse_document(&request, &error.to_string()),
+        };
+        let mut items = document.items();
+        match (items.next(), items.next()) {
+            (Some(Item::GroupChat(post)), None) => {
+                self.handle_post(now, request, &document, post, decisions);
+            }
+            (Some(Item::Command(command)), None) => {
+                self.respond(answer::ok(&request));
+                self.handle_command(now, &document, command, decisions);
+            }
+            // One receipt cannot speak for several posts, and no client was ever seen to send several commands at once
+            // (facts/xccos.md §2): what cannot be answered truly is not half done.
+            (Some(_), Some(_)) => {
+                self.refuse_document(&request, "more than one item in a document")
+            }
+            (Some(_), None) => self.refuse_document(&request, "neither a command nor a post"),
+            (None, _) => self.refuse_document(&request, "nothing in the document"),
+        }
+    }
+
+    fn refuse_document(&mut self, request: &Request, detail: &str) {
+        self.respond(answer::refuse(
+            request,
+            Status::BAD_REQUEST,
+            Some(detail),
+            None,
+        ));
+        self.event(Event::Malformed {
+            from: Side::Downstream,
+            detail: detail.into(),
+        });
+    }
+
+    fn handle_post(
+        &mut self,
+        now: Instant,
+        request: Box<Request>,
+        document: &Document,
+        post: GroupChatView<'_>,
+        decisions: &dyn Decisions,
+    ) {
+        let legacy = match post.room() {
+            Ok(legacy) => legacy,
+            Err(error) => return self.refuse_document(&request, &error.to_string()),
+        };
+        let target = match self.target(&legacy, decisions) {
+            Ok(target) => target,
+            Err(refusal) => {
+                let status = Status::FORBIDDEN;
+                self.respond(answer::refuse(&request, status, Some(&refusal.text), None));
+                let (status, by) = (status.code(), Side::Downstream);
+                return self.event(Event::PostRefused { legacy, status, by });
+            }
+        };
+        let id = self.next_id(target.pool);
+        let body = to_pool(document, target.pool, id, decisions);
+        self.send(target.pool, id, body);
+        let transaction = self.transaction(request);
+        let deadline = now + self.settings.pool_timeout;
+        let pool = target.pool;
+        self.posts.push(PendingPost {
+            pool,
+            id,
+            transaction,
+            legacy,
+            sent_at: now,
+            deadline,
+        });
+    }
+
+    fn handle_command(
+        &mut self,
+        now: Instant,
+        document: &Document,
+        view: CommandView<'_>,
+        decisions: &dyn Decisions,
+    ) {
+        let client = view.id().into_owned();
+        let command = match Command::read(view) {
+            Ok(command) => command,
+            Err(error) => {
+                self.event(Event::Malformed {
+                    from: Side::Downstream,
+                    detail: error.to_string().into(),
+                });
+                let outcome = Outcome::from(ResultCode::InvalidArgument);
+                return self.reply(now, &client, &Reply::failure(view.verb(), outcome));
+            }
+        };
+        match command {
+            Command::RequestUri => {
+                let uri = Some(self.settings.channel_uri.clone());
+                let data = ReplyData::RequestUri(RequestUriReply { uri });
+                self.reply(now, &client, &Reply::success(Verb::RequestUri, data));
+            }
+            Command::Part(part) => self.handle_part(now, client, part.rooms),
+            Command::BatchJoin(bjoin) => {
+                self.handle_bjoin(now, document, client, bjoin, decisions);
+            }
+            _ => self.handle_other(now, document, client, view.verb(), decisions),
+        }
+    }
+
+    /// Leaving is answered at once and always well: a client whose `part` fails can never enter the room again in this
+    /// sign-in, and what comes for the room before the answer can crash it (`facts/sipe-client.md`).
+    fn handle_part(&mut self, now: Instant, client: CommandId<'static>, rooms: Vec<RoomUri>) {
+        for legacy in &rooms {
+            self.forget_queued(legacy);
+            // Nor may the reply to an earlier command about the room follow.
+            self.commands.retain(|command| {
+                command.client.is_none()
+                    || command.rooms.is_empty()
+                    || command.rooms.iter().any(|(room, _)| room != legacy)
+            });
+            if let Some(target) = self.rooms.part(legacy) {
+                self.send_part(now, &target);
+            }
+            self.event(Event::Parted {
+                legacy: legacy.clone(),
+            });
+        }
+        let data = ReplyData::Part(PartReply { rooms });
+        self.reply(now, &client, &Reply::success(Verb::Part, data));
+    }
+
+    /// Parts a room at its pool. Nobody waits for the answer.
+    pub(super) fn send_part(&mut self, now: Instant, target: &Target) {
+        let part = holdover_protocol::xccos::verb::Part {
+            rooms: vec![target.migrated.clone()],
+        };
+        self.send_own(now, target.pool, &Command::Part(part));
+    }
+
+    fn send_own(&mut self, now: Instant, pool: PoolId, command: &Command) {
+        let id = self.next_id(pool);
+        let body = Envelope::new(id.0).command(1, command).finish();
+        self.send(pool, id, body);
+        self.commands.push(PendingCommand {
+            pool,
+            id,
+            verb: command.verb(),
+            client: None,
+            rooms: Vec::new(),
+            refused: Vec::new(),
+            deadline: now + self.settings.pool_timeout,
+        });
+    }
+
+    fn handle_bjoin(
+        &mut self,
+        now: Instant,
+        document: &Document,
+        client: CommandId<'static>,
+        bjoin: BatchJoin,
+        decisions: &dyn Decisions,
+    ) {
+        let mut rooms: Vec<(RoomUri, Target)> = Vec::with_capacity(bjoin.rooms.len());
+        let mut refused = Vec::new();
+        for legacy in bjoin.rooms {
+            match self.target(&legacy, decisions) {
+                Ok(target) => rooms.push((legacy, target)),
+                Err(refusal) => {
+                    self.refuse_room(&legacy, refusal.reason);
+                    refused.push(legacy);
+                }
+            }
+        }
+        let Some(pool) = rooms.first().map(|(_, target)| target.pool) else {
+            return self.reply(now, &client, &all_failed(refused.into_iter()));
+        };
+        for (legacy, target) in &rooms {
+            self.rooms.joining(legacy, target);
+        }
+        let id = self.next_id(pool);
+        let mut migrated: Vec<RoomUri> = Vec::with_capacity(rooms.len());
+        for (_, target) in &rooms {
+            if !migrated.contains(&target.migrated) {
+                migrated.push(target.migrated.clone());
+            }
+        }
+        // The document goes on as the client wrote it, unless rooms must be left out of it or were merged into one.
+        let body = if refused.is_empty() && migrated.len() == rooms.len() {
+            to_pool(document, pool, id, decisions)
+        } else {
+            let command = Command::BatchJoin(BatchJoin { rooms: migrated });
+            Envelope::new(id.0)
+                .command(&client.seqid, &command)
+                .finish()
+        };
+        self.send(pool, id, body);
+        self.commands.push(PendingCommand {
+            pool,
+            id,
+            verb: Verb::BatchJoin,
+            client: Some(client),
+            rooms,
+            refused,
+            deadline: now + self.settings.pool_timeout,
+        });
+    }
+
+    /// A command that names at most rooms of one pool.
+    fn handle_other(
+        &mut self,
+        now: Instant,
+        document: &Document,
+        client: CommandId<'static>,
+        verb: Verb,
+        decisions: &dyn Decisions,
+    ) {
+        let mut rooms = Vec::new();
+        for legacy in translate::rooms_named(document) {
+            match self.target(&legacy, decisions) {
+                Ok(target) => rooms.push((legacy, target)),
+                Err(refusal) => {
+                    self.refuse_room(&legacy, refusal.reason);
+                    let outcome =
+                        Outcome::new(refused_code(refusal.reason), refusal.text.into_string());
+                    return self.reply(now, &client, &Reply::failure(verb, outcome));
+                }
+            }
+        }
+        let pool = rooms
+            .first()
+            .map_or(decisions.default_pool(), |(_, target)| target.pool);
+        if verb == Verb::Join {
+            for (legacy, target) in &rooms {
+                self.rooms.joining(legacy, target);
+            }
+        }
+        let id = self.next_id(pool);
+        let body = to_pool(document, pool, id, decisions);
+        self.send(pool, id, body);
+        self.commands.push(PendingCommand {
+            pool,
+            id,
+            verb,
+            client: Some(client),
+            rooms,
+            refused: Vec::new(),
+            deadline: now + self.settings.pool_timeout,
+        });
+    }
+
+    /// Where a room lives: for an open room where it was joined, else where the directory says.
+    fn target(&self, legacy: &RoomUri, decisions: &dyn Decisions) -> Result<Target, Refusal> {
+        match self.rooms.target(legacy) {
+            Some(target) => Ok(target.clone()),
+            None => decisions.resolve(legacy),
+        }
+    }
+
+    fn refuse_room(&mut self, legacy: &RoomUri, reason: RefusalReason) {
+        self.event(Event::Refused {
+            legacy: legacy.clone(),
+            reason,
+        });
+    }
+}
+
+fn to_pool(document: &Document, pool: PoolId, id: SendId, decisions: &dyn Decisions) -> Bytes {
+    let envid = id.0.to_string();
+    let ids = EnvelopeIds {
+        envid: Some(&envid),
+        command: None,
+    };
+    translate::to_pool(document, &ToPool { pool, decisions }, &ids)
+}
+
+fn refused_code(reason: RefusalReason) -> ResultCode {
+    match reason {
+        RefusalReason::Retired => ResultCode::NodeDisabled,
+        RefusalReason::Pending => ResultCode::Unavailable,
+        RefusalReason::Unlisted => ResultCode::NoSuchNode,
+    }
+}

@@ -1,0 +1,440 @@
+//! The session core: one signed-in user endpoint, its channel dialog downstream and its legs upstream.
+//!
+//! Sans-IO. Feed it with [`SessionCore::attach`], [`SessionCore::handle_downstream`], [`SessionCore::handle_response`],
+//! [`SessionCore::handle_leg`], [`SessionCore::handle_connection_lost`], [`SessionCore::handle_signed_out`] and
+//! [`SessionCore::handle_timeout`]; after each, drain [`SessionCore::poll_output`] and ask
+//! [`SessionCore::poll_timeout`] when to come back. Time is an argument, decisions are asked of a
+//! [`Decisions`] that answers at once, and every effect is an [`Output`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::sip::dialog::{Dialog, Incoming};
+use holdover_protocol::sip::{Method, Request, Response, Status};
+use holdover_protocol::user::UserUri;
+use holdover_protocol::xccos;
+
+use super::answer;
+use super::downstream::{Channel, ClientVerdict, QueueLimits, SentBy, ServerTransaction};
+use super::output::{CloseReason, Event, FinishReason, Output};
+use super::pending::{PendingCommand, PendingPost};
+use super::rooms::{Decisions, Rooms};
+use crate::pool::{LegEvent, PoolId, SendId};
+
+/// What all sessions have in common.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    /// The URI of the channel dialog, for clients that ask for it again.
+    pub channel_uri: Box<str>,
+    /// `Session-Expires` toward the client, seconds.
+    pub session_expires: u32,
+    /// Bounds of what waits for a client.
+    pub queue: QueueLimits,
+    /// How long a client may take to answer an INFO.
+    pub info_timeout: Duration,
+    /// How long a pool may take for a receipt or a reply.
+    pub pool_timeout: Duration,
+    /// How long the rooms of a lost client are kept.
+    pub grace: Duration,
+    /// Bounds of an XCCOS document.
+    pub xccos: xccos::Limits,
+}
+
+impl SessionSettings {
+    /// How many inputs may wait for a session's task. What a pool says at once must fit, or the leg is lost.
+    #[must_use]
+    pub fn mailbox(&self) -> usize {
+        self.queue.messages.max(SMALLEST_MAILBOX)
+    }
+}
+
+/// Inputs that may wait for a session however short the client's queue is configured.
+const SMALLEST_MAILBOX: usize = 256;
+
+/// A client's connection, as the session needs to know it.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// Unique number of the connection.
+    pub connection: u64,
+    /// How requests on it name this end.
+    pub sent_by: SentBy,
+}
+
+/// The downstream side.
+#[derive(Debug)]
+enum Downstream {
+    /// The client is there. → `Detached` when its dialog or connection ends, `Finished` when it signs out.
+    Attached(Box<Channel>),
+    /// The client is gone, its rooms are kept. → `Attached` when it comes back, `Finished` at `until`.
+    Detached { until: Instant },
+    /// Over. No way back.
+    Finished,
+}
+
+/// One pool as this session sees it. Closed legs are not in the list.
+#[derive(Debug)]
+struct Leg {
+    pool: PoolId,
+    /// Number of the next document on it, which is its envelope id too.
+    next: u64,
+}
+
+/// One session. See the module's documentation for how to drive it.
+#[derive(Debug)]
+pub struct SessionCore {
+    pub(super) settings: Arc<SessionSettings>,
+    pub(super) user: UserUri,
+    downstream: Downstream,
+    /// The connection the client is on, or was on last.
+    connection: Option<u64>,
+    pub(super) rooms: Rooms,
+    legs: Vec<Leg>,
+    pub(super) commands: Vec<PendingCommand>,
+    pub(super) posts: Vec<PendingPost>,
+    /// When rooms that a returned client has not asked for again are given up.
+    claim_by: Option<Instant>,
+    outputs: VecDeque<Output>,
+}
+
+impl SessionCore {
+    /// A session that waits for its client to [attach](Self::attach).
+    #[must_use]
+    pub fn new(now: Instant, user: UserUri, settings: Arc<SessionSettings>) -> Self {
+        let until = now + settings.grace;
+        Self {
+            settings,
+            user,
+            downstream: Downstream::Detached { until },
+            connection: None,
+            rooms: Rooms::default(),
+            legs: Vec::new(),
+            commands: Vec::new(),
+            posts: Vec::new(),
+            claim_by: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The client has a channel dialog; its INVITE is answered. A second dialog takes the place of the first.
+    ///
+    /// `branch` makes the branches of the session's requests unique.
+    pub fn attach(&mut self, now: Instant, dialog: Dialog, attachment: &Attachment, branch: u64) {
+        if self.is_finished() {
+            return;
+        }
+        let resumed = self.connection.is_some();
+        // On the connection it had, the client keeps its windows and asks for nothing (481 recovery); on a new one it
+        // asks for the rooms it still shows with one bjoin (facts/sipe-client.md, Failures).
+        if resumed && self.connection != Some(attachment.connection) {
+            self.rooms.unclaim();
+            self.claim_by = Some(now + self.settings.grace);
+        }
+        self.connection = Some(attachment.connection);
+        let channel = Channel::new(dialog, attachment.sent_by.clone(), branch);
+        self.downstream = Downstream::Attached(Box::new(channel));
+        self.event(Event::Attached { resumed });
+    }
+
+    /// A request inside the channel dialog.
+    pub fn handle_downstream(
+        &mut self,
+        now: Instant,
+        request: Box<Request>,
+        decisions: &dyn Decisions,
+    ) {
+        let Downstream::Attached(channel) = &mut self.downstream else {
+            return self.respond(answer::refuse(&request, Status::NO_SUCH_DIALOG, None, None));
+        };
+        match channel.dialog.accept_request(&request) {
+            Ok(Incoming::New) => {}
+            // A repetition: its answer is under way or was sent, and connections lose nothing. Or an ACK: there is
+            // nothing to answer.
+            Ok(Incoming::Retransmission | Incoming::Uncounted) => return,
+            Err(fault) => return self.respond(answer::fault(&request, &fault, None)),
+        }
+        match request.method() {
+            Method::Info => self.handle_info(now, request, decisions),
+            Method::Bye => {
+                self.respond(answer::ok(&request));
+                self.detach(now);
+            }
+            Method::Update => {
+                let refreshed = answer::refreshed(&request, self.settings.session_expires);
+                self.respond(refreshed);
+            }
+            _ => self.respond(answer::not_allowed(&request)),
+        }
+        self.flush(now);
+    }
+
+    /// A response of the client. Only responses to INFO are expected.
+    pub fn handle_response(&mut self, now: Instant, response: &Response) {
+        let Downstream::Attached(channel) = &mut self.downstream else {
+            return;
+        };
+        let Ok(cseq) = response.headers().cseq() else {
+            return;
+        };
+        if response.status().is_provisional() {
+            return;
+        }
+        match channel.answered(cseq.number, response.status()) {
+            ClientVerdict::Next => self.flush(now),
+            ClientVerdict::DialogGone => self.detach(now),
+            ClientVerdict::Stray => {}
+        }
+    }
+
+    /// The pool has something to say.
+    pub fn handle_leg(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        event: LegEvent,
+        decisions: &dyn Decisions,
+    ) {
+        if !self.legs.iter().any(|leg| leg.pool == pool) {
+            return;
+        }
+        match event {
+            LegEvent::Receipt { id, receipt } => self.handle_receipt(now, pool, id, &receipt),
+            LegEvent::Document(body) => self.handle_document(now, pool, body, decisions),
+            LegEvent::Closed(_) => self.handle_leg_closed(now, pool),
+        }
+        self.flush(now);
+    }
+
+    /// The client's connection is gone.
+    pub fn handle_connection_lost(&mut self, now: Instant, connection: u64) {
+        if self.connection == Some(connection) {
+            self.detach(now);
+        }
+    }
+
+    /// The user signed out: the rooms are parted at once.
+    pub fn handle_signed_out(&mut self) {
+        self.finish(FinishReason::SignedOut);
+    }
+
+    /// Holdover shuts down.
+    pub fn handle_drain(&mut self) {
+        self.finish(FinishReason::Drain);
+    }
+
+    /// Time has passed. Harmless when nothing is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match &self.downstream {
+            Downstream::Attached(channel) => {
+                let silent = channel.deadline(self.settings.info_timeout);
+                if silent.is_some_and(|deadline| deadline <= now) {
+                    self.outputs
+                        .push_back(Output::CloseConnection(CloseReason::Silent));
+                    self.detach(now);
+                }
+            }
+            Downstream::Detached { until } if *until <= now => {
+                return self.finish(FinishReason::GraceOver);
+            }
+            Downstream::Detached { .. } | Downstream::Finished => {}
+        }
+        if self.claim_by.is_some_and(|deadline| deadline <= now) {
+            self.claim_by = None;
+            for target in self.rooms.part_unclaimed() {
+                self.send_part(now, &target);
+            }
+        }
+        self.expire_posts(now);
+        self.expire_commands(now);
+        self.flush(now);
+    }
+
+    /// The next effect, in order; `None` when all are carried out.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.check_invariants();
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] has something to do, if nothing else happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let downstream = match &self.downstream {
+            Downstream::Attached(channel) => channel.deadline(self.settings.info_timeout),
+            Downstream::Detached { until } => Some(*until),
+            Downstream::Finished => return None,
+        };
+        [
+            downstream,
+            self.claim_by,
+            self.posts.iter().map(|post| post.deadline).min(),
+            self.commands.iter().map(|command| command.deadline).min(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The user.
+    #[must_use]
+    pub fn user(&self) -> &UserUri {
+        &self.user
+    }
+
+    /// How many rooms the client has open.
+    #[must_use]
+    pub fn open_rooms(&self) -> usize {
+        self.rooms.open()
+    }
+
+    /// Documents that wait for the client.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        match &self.downstream {
+            Downstream::Attached(channel) => channel.queued(),
+            Downstream::Detached { .. } | Downstream::Finished => 0,
+        }
+    }
+
+    /// Whether a client is connected.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(self.downstream, Downstream::Attached(_))
+    }
+
+    /// Whether the session is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.downstream, Downstream::Finished)
+    }
+
+    // === Used by the handlers in the sibling modules ===
+
+    /// Octets for the client, now: responses do not wait behind what is queued.
+    pub(super) fn respond(&mut self, message: Bytes) {
+        self.outputs.push_back(Output::Downstream(message));
+    }
+
+    /// Answers a request that had to wait, if the connection it came on is still there.
+    pub(super) fn respond_late(&mut self, transaction: &ServerTransaction, message: Bytes) {
+        if self.is_attached() && self.connection == Some(transaction.connection) {
+            self.respond(message);
+        }
+    }
+
+    /// The client's request, to be answered later.
+    pub(super) fn transaction(&self, request: Box<Request>) -> ServerTransaction {
+        ServerTransaction {
+            connection: self.connection.unwrap_or_default(),
+            request,
+        }
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Queues a document for the client. Without a client there is nobody to deliver to: whoever comes back asks for
+    /// the history.
+    pub(super) fn deliver(&mut self, now: Instant, body: Bytes) {
+        let Downstream::Attached(channel) = &mut self.downstream else {
+            return;
+        };
+        if channel.push(body, &self.settings.queue).is_err() {
+            self.outputs
+                .push_back(Output::CloseConnection(CloseReason::Slow));
+            self.detach(now);
+        }
+    }
+
+    /// Drops what waits for a room that the client has left.
+    pub(super) fn forget_queued(&mut self, legacy: &RoomUri) {
+        if let Downstream::Attached(channel) = &mut self.downstream {
+            channel.forget_room(legacy, &self.settings.xccos);
+        }
+    }
+
+    /// The number of the next document on the pool's leg, which is opened if there is none.
+    pub(super) fn next_id(&mut self, pool: PoolId) -> SendId {
+        let leg = match self.legs.iter_mut().position(|leg| leg.pool == pool) {
+            Some(at) => self.legs.get_mut(at),
+            None => {
+                self.outputs.push_back(Output::OpenLeg(pool));
+                self.legs.push(Leg { pool, next: 1 });
+                self.legs.last_mut()
+            }
+        };
+        let Some(leg) = leg else { return SendId(0) };
+        let id = SendId(leg.next);
+        leg.next += 1;
+        id
+    }
+
+    pub(super) fn send(&mut self, pool: PoolId, id: SendId, body: Bytes) {
+        self.outputs.push_back(Output::Send { pool, id, body });
+    }
+
+    // === Private ===
+
+    fn flush(&mut self, now: Instant) {
+        let Downstream::Attached(channel) = &mut self.downstream else {
+            return;
+        };
+        while let Some(info) = channel.next_info(now, &self.settings.queue) {
+            self.outputs.push_back(Output::Downstream(info));
+        }
+    }
+
+    fn detach(&mut self, now: Instant) {
+        if self.is_attached() {
+            self.downstream = Downstream::Detached {
+                until: now + self.settings.grace,
+            };
+            self.claim_by = None;
+            self.event(Event::Detached);
+        }
+    }
+
+    fn handle_leg_closed(&mut self, now: Instant, pool: PoolId) {
+        self.legs.retain(|leg| leg.pool != pool);
+        self.fail_posts(pool);
+        self.fail_commands(now, pool);
+        // The client's rooms on this pool are gone with the leg. Closing the connection makes the client sign in again,
+        // join them with one bjoin and fetch what it missed.
+        self.rooms.lose(pool);
+        if self.is_attached() {
+            self.outputs
+                .push_back(Output::CloseConnection(CloseReason::LegLost));
+        }
+    }
+
+    fn finish(&mut self, reason: FinishReason) {
+        if self.is_finished() {
+            return;
+        }
+        for post in std::mem::take(&mut self.posts) {
+            self.report_unknown(post);
+        }
+        for leg in std::mem::take(&mut self.legs) {
+            self.outputs.push_back(Output::CloseLeg(leg.pool));
+        }
+        self.commands.clear();
+        self.rooms = Rooms::default();
+        self.downstream = Downstream::Finished;
+        self.outputs.push_back(Output::Finished(reason));
+    }
+
+    fn check_invariants(&self) {
+        if let Downstream::Attached(channel) = &self.downstream {
+            channel.check_invariants(&self.settings.queue);
+        }
+        debug_assert!(!self.is_finished() || (self.legs.is_empty() && self.posts.is_empty()));
+        debug_assert!(
+            self.posts
+                .iter()
+                .all(|post| self.legs.iter().any(|leg| leg.pool == post.pool)),
+            "a post waits for a leg that is not there"
+        );
+    }
+}

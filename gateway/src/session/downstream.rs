@@ -1,0 +1,171 @@
+//! The client's side of a session: its channel dialog, what is on its way to it, and what waits.
+//!
+//! One INFO at a time by default: legacy clients were written against servers that waited for the receipt. The queue
+//! behind it is bounded; a client that does not keep up is disconnected, and finds what it missed in the history.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::sip::dialog::{Dialog, Hop};
+use holdover_protocol::sip::{Method, Request, Status};
+use holdover_protocol::{translate, xccos};
+
+/// Content type of every XCCOS document (`facts/xccos.md` §1.3).
+const XCCOS_CONTENT: &str = "text/plain";
+
+/// Bounds of what waits for one client.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Documents.
+    pub messages: usize,
+    /// Bytes of all documents together.
+    pub bytes: usize,
+    /// INFO requests the client has not answered yet.
+    pub outstanding: usize,
+}
+
+/// How requests to the client name this end (RFC 3261 §18.1.1).
+#[derive(Clone, Debug)]
+pub struct SentBy {
+    /// `TCP` or `TLS`.
+    pub transport: &'static str,
+    /// Address and port of the listener.
+    pub address: Box<str>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outstanding {
+    cseq: u32,
+    sent_at: Instant,
+}
+
+/// The queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// What a final response of the client means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientVerdict {
+    /// It has the document, or will never want it; the next may go.
+    Next,
+    /// The client knows nothing of this dialog any more.
+    DialogGone,
+    /// Not an answer to anything outstanding.
+    Stray,
+}
+
+/// The channel dialog of a client that is connected.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) dialog: Dialog,
+    sent_by: SentBy,
+    /// Makes the branches of this channel's requests unique.
+    branch: u64,
+    outstanding: VecDeque<Outstanding>,
+    queue: VecDeque<Bytes>,
+    queued_bytes: usize,
+}
+
+impl Channel {
+    pub(super) fn new(dialog: Dialog, sent_by: SentBy, branch: u64) -> Self {
+        Self {
+            dialog,
+            sent_by,
+            branch,
+            outstanding: VecDeque::new(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+        }
+    }
+
+    /// Puts a document behind the others.
+    pub(super) fn push(&mut self, body: Bytes, limits: &QueueLimits) -> Result<(), Full> {
+        let bytes = self.queued_bytes.saturating_add(body.len());
+        // A single document larger than the whole limit still goes to a client that has nothing else to read.
+        if self.queue.len() >= limits.messages || (bytes > limits.bytes && !self.queue.is_empty()) {
+            return Err(Full);
+        }
+        self.queued_bytes = bytes;
+        self.queue.push_back(body);
+        Ok(())
+    }
+
+    /// Drops what waits for a room that the client has left: its window is gone, and a message for it can crash the
+    /// client (`facts/sipe-client.md`, third bug). What is about other rooms too stays.
+    pub(super) fn forget_room(&mut self, legacy: &RoomUri, limits: &xccos::Limits) {
+        self.queue.retain(|body| {
+            let named = xccos::Document::parse(body.clone(), limits)
+                .map(|document| translate::rooms_named(&document))
+                .unwrap_or_default();
+            named.is_empty() || named.iter().any(|room| room != legacy)
+        });
+        self.queued_bytes = self.queue.iter().map(Bytes::len).sum();
+    }
+
+    /// The next INFO to send, while the client has fewer than the limit to answer.
+    pub(super) fn next_info(&mut self, now: Instant, limits: &QueueLimits) -> Option<Bytes> {
+        if self.outstanding.len() >= limits.outstanding {
+            return None;
+        }
+        let body = self.queue.pop_front()?;
+        self.queued_bytes = self.queued_bytes.saturating_sub(body.len());
+        self.branch = self.branch.wrapping_add(1);
+        let hop = Hop {
+            transport: self.sent_by.transport,
+            sent_by: &self.sent_by.address,
+            unique: self.branch,
+        };
+        let info = self
+            .dialog
+            .request(&Method::Info, &hop)
+            .body(XCCOS_CONTENT, &body)
+            .finish();
+        let cseq = self.dialog.local_cseq();
+        self.outstanding
+            .push_back(Outstanding { cseq, sent_at: now });
+        Some(info)
+    }
+
+    /// Takes the client's final response to an INFO.
+    pub(super) fn answered(&mut self, cseq: u32, status: Status) -> ClientVerdict {
+        let Some(at) = self.outstanding.iter().position(|info| info.cseq == cseq) else {
+            return ClientVerdict::Stray;
+        };
+        self.outstanding.remove(at);
+        // RFC 3261 §12.2.1.2: these two end the dialog. Any other refusal is of this one document, and sending it again
+        // would only be refused again.
+        match status.code() {
+            408 | 481 | 487 => ClientVerdict::DialogGone,
+            _ => ClientVerdict::Next,
+        }
+    }
+
+    /// When the oldest unanswered INFO will have waited too long.
+    pub(super) fn deadline(&self, limit: Duration) -> Option<Instant> {
+        self.outstanding.front().map(|info| info.sent_at + limit)
+    }
+
+    /// Documents waiting.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn check_invariants(&self, limits: &QueueLimits) {
+        debug_assert!(self.queue.len() <= limits.messages);
+        debug_assert!(self.outstanding.len() <= limits.outstanding);
+        debug_assert_eq!(
+            self.queued_bytes,
+            self.queue.iter().map(Bytes::len).sum::<usize>()
+        );
+    }
+}
+
+/// A request of the client that waits for its final response.
+#[derive(Debug)]
+pub(super) struct ServerTransaction {
+    /// The connection it came on; the response must not go to another.
+    pub(super) connection: u64,
+    pub(super) request: Box<Request>,
+}

@@ -1,0 +1,140 @@
+//! What the session core wants done: every effect is a value, the task that drives the core carries them out in order.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::xccos::Verb;
+
+use super::rooms::RefusalReason;
+use crate::pool::{PoolId, SendId};
+
+/// One effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Octets for the client's connection.
+    Downstream(Bytes),
+    /// Close the client's connection. It is the clean way to make a legacy client start over
+    /// (`facts/sipe-client.md`: it comes back with one `cmd:bjoin`).
+    CloseConnection(CloseReason),
+    /// Open a leg on this pool. What is sent on it may follow at once.
+    OpenLeg(PoolId),
+    /// Send a document on a leg.
+    Send {
+        /// The leg's pool.
+        pool: PoolId,
+        /// For the receipt.
+        id: SendId,
+        /// The document.
+        body: Bytes,
+    },
+    /// Close a leg; the pool parts the user's rooms.
+    CloseLeg(PoolId),
+    /// Something for the event log.
+    Event(Event),
+    /// The session is over; nothing follows.
+    Finished(FinishReason),
+}
+
+/// Why a session closes its client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client does not read what it is sent: its queue is full.
+    Slow,
+    /// The client does not answer a request within the limit.
+    Silent,
+    /// The pool's leg ended; the client's rooms come back when it signs in again.
+    LegLost,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// The user signed out, or the registration ran out.
+    SignedOut,
+    /// The client did not come back within the grace period.
+    GraceOver,
+    /// Holdover is shutting down.
+    Drain,
+}
+
+/// What happened, for the event log. Never message text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The client has a channel dialog.
+    Attached {
+        /// Whether it came back to a session that was waiting for it.
+        resumed: bool,
+    },
+    /// The client's dialog or connection is gone; the grace period begins.
+    Detached,
+    /// The pool let the client into a room.
+    Joined {
+        /// As the client knows it.
+        legacy: RoomUri,
+        /// As the pool knows it.
+        migrated: RoomUri,
+        /// Which pool.
+        pool: PoolId,
+    },
+    /// A room was refused before the pool was asked.
+    Refused {
+        /// As the client named it.
+        legacy: RoomUri,
+        /// Why.
+        reason: RefusalReason,
+    },
+    /// The pool refused a command.
+    CommandFailed {
+        /// Which command.
+        verb: Verb,
+        /// The result code the client was told.
+        code: u16,
+    },
+    /// The client left a room.
+    Parted {
+        /// As the client knows it.
+        legacy: RoomUri,
+    },
+    /// The pool has a post.
+    PostAccepted {
+        /// As the client knows the room.
+        legacy: RoomUri,
+        /// Which pool.
+        pool: PoolId,
+        /// From sending it to the pool until the receipt.
+        took: Duration,
+    },
+    /// A post was refused.
+    PostRefused {
+        /// As the client knows the room.
+        legacy: RoomUri,
+        /// SIP status the client was told.
+        status: u16,
+        /// Where: `Downstream` means that no pool saw it.
+        by: Side,
+    },
+    /// Nobody knows what became of a post; the client was told so (504).
+    PostUnknown {
+        /// As the client knows the room.
+        legacy: RoomUri,
+        /// Which pool.
+        pool: PoolId,
+    },
+    /// A peer sent something that is no XCCOS.
+    Malformed {
+        /// Which side.
+        from: Side,
+        /// What is wrong with it; never its content.
+        detail: Box<str>,
+    },
+}
+
+/// A side of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The legacy client.
+    Downstream,
+    /// The pool.
+    Upstream,
+}

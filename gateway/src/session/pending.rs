@@ -1,0 +1,222 @@
+//! What was sent to a pool and waits for its answer.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::sip::Status;
+use holdover_protocol::xccos::block::FailureBlock;
+use holdover_protocol::xccos::verb::JoinReply;
+use holdover_protocol::xccos::{
+    CommandId, Envelope, OPERATION_FAILED, Outcome, Reply, ReplyData, ResultCode, Verb,
+};
+
+use super::answer;
+use super::core::SessionCore;
+use super::downstream::ServerTransaction;
+use super::output::{Event, Side};
+use super::rooms::Target;
+use crate::pool::{PoolId, Receipt, SendId};
+
+/// A command whose reply is awaited.
+#[derive(Debug)]
+pub(super) struct PendingCommand {
+    pub(super) pool: PoolId,
+    pub(super) id: SendId,
+    pub(super) verb: Verb,
+    /// How the client numbered it. `None`: the command was ours, and its reply is for nobody.
+    pub(super) client: Option<CommandId<'static>>,
+    /// The rooms the command names, as the client and as the pool knows them, in the client's order.
+    pub(super) rooms: Vec<(RoomUri, Target)>,
+    /// The rooms of a `bjoin` that were refused before the pool was asked.
+    pub(super) refused: Vec<RoomUri>,
+    pub(super) deadline: Instant,
+}
+
+/// A post whose receipt is awaited: the client's INFO is answered when the pool has answered ours.
+#[derive(Debug)]
+pub(super) struct PendingPost {
+    pub(super) pool: PoolId,
+    pub(super) id: SendId,
+    pub(super) transaction: ServerTransaction,
+    pub(super) legacy: RoomUri,
+    pub(super) sent_at: Instant,
+    pub(super) deadline: Instant,
+}
+
+/// The status for a client whose pool answered `status`. Only codes that legacy clients survive
+/// (`facts/sipe-client.md`): after a 481 they give up the dialog, 401 and 407 they repeat without end, and a 3xx or 6xx
+/// would concern the whole address.
+pub(super) fn survivable(status: u16) -> Status {
+    match status {
+        401 | 407 => Status::FORBIDDEN,
+        481 => Status::SERVICE_UNAVAILABLE,
+        400..=599 => Status::new(status).unwrap_or(Status::SERVICE_UNAVAILABLE),
+        _ => Status::SERVICE_UNAVAILABLE,
+    }
+}
+
+impl SessionCore {
+    /// A pool says what became of a document.
+    pub(super) fn handle_receipt(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        id: SendId,
+        receipt: &Receipt,
+    ) {
+        if let Some(at) = self
+            .posts
+            .iter()
+            .position(|post| post.pool == pool && post.id == id)
+        {
+            let post = self.posts.remove(at);
+            return self.settle_post(now, post, receipt);
+        }
+        let outcome = match receipt {
+            Receipt::Accepted => return,
+            Receipt::Refused { status: 503, .. } | Receipt::Unknown => ResultCode::Unavailable,
+            Receipt::Refused { .. } => ResultCode::ServerError,
+        };
+        if let Some(at) = self
+            .commands
+            .iter()
+            .position(|command| command.pool == pool && command.id == id)
+        {
+            let command = self.commands.remove(at);
+            self.fail_command(now, command, outcome.into());
+        }
+    }
+
+    fn settle_post(&mut self, now: Instant, post: PendingPost, receipt: &Receipt) {
+        match receipt {
+            Receipt::Accepted => {
+                let accepted = answer::ok(&post.transaction.request);
+                self.respond_late(&post.transaction, accepted);
+                let PendingPost {
+                    legacy,
+                    pool,
+                    sent_at,
+                    ..
+                } = post;
+                let took = now.saturating_duration_since(sent_at);
+                self.event(Event::PostAccepted { legacy, pool, took });
+            }
+            Receipt::Refused { status, reason } => {
+                let status = survivable(*status);
+                let refused = answer::refuse(&post.transaction.request, status, Some(reason), None);
+                self.respond_late(&post.transaction, refused);
+                let (legacy, status, by) = (post.legacy, status.code(), Side::Upstream);
+                self.event(Event::PostRefused { legacy, status, by });
+            }
+            Receipt::Unknown => self.report_unknown(post),
+        }
+    }
+
+    /// Tells the client and the log that nobody knows what became of a post.
+    pub(super) fn report_unknown(&mut self, post: PendingPost) {
+        let text = "the pool did not say whether it has the message";
+        let refused = answer::refuse(
+            &post.transaction.request,
+            Status::SERVER_TIMEOUT,
+            Some(text),
+            None,
+        );
+        self.respond_late(&post.transaction, refused);
+        self.event(Event::PostUnknown {
+            legacy: post.legacy,
+            pool: post.pool,
+        });
+    }
+
+    /// Gives up posts whose receipt is overdue.
+    pub(super) fn expire_posts(&mut self, now: Instant) {
+        while let Some(at) = self.posts.iter().position(|post| post.deadline <= now) {
+            let post = self.posts.remove(at);
+            self.report_unknown(post);
+        }
+    }
+
+    /// Gives up commands whose reply is overdue.
+    pub(super) fn expire_commands(&mut self, now: Instant) {
+        while let Some(at) = self
+            .commands
+            .iter()
+            .position(|command| command.deadline <= now)
+        {
+            let command = self.commands.remove(at);
+            self.fail_command(now, command, ResultCode::Timeout.into());
+        }
+    }
+
+    /// The leg is gone: nobody knows what became of the posts on it.
+    pub(super) fn fail_posts(&mut self, pool: PoolId) {
+        while let Some(at) = self.posts.iter().position(|post| post.pool == pool) {
+            let post = self.posts.remove(at);
+            self.report_unknown(post);
+        }
+    }
+
+    /// The leg is gone: no reply will come.
+    pub(super) fn fail_commands(&mut self, now: Instant, pool: PoolId) {
+        while let Some(at) = self
+            .commands
+            .iter()
+            .position(|command| command.pool == pool)
+        {
+            let command = self.commands.remove(at);
+            self.fail_command(now, command, ResultCode::Unavailable.into());
+        }
+    }
+
+    /// Tells the client that a command failed, in place of the pool.
+    fn fail_command(&mut self, now: Instant, command: PendingCommand, outcome: Outcome) {
+        for (legacy, _) in &command.rooms {
+            self.rooms.refused(legacy);
+        }
+        let Some(client) = command.client else { return };
+        self.event(Event::CommandFailed {
+            verb: command.verb.clone(),
+            code: outcome.code,
+        });
+        let reply = if command.verb == Verb::BatchJoin {
+            // A failed bjoin as a whole would hide from the client which rooms it was about.
+            let rooms = command
+                .rooms
+                .into_iter()
+                .map(|(legacy, _)| legacy)
+                .chain(command.refused);
+            all_failed(rooms)
+        } else {
+            Reply::failure(command.verb, outcome)
+        };
+        self.reply(now, &client, &reply);
+    }
+
+    /// Sends the client a reply of our own.
+    pub(super) fn reply(&mut self, now: Instant, to: &CommandId<'_>, reply: &Reply) {
+        let document = own_reply(to, reply);
+        self.deliver(now, document);
+    }
+}
+
+/// A reply that no pool wrote. Its envelope has the number of the command's: clients do not look at it, and it is the
+/// one number that cannot be taken for another's.
+pub(crate) fn own_reply(to: &CommandId<'_>, reply: &Reply) -> Bytes {
+    Envelope::new(&to.envid).reply(1, Some(to), reply).finish()
+}
+
+/// The reply to a `bjoin` none of whose rooms could be joined.
+pub(super) fn all_failed(rooms: impl Iterator<Item = RoomUri>) -> Reply {
+    let failures = rooms
+        .map(|room| FailureBlock {
+            room,
+            key: OPERATION_FAILED.into(),
+        })
+        .collect();
+    let data = JoinReply {
+        failures,
+        ..JoinReply::default()
+    };
+    Reply::success(Verb::BatchJoin, ReplyData::Join(data))
+}

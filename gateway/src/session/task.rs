@@ -1,0 +1,340 @@
+//! Drives a session core: one task per session owns both sides, carries out what the core wants, and keeps its clock.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use holdover_protocol::sip::dialog::Dialog;
+use holdover_protocol::sip::{Request, Response};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::core::{Attachment, SessionCore, SessionSettings};
+use super::output::{CloseReason, FinishReason, Output};
+use super::rooms::Decisions;
+use super::table::{SessionHandle, SessionTable};
+use super::tell::Teller;
+use crate::listener::uas::Endpoint;
+use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
+use crate::telemetry::{SessionId, Telemetry};
+
+/// What can happen to a session.
+#[derive(Debug)]
+pub enum SessionInput {
+    /// The client has a channel dialog on this connection.
+    Attach(Box<Attach>),
+    /// A request of the client inside the dialog.
+    Request(Box<Request>),
+    /// A response of the client inside the dialog.
+    Response(Box<Response>),
+    /// A leg has something to say.
+    Leg {
+        /// Its pool.
+        pool: PoolId,
+        /// Which of the legs to this pool: events of one that was closed are late.
+        epoch: u32,
+        /// What.
+        event: LegEvent,
+    },
+    /// The connection with this number is gone.
+    ConnectionLost(u64),
+    /// The user signed out.
+    SignedOut,
+    /// Holdover shuts down.
+    Drain,
+}
+
+/// A client's channel dialog and the way to its connection.
+#[derive(Debug)]
+pub struct Attach {
+    /// The dialog; its INVITE is answered.
+    pub dialog: Box<Dialog>,
+    /// The connection as the core needs to know it.
+    pub attachment: Attachment,
+    /// Makes branches unique.
+    pub branch: u64,
+    /// The way to it.
+    pub connection: ConnectionHandle,
+}
+
+/// The way to a connection's writer.
+#[derive(Clone, Debug)]
+pub struct ConnectionHandle {
+    /// Octets to write, bounded.
+    pub outbound: mpsc::Sender<Bytes>,
+    /// Cancelled to close the connection.
+    pub close: CancellationToken,
+    /// The client's address.
+    pub peer: SocketAddr,
+}
+
+/// What all session tasks share.
+pub struct SessionContext {
+    /// Settings of the core.
+    pub settings: Arc<SessionSettings>,
+    /// Where rooms are.
+    pub decisions: Arc<dyn Decisions + Send + Sync>,
+    /// The pools.
+    pub pools: Arc<Pools>,
+    /// All sessions.
+    pub table: SessionTable,
+    /// Where sessions tell what they do.
+    pub telemetry: Telemetry,
+}
+
+/// Gives a client's channel dialog to the session that waits for it, or to a new one.
+///
+/// Answers the session's handle; the connection keeps it as long as the dialog lives.
+pub fn attach(
+    context: &Arc<SessionContext>,
+    endpoint: Endpoint,
+    attach: Box<Attach>,
+) -> Arc<SessionHandle> {
+    let mut attach = attach;
+    if let Some(session) = context.table.claim(&endpoint) {
+        match session.mailbox().try_send(SessionInput::Attach(attach)) {
+            Ok(()) => return session,
+            // It ended in this very moment, or has no room for even this: the client gets a fresh one.
+            Err(
+                mpsc::error::TrySendError::Full(SessionInput::Attach(returned))
+                | mpsc::error::TrySendError::Closed(SessionInput::Attach(returned)),
+            ) => attach = returned,
+            Err(_) => return session,
+        }
+    }
+    let (mailbox, inbox) = mpsc::channel(context.settings.mailbox());
+    let core = SessionCore::new(
+        Instant::now(),
+        endpoint.user.clone(),
+        Arc::clone(&context.settings),
+    );
+    let handle = context.table.insert(endpoint, mailbox);
+    let teller = Teller::open(
+        context.telemetry.clone(),
+        SessionId(handle.id),
+        core.user().clone(),
+        attach.connection.peer,
+        attach.dialog.call_id(),
+    );
+    let task = Task {
+        core,
+        teller,
+        context: Arc::clone(context),
+        handle: Arc::clone(&handle),
+        connection: None,
+        legs: Vec::new(),
+        epoch: 0,
+    };
+    tokio::spawn(task.run(inbox, attach));
+    handle
+}
+
+/// A leg that is open.
+struct OpenLeg {
+    pool: PoolId,
+    epoch: u32,
+    leg: Leg,
+    overflowed: Arc<AtomicBool>,
+}
+
+struct Task {
+    core: SessionCore,
+    teller: Teller,
+    context: Arc<SessionContext>,
+    handle: Arc<SessionHandle>,
+    connection: Option<ConnectionHandle>,
+    legs: Vec<OpenLeg>,
+    epoch: u32,
+}
+
+impl Task {
+    async fn run(mut self, mut inbox: mpsc::Receiver<SessionInput>, first: Box<Attach>) {
+        self.handle_input(SessionInput::Attach(first));
+        let mut finished = self.carry_out();
+        while finished.is_none() {
+            match self.core.poll_timeout() {
+                Some(deadline) => {
+                    tokio::select! {
+                        input = inbox.recv() => {
+                            let Some(input) = input else { break };
+                            self.handle_input(input);
+                        }
+                        () = tokio::time::sleep_until(deadline.into()) => {
+                            self.core.handle_timeout(Instant::now());
+                        }
+                    }
+                }
+                None => {
+                    let Some(input) = inbox.recv().await else {
+                        break;
+                    };
+                    self.handle_input(input);
+                }
+            }
+            finished = self.carry_out();
+        }
+        self.context.table.remove(&self.handle);
+        self.teller.close(finished.unwrap_or(FinishReason::Drain));
+    }
+
+    fn handle_input(&mut self, input: SessionInput) {
+        let now = Instant::now();
+        let decisions = Arc::clone(&self.context.decisions);
+        match input {
+            SessionInput::Attach(attach) => {
+                let Attach {
+                    dialog,
+                    attachment,
+                    branch,
+                    connection,
+                } = *attach;
+                self.teller.moved(connection.peer);
+                self.connection = Some(connection);
+                self.core.attach(now, *dialog, &attachment, branch);
+            }
+            SessionInput::Request(request) => {
+                self.core
+                    .handle_downstream(now, request, decisions.as_ref());
+            }
+            SessionInput::Response(response) => self.core.handle_response(now, &response),
+            SessionInput::Leg { pool, epoch, event } => {
+                if self
+                    .legs
+                    .iter()
+                    .any(|leg| leg.pool == pool && leg.epoch == epoch)
+                {
+                    if let LegEvent::Closed(reason) = event {
+                        self.drop_leg(pool, Some(reason));
+                    }
+                    self.core.handle_leg(now, pool, event, decisions.as_ref());
+                }
+            }
+            SessionInput::ConnectionLost(number) => self.core.handle_connection_lost(now, number),
+            SessionInput::SignedOut => self.core.handle_signed_out(),
+            SessionInput::Drain => self.core.handle_drain(),
+        }
+    }
+
+    /// Ends the legs whose events did not fit. The mailbox was full then, so there is an input after which this is
+    /// called.
+    fn end_overflowed(&mut self) {
+        let overflowed = |leg: &&OpenLeg| leg.overflowed.load(Ordering::Acquire);
+        while let Some(pool) = self.legs.iter().find(overflowed).map(|leg| leg.pool) {
+            self.end_leg(pool, LegClosed::Overflow);
+        }
+    }
+
+    fn end_leg(&mut self, pool: PoolId, reason: LegClosed) {
+        self.drop_leg(pool, Some(reason));
+        let decisions = Arc::clone(&self.context.decisions);
+        self.core.handle_leg(
+            Instant::now(),
+            pool,
+            LegEvent::Closed(reason),
+            decisions.as_ref(),
+        );
+    }
+
+    /// Carries out what the core wants. Answers why the session is over, once it is.
+    fn carry_out(&mut self) -> Option<FinishReason> {
+        self.end_overflowed();
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Downstream(message) => {
+                    let connection = self.connection.as_ref();
+                    if connection.is_some_and(|to| to.outbound.try_send(message).is_err()) {
+                        self.close_connection(CloseReason::Slow);
+                    }
+                }
+                Output::CloseConnection(reason) => self.close_connection(reason),
+                Output::OpenLeg(pool) => self.open_leg(pool),
+                Output::Send { pool, id, body } => {
+                    let leg = self.legs.iter().find(|leg| leg.pool == pool);
+                    let sent =
+                        leg.map_or(Err(LegClosed::Unreachable), |leg| leg.leg.send(id, body));
+                    if let Err(reason) = sent {
+                        self.end_leg(pool, reason);
+                    }
+                }
+                Output::CloseLeg(pool) => self.drop_leg(pool, None),
+                Output::Event(event) => {
+                    if event == super::Event::Detached {
+                        self.connection = None;
+                        self.handle.detached();
+                    }
+                    let grace = self.context.settings.grace;
+                    self.teller.event(event, &self.context.pools, grace);
+                }
+                Output::Finished(reason) => return Some(reason),
+            }
+        }
+        None
+    }
+
+    fn open_leg(&mut self, pool: PoolId) {
+        self.epoch = self.epoch.wrapping_add(1);
+        let epoch = self.epoch;
+        let overflowed = Arc::new(AtomicBool::new(false));
+        let sink = MailboxSink {
+            pool,
+            epoch,
+            mailbox: self.handle.mailbox().downgrade(),
+            overflowed: Arc::clone(&overflowed),
+        };
+        let user = self.core.user().clone();
+        match self.context.pools.open_leg(pool, user, Arc::new(sink)) {
+            Ok(leg) => {
+                self.teller.leg_opened(pool, &self.context.pools);
+                self.legs.push(OpenLeg {
+                    pool,
+                    epoch,
+                    leg,
+                    overflowed,
+                });
+            }
+            Err(reason) => self.end_leg(pool, reason),
+        }
+    }
+
+    fn drop_leg(&mut self, pool: PoolId, reason: Option<LegClosed>) {
+        let before = self.legs.len();
+        self.legs.retain(|leg| leg.pool != pool);
+        if self.legs.len() < before {
+            self.teller.leg_closed(pool, &self.context.pools, reason);
+        }
+    }
+
+    fn close_connection(&mut self, reason: CloseReason) {
+        if let Some(connection) = self.connection.take() {
+            self.teller.closing_connection(reason, self.core.queued());
+            connection.close.cancel();
+        }
+    }
+}
+
+/// Where a leg's events go: the session's mailbox. Weak, so that a pool keeps no session alive.
+#[derive(Debug)]
+struct MailboxSink {
+    pool: PoolId,
+    epoch: u32,
+    mailbox: mpsc::WeakSender<SessionInput>,
+    /// Set when an event did not fit: a full mailbox cannot be told so by another event.
+    overflowed: Arc<AtomicBool>,
+}
+
+impl LegSink for MailboxSink {
+    fn deliver(&self, event: LegEvent) -> Result<(), LegClosed> {
+        let Some(mailbox) = self.mailbox.upgrade() else {
+            return Err(LegClosed::Overflow);
+        };
+        let Self { pool, epoch, .. } = *self;
+        mailbox
+            .try_send(SessionInput::Leg { pool, epoch, event })
+            .map_err(|_| {
+                self.overflowed.store(true, Ordering::Release);
+                LegClosed::Overflow
+            })
+    }
+}

@@ -1,0 +1,256 @@
+//! What sessions do, told to the event log.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use holdover_protocol::user::UserUri;
+
+use super::output::{CloseReason, Event, FinishReason, Side};
+use super::rooms::RefusalReason;
+use crate::pool::{LegClosed, PoolId, Pools};
+use crate::telemetry::events::pool::{LegClosed as LegClosedEvent, LegEnd, LegOpened};
+use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
+use crate::telemetry::events::room::{
+    CommandFailed, JoinRefusal, JoinRefused, PartCause, PostAccepted, PostRefusal, PostRefused,
+    PostUnknown, RoomJoined, RoomParted,
+};
+use crate::telemetry::events::session::{
+    InfoTimedOut, SessionClosed, SessionDetached, SessionEnd, SessionOpened, SessionResumed,
+    SlowClientClosed,
+};
+use crate::telemetry::{Detail, Emit as _, SessionId, Telemetry};
+
+/// Speaks for one session.
+#[derive(Debug)]
+pub(super) struct Teller {
+    telemetry: Telemetry,
+    session: SessionId,
+    user: UserUri,
+    peer: SocketAddr,
+    opened: Instant,
+}
+
+impl Teller {
+    /// The session is open.
+    pub(super) fn open(
+        telemetry: Telemetry,
+        session: SessionId,
+        user: UserUri,
+        peer: SocketAddr,
+        call_id: &str,
+    ) -> Self {
+        let teller = Self {
+            telemetry,
+            session,
+            user,
+            peer,
+            opened: Instant::now(),
+        };
+        let call_id = Detail::new(call_id);
+        let user = teller.user.clone();
+        SessionOpened {
+            session,
+            user,
+            peer,
+            call_id,
+        }
+        .emit(&teller.telemetry);
+        teller
+    }
+
+    /// The client is on another connection now.
+    pub(super) fn moved(&mut self, peer: SocketAddr) {
+        self.peer = peer;
+    }
+
+    /// The session is over.
+    pub(super) fn close(&self, reason: FinishReason) {
+        let reason = match reason {
+            FinishReason::SignedOut => SessionEnd::SignedOut,
+            FinishReason::GraceOver => SessionEnd::GraceExpired,
+            FinishReason::Drain => SessionEnd::Draining,
+        };
+        let lasted = self.opened.elapsed();
+        SessionClosed {
+            session: self.session,
+            user: self.user.clone(),
+            reason,
+            lasted,
+        }
+        .emit(&self.telemetry);
+    }
+
+    /// The session closes the client's connection.
+    pub(super) fn closing_connection(&self, reason: CloseReason, queued: usize) {
+        let (session, user) = (self.session, self.user.clone());
+        match reason {
+            CloseReason::Slow => {
+                SlowClientClosed {
+                    session,
+                    user,
+                    queued,
+                }
+                .emit(&self.telemetry);
+            }
+            CloseReason::Silent => InfoTimedOut { session, user }.emit(&self.telemetry),
+            // The leg's own end was told.
+            CloseReason::LegLost => {}
+        }
+    }
+
+    /// A leg is open.
+    pub(super) fn leg_opened(&self, pool: PoolId, pools: &Pools) {
+        let Some(pool) = pools.name(pool).cloned() else {
+            return;
+        };
+        LegOpened {
+            session: self.session,
+            user: self.user.clone(),
+            pool,
+        }
+        .emit(&self.telemetry);
+    }
+
+    /// A leg ended. `None`: the session no longer needed it.
+    pub(super) fn leg_closed(&self, pool: PoolId, pools: &Pools, reason: Option<LegClosed>) {
+        let reason = match reason {
+            None => LegEnd::Session,
+            Some(LegClosed::Overflow) => LegEnd::Overflow,
+            Some(LegClosed::Pool) => LegEnd::Pool,
+            Some(LegClosed::Unreachable) => LegEnd::Unreachable,
+        };
+        let Some(pool) = pools.name(pool).cloned() else {
+            return;
+        };
+        LegClosedEvent {
+            session: self.session,
+            user: self.user.clone(),
+            pool,
+            reason,
+        }
+        .emit(&self.telemetry);
+    }
+
+    /// Something the core noticed.
+    pub(super) fn event(&self, event: Event, pools: &Pools, grace: Duration) {
+        let telemetry = &self.telemetry;
+        let (session, user, peer) = (self.session, self.user.clone(), self.peer);
+        match event {
+            Event::Attached { resumed: true } => {
+                SessionResumed {
+                    session,
+                    user,
+                    peer,
+                }
+                .emit(telemetry);
+            }
+            Event::Attached { resumed: false } => {}
+            Event::Detached => SessionDetached {
+                session,
+                user,
+                grace,
+            }
+            .emit(telemetry),
+            Event::Joined {
+                legacy,
+                migrated,
+                pool,
+            } => {
+                let Some(pool) = pools.name(pool).cloned() else {
+                    return;
+                };
+                RoomJoined {
+                    session,
+                    user,
+                    legacy,
+                    migrated,
+                    pool,
+                }
+                .emit(telemetry);
+            }
+            Event::Refused { legacy, reason } => {
+                let reason = match reason {
+                    RefusalReason::Retired => JoinRefusal::Retired,
+                    RefusalReason::Pending => JoinRefusal::Pending,
+                    RefusalReason::Unlisted => JoinRefusal::Unlisted,
+                };
+                JoinRefused {
+                    session,
+                    user,
+                    legacy,
+                    reason,
+                }
+                .emit(telemetry);
+            }
+            Event::CommandFailed { verb, code } => {
+                let command = Detail::new(verb.token());
+                CommandFailed {
+                    session,
+                    user,
+                    command,
+                    code,
+                }
+                .emit(telemetry);
+            }
+            Event::Parted { legacy } => {
+                let reason = PartCause::Client;
+                RoomParted {
+                    session,
+                    user,
+                    legacy,
+                    reason,
+                }
+                .emit(telemetry);
+            }
+            Event::PostAccepted { legacy, pool, took } => {
+                let Some(pool) = pools.name(pool).cloned() else {
+                    return;
+                };
+                PostAccepted {
+                    session,
+                    user,
+                    legacy,
+                    pool,
+                    took,
+                }
+                .emit(telemetry);
+            }
+            Event::PostRefused { legacy, status, by } => {
+                let by = match by {
+                    Side::Downstream => PostRefusal::Gateway,
+                    Side::Upstream => PostRefusal::Pool,
+                };
+                PostRefused {
+                    session,
+                    user,
+                    legacy,
+                    by,
+                    status,
+                }
+                .emit(telemetry);
+            }
+            Event::PostUnknown { legacy, pool } => {
+                let Some(pool) = pools.name(pool).cloned() else {
+                    return;
+                };
+                PostUnknown {
+                    session,
+                    user,
+                    legacy,
+                    pool,
+                }
+                .emit(telemetry);
+            }
+            Event::Malformed { from: _, detail } => {
+                let (user, kind, detail) = (Some(user), FaultKind::Xccos, Detail::new(detail));
+                ProtocolFault {
+                    peer,
+                    user,
+                    kind,
+                    detail,
+                }
+                .emit(telemetry);
+            }
+        }
+    }
+}

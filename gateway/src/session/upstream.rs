@@ -1,0 +1,297 @@
+//! What a pool says: brought into the client's words and queued for it.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use bytes::Bytes;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::translate::{self, EnvelopeIds, RoomMap};
+use holdover_protocol::xccos::{
+    CommandId, Document, Edits, Item, OPERATION_FAILED, ReplyView, Verb, XccosError, text,
+};
+
+use super::core::SessionCore;
+use super::output::{Event, Side};
+use super::pending::PendingCommand;
+use super::rooms::{Decisions, Rooms, Target};
+use crate::pool::PoolId;
+
+/// A pool's identifiers as the client knows them.
+struct ToClient<'a> {
+    pool: PoolId,
+    decisions: &'a dyn Decisions,
+    rooms: &'a Rooms,
+    /// The rooms of the command that is answered: they are called what the client called them.
+    asked: &'a [(RoomUri, Target)],
+}
+
+impl RoomMap for ToClient<'_> {
+    fn room(&self, domain: &str, value: &str) -> Option<RoomUri> {
+        self.asked_for(domain, value)
+            .next()
+            .or_else(|| self.rooms.aliases(self.pool, domain, value).next())
+            .cloned()
+            .or_else(|| {
+                let migrated = RoomUri::new(domain, value).ok()?;
+                self.decisions.legacy_of(self.pool, &migrated)
+            })
+    }
+
+    fn aliases(&self, domain: &str, value: &str) -> Vec<RoomUri> {
+        let asked: Vec<RoomUri> = self.asked_for(domain, value).cloned().collect();
+        if !asked.is_empty() {
+            return asked;
+        }
+        self.rooms
+            .aliases(self.pool, domain, value)
+            .cloned()
+            .collect()
+    }
+}
+
+impl ToClient<'_> {
+    fn asked_for(&self, domain: &str, value: &str) -> impl Iterator<Item = &RoomUri> {
+        self.asked
+            .iter()
+            .filter(move |(_, target)| {
+                target.migrated.domain() == domain && target.migrated.value() == value
+            })
+            .map(|(legacy, _)| legacy)
+    }
+}
+
+impl SessionCore {
+    /// A document of the pool.
+    pub(super) fn handle_document(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        body: Bytes,
+        decisions: &dyn Decisions,
+    ) {
+        let document = match Document::parse(body, &self.settings.xccos) {
+            Ok(document) => document,
+            Err(error) => return self.malformed_upstream(&error),
+        };
+        // A server merges several replies into one envelope at times (facts/xccos.md §2); each is handled by itself.
+        let mut items = document.items();
+        let (Some(first), second) = (items.next(), items.next()) else {
+            return;
+        };
+        if second.is_none() {
+            return self.handle_item(now, pool, &document, first, decisions);
+        }
+        let ranges: Vec<_> = document
+            .items()
+            .map(|item| item.element().range())
+            .collect();
+        for keep in &ranges {
+            let mut edits = Edits::new();
+            ranges
+                .iter()
+                .filter(|range| *range != keep)
+                .for_each(|range| edits.remove(range.clone()));
+            if let Ok(alone) = Document::parse(edits.apply(&document), &self.settings.xccos)
+                && let Some(item) = alone.items().next()
+            {
+                self.handle_item(now, pool, &alone, item, decisions);
+            }
+        }
+    }
+
+    fn handle_item(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        document: &Document,
+        item: Item<'_>,
+        decisions: &dyn Decisions,
+    ) {
+        match item {
+            Item::Reply(reply) => self.handle_reply(now, pool, document, reply, decisions),
+            // What concerns only rooms the client does not have open is not for it.
+            Item::GroupChat(_) | Item::Notice(_) if !self.concerns_open_room(pool, document) => {}
+            _ => self.pass_on(now, pool, document, None, decisions),
+        }
+    }
+
+    fn handle_reply(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        document: &Document,
+        reply: ReplyView<'_>,
+        decisions: &dyn Decisions,
+    ) {
+        let answered = reply
+            .command_id()
+            .and_then(|id| id.envid.parse().ok())
+            .and_then(|id: u64| {
+                self.commands
+                    .iter()
+                    .position(|command| command.pool == pool && command.id.0 == id)
+            });
+        let Some(at) = answered else {
+            // History that a server sends on its own after a bjoin is welcome. An rpl:join that nobody asked for is
+            // not: for an open room it breaks sending in the client (facts/sipe-client.md).
+            if reply.verb() == Verb::BackChat && self.concerns_open_room(pool, document) {
+                self.pass_on(now, pool, document, None, decisions);
+            }
+            return;
+        };
+        let command = self.commands.remove(at);
+        if command.client.is_none() {
+            return;
+        }
+        if !reply.is_success() {
+            for (legacy, _) in &command.rooms {
+                self.rooms.refused(legacy);
+            }
+            self.event(Event::CommandFailed {
+                verb: command.verb.clone(),
+                code: reply.code(),
+            });
+        } else if matches!(command.verb, Verb::Join | Verb::BatchJoin) {
+            self.note_joined(reply, &command);
+        } else if matches!(command.verb, Verb::ChannelSearch | Verb::GetInvitations)
+            && !decisions.shows_unlisted()
+        {
+            let listed = without_unlisted(document, reply, pool, decisions);
+            return match Document::parse(listed, &self.settings.xccos) {
+                Ok(listed) => self.pass_on(now, pool, &listed, Some(&command), decisions),
+                Err(error) => self.malformed_upstream(&error),
+            };
+        }
+        self.pass_on(now, pool, document, Some(&command), decisions);
+    }
+
+    /// Whether a document is about a room that the client has open, or about none at all.
+    fn concerns_open_room(&self, pool: PoolId, document: &Document) -> bool {
+        let named = translate::rooms_named(document);
+        named.is_empty()
+            || named.iter().any(|room| {
+                self.rooms
+                    .aliases(pool, room.domain(), room.value())
+                    .next()
+                    .is_some()
+            })
+    }
+
+    fn malformed_upstream(&mut self, error: &XccosError) {
+        self.event(Event::Malformed {
+            from: Side::Upstream,
+            detail: error.to_string().into(),
+        });
+    }
+
+    /// Opens the rooms that the pool let the client into, and forgets those it did not.
+    fn note_joined(&mut self, reply: ReplyView<'_>, command: &PendingCommand) {
+        let data = reply.data();
+        let joined: HashSet<String> = data
+            .into_iter()
+            .flat_map(|data| data.children_named("chanib"))
+            .filter_map(|chanib| chanib.attr("uri").map(Into::into))
+            .collect();
+        for (legacy, target) in &command.rooms {
+            if !joined.contains(target.migrated.as_str()) {
+                self.rooms.refused(legacy);
+            } else if self.rooms.joined(legacy) {
+                let Target { pool, migrated } = target.clone();
+                self.event(Event::Joined {
+                    legacy: legacy.clone(),
+                    migrated,
+                    pool,
+                });
+            }
+        }
+    }
+
+    /// Translates a document and queues what becomes of it.
+    fn pass_on(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        document: &Document,
+        command: Option<&PendingCommand>,
+        decisions: &dyn Decisions,
+    ) {
+        let asked = command.map_or(&[][..], |command| &command.rooms);
+        let map = ToClient {
+            pool,
+            decisions,
+            rooms: &self.rooms,
+            asked,
+        };
+        let client = command.and_then(|command| command.client.as_ref());
+        let renumber = |_: &CommandId<'_>| client.cloned();
+        let ids = EnvelopeIds {
+            envid: None,
+            command: Some(&renumber),
+        };
+        let refused = command.map_or(&[][..], |command| &command.refused);
+        for body in translate::to_client(document, &map, &ids) {
+            let body = if refused.is_empty() {
+                body
+            } else {
+                self.with_failures(body, refused)
+            };
+            self.deliver(now, body);
+        }
+    }
+
+    /// The reply to a `bjoin` that was sent without some of its rooms: it gets a `fib` for each of them.
+    fn with_failures(&self, reply: Bytes, refused: &[RoomUri]) -> Bytes {
+        let Ok(document) = Document::parse(reply.clone(), &self.settings.xccos) else {
+            return reply;
+        };
+        let Some(Item::Reply(view)) = document.items().next() else {
+            return reply;
+        };
+        let mut failures = String::new();
+        for room in refused {
+            failures.push_str("<fib key=\"");
+            failures.push_str(OPERATION_FAILED);
+            failures.push_str("\" value=\"");
+            text::escape_attribute(room.value(), &mut failures);
+            failures.push_str("\" domain=\"");
+            text::escape_attribute(room.domain(), &mut failures);
+            failures.push_str("\"/>");
+        }
+        let mut edits = Edits::new();
+        match view.data() {
+            Some(data) if !data.is_self_closing() => {
+                edits.insert_raw(data.content_range().end, &failures);
+            }
+            Some(data) => edits.replace_raw(data.range(), &format!("<data>{failures}</data>")),
+            None => edits.insert_raw(
+                view.element().content_range().end,
+                &format!("<data>{failures}</data>"),
+            ),
+        }
+        edits.apply(&document)
+    }
+}
+
+/// Search results without the rooms that have no legacy identifier: where such rooms are refused they must not be
+/// offered either.
+fn without_unlisted(
+    document: &Document,
+    reply: ReplyView<'_>,
+    pool: PoolId,
+    decisions: &dyn Decisions,
+) -> Bytes {
+    let mut edits = Edits::new();
+    for chanib in reply
+        .data()
+        .into_iter()
+        .flat_map(|data| data.children_named("chanib"))
+    {
+        let room = chanib
+            .attr("uri")
+            .and_then(|uri| uri.parse::<RoomUri>().ok());
+        if room.is_some_and(|room| decisions.legacy_of(pool, &room).is_none()) {
+            edits.remove(chanib.range());
+        }
+    }
+    edits.apply(document)
+}

@@ -1,0 +1,239 @@
+//! TLS by rustls: the only place that names it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::telemetry::events::connection::{TlsFailure, TlsSuite};
+
+/// What keeps a certificate, key or name from being used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A PEM file could not be read.
+    #[error("{path}: {source}")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong with it.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A file holds no certificate.
+    #[error("{0}: there is no certificate in this file")]
+    NoCertificate(PathBuf),
+    /// Certificate and key do not make a working pair.
+    #[error("{certificate} with {key}: {source}")]
+    Pair {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// A certificate that should be trusted cannot be.
+    #[error("{path}: {source}")]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// Not a host name or address that a certificate could carry.
+    #[error("`{0}` is not a name that a certificate can carry")]
+    Name(Box<str>),
+}
+
+/// A TLS connection, from either end.
+#[derive(Debug)]
+pub struct Stream(tokio_rustls::TlsStream<TcpStream>);
+
+impl Stream {
+    /// The cipher suite by the library's name.
+    fn cipher_suite(&self) -> &'static str {
+        let suite = self.0.get_ref().1.negotiated_cipher_suite();
+        suite
+            .and_then(|suite| suite.suite().as_str())
+            .unwrap_or_default()
+    }
+}
+
+/// What a handshake agreed on.
+#[must_use]
+pub fn suite_of(stream: &Stream) -> TlsSuite {
+    TlsSuite::from_name(stream.cipher_suite())
+}
+
+/// Why a handshake failed.
+#[must_use]
+pub fn failure_of(error: &io::Error) -> TlsFailure {
+    use rustls::{AlertDescription, Error, PeerIncompatible};
+    match error.kind() {
+        io::ErrorKind::TimedOut => return TlsFailure::Timeout,
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe => return TlsFailure::Closed,
+        _ => {}
+    }
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>())
+    {
+        Some(Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired,
+        )) => TlsFailure::NoCommonVersion,
+        Some(Error::PeerIncompatible(_)) => TlsFailure::NoCommonSuite,
+        Some(Error::AlertReceived(
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::UnsupportedCertificate,
+        )) => TlsFailure::CertificateRejected,
+        Some(Error::InvalidMessage(_)) => TlsFailure::NotTls,
+        _ => TlsFailure::Other,
+    }
+}
+
+/// The server side: accepts TLS 1.2 and 1.3.
+#[derive(Clone)]
+pub struct Acceptor(TlsAcceptor);
+
+impl Acceptor {
+    /// Reads the certificate chain and its key, and proves that they belong together.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or parsed, or a pair that does not match.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let chain = certificates(certificate)?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
+            path: key.to_owned(),
+            source,
+        })?;
+        let pair = |source| TlsError::Pair {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            source,
+        };
+        let mut config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(pair)?
+            .with_no_client_auth()
+            .with_single_cert(chain, private)
+            .map_err(pair)?;
+        // A legacy client connects once a day: session tickets cost two writes and memory on both ends and buy nothing.
+        config.send_tls13_tickets = 0;
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Performs the handshake.
+    ///
+    /// # Errors
+    ///
+    /// What the peer did wrong, or the connection's own failure.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
+        self.0
+            .accept(stream)
+            .await
+            .map(|stream| Stream(stream.into()))
+    }
+}
+
+/// The client side: verifies the server against the given authorities.
+#[derive(Clone)]
+pub struct Connector(TlsConnector);
+
+impl Connector {
+    /// Trusts the certificates in `authorities`, a PEM file, and no others.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or holds nothing usable.
+    pub fn trusting(authorities: &Path) -> Result<Self, TlsError> {
+        let root = |source| TlsError::Root {
+            path: authorities.to_owned(),
+            source,
+        };
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in certificates(authorities)? {
+            roots.add(certificate).map_err(root)?;
+        }
+        let config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(root)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Performs the handshake with the server of this name.
+    ///
+    /// # Errors
+    ///
+    /// A name no certificate can carry, a certificate that does not verify, or the connection's own failure.
+    pub async fn connect(&self, name: &str, stream: TcpStream) -> io::Result<Stream> {
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| io::Error::other(TlsError::Name(name.into())))?;
+        self.0
+            .connect(name, stream)
+            .await
+            .map(|stream| Stream(stream.into()))
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = |source| TlsError::Pem {
+        path: path.to_owned(),
+        source,
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
+        .map_err(pem)?
+        .collect::<Result<_, _>>()
+        .map_err(pem)?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate(path.to_owned()));
+    }
+    Ok(chain)
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    }
+}
