@@ -1,6 +1,7 @@
 //! Holdover, the gateway: sockets, tasks, stores, the admin server and the command line.
 
 pub mod admin;
+pub mod cli;
 pub mod directory;
 pub mod listener;
 pub mod pool;

@@ -1,3 +1,7 @@
-//! Holdover.
+//! The program. Everything it can do is in [`holdover::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    holdover::cli::main()
+}

@@ -1,1 +1,69 @@
-//! cli
+//! The command line: one file per subcommand.
+//!
+//! Exit codes: 0 done; 1 no, or a fault in what was given; 2 wrong usage.
+
+mod check;
+mod demo;
+mod files;
+mod lookup;
+mod pool;
+mod run;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps legacy Group Chat clients working after their rooms moved to Persistent Chat.
+#[derive(Debug, Parser)]
+#[command(name = "holdover", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve clients until told to stop (Ctrl-C or SIGTERM)
+    Run(run::RunArgs),
+    /// Check a configuration and every file it names; change nothing
+    Check(check::CheckArgs),
+    /// Show a whole installation at work: a pool, migrated rooms, users, and how to connect
+    Demo(demo::DemoArgs),
+    /// Ask the directory where a room went
+    Lookup(lookup::LookupArgs),
+    /// Manage the users of a digest listener
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Fill and show an embedded pool
+    #[command(subcommand)]
+    Pool(pool::PoolCommand),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(args) => on_runtime(run::run(args)),
+        Command::Check(args) => check::check(&args),
+        Command::Demo(args) => on_runtime(demo::demo(args)),
+        Command::Lookup(args) => lookup::lookup(&args),
+        Command::User(command) => user::user(&command),
+        Command::Pool(command) => pool::pool(&command),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn on_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(command);
+    // What still waits for a disk or a resolver must not hold up the end.
+    runtime.shutdown_background();
+    result
+}

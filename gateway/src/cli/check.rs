@@ -1,0 +1,66 @@
+//! `holdover check`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use holdover_config::{Diagnostics, Loaded, PoolName, check_environment};
+
+use super::files;
+use crate::directory;
+
+/// Arguments of `holdover check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The configuration
+    #[arg(value_name = "FILE")]
+    config: PathBuf,
+    /// Take warnings for errors
+    #[arg(long)]
+    deny_warnings: bool,
+    /// Print the findings as JSON on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Finds every fault of a configuration and of the files it names.
+pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let (found, summary) = match holdover_config::load(&args.config) {
+        Ok(loaded) => check_files(&loaded),
+        Err(faults) => (faults, String::new()),
+    };
+    if args.json {
+        println!("{}", found.to_json());
+    } else {
+        files::tell(&found);
+    }
+    let failed = found.has_errors() || (args.deny_warnings && !found.is_empty());
+    if failed {
+        return Ok(ExitCode::FAILURE);
+    }
+    if !args.json {
+        println!("{}: {summary}", args.config.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_files(loaded: &Loaded) -> (Diagnostics, String) {
+    let mut found = loaded.warnings.clone();
+    found.append(check_environment(loaded));
+    let fixed = &loaded.settings.fixed;
+    let pools: Vec<PoolName> = fixed.pools.iter().map(|pool| pool.name.clone()).collect();
+    let mut rooms = 0;
+    // Files that are not there were told already.
+    if !found.has_errors() {
+        match directory::load(&loaded.settings.live.directory, &pools) {
+            Ok(directory) => rooms = directory.len(),
+            Err(faults) => found.append(faults),
+        }
+    }
+    let summary = format!(
+        "good. {} listener(s), {} pool(s), {rooms} room(s) in the directory",
+        fixed.listeners.len(),
+        fixed.pools.len(),
+    );
+    (found, summary)
+}
