@@ -18,6 +18,7 @@ mod envelope;
 mod ids;
 mod links;
 mod map;
+mod merge;
 mod named;
 mod repeat;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod tests;
 pub use deliver::to_client;
 pub use envelope::{CommandIds, EnvelopeIds};
 pub use map::RoomMap;
+pub use merge::merge_replies;
 pub use named::rooms_named;
 
 use bytes::Bytes;
