@@ -53,7 +53,7 @@ pub enum BuildError {
         listener: String,
         /// Why not.
         #[source]
-        source: TlsError,
+        source: Box<TlsError>,
     },
     /// An address cannot be bound.
     #[error("cannot listen on {address}")]
@@ -71,7 +71,7 @@ pub enum BuildError {
         pool: PoolName,
         /// Why not.
         #[source]
-        source: PoolError,
+        source: Box<PoolError>,
     },
     /// A configuration without pools, which the check refuses.
     #[error("the configuration has no pool")]
@@ -323,7 +323,7 @@ fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, BuildError> {
         .map(Some)
         .map_err(|source| BuildError::Tls {
             listener: listener.name.to_string(),
-            source,
+            source: source.into(),
         })
 }
 
@@ -336,7 +336,7 @@ fn open_pools(fixed: &Fixed) -> Result<Pools, BuildError> {
                 let opened = EmbeddedPool::open(&embedded.database, options).map_err(|source| {
                     BuildError::Pool {
                         pool: pool.name.clone(),
-                        source,
+                        source: source.into(),
                     }
                 })?;
                 pools.push((pool.name.clone(), Pool::Embedded(opened)));

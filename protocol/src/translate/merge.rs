@@ -254,7 +254,7 @@ mod tests {
         let document = Document::parse(bytes, &Limits::DEFAULT).unwrap();
         let data = data_of(&document).unwrap();
         let text = std::str::from_utf8(document.bytes()).unwrap();
-        text[data.range()].to_owned()
+        text.get(data.range()).unwrap().to_owned()
     }
 
     #[test]

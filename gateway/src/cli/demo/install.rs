@@ -205,7 +205,8 @@ fn directory() -> String {
     {
         let migrated = migrated.map(|value| format!("ma-chan://{DOMAIN}/{value}"));
         let migrated = migrated.unwrap_or_default();
-        let _ = writeln!(
+        // Writing into a string does not fail.
+        let _infallible = writeln!(
             csv,
             "ma-chan://{DOMAIN}/{legacy},here,{migrated},{state},\"{name}\",\"{note}\""
         );
