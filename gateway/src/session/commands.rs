@@ -16,19 +16,20 @@ use super::answer;
 use super::core::SessionCore;
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, PendingPost, all_failed};
-use super::rooms::{Decisions, Refusal, RefusalReason, Target};
+use super::rooms::{Decisions, Refusal, RefusalReason, Rooms, Target};
 use crate::pool::{PoolId, SendId};
 
 /// Legacy identifiers as a pool knows them.
 struct ToPool<'a> {
     pool: PoolId,
     decisions: &'a dyn Decisions,
+    rooms: &'a Rooms,
 }
 
 impl RoomMap for ToPool<'_> {
     fn room(&self, domain: &str, value: &str) -> Option<RoomUri> {
         let legacy = RoomUri::new(domain, value).ok()?;
-        let target = self.decisions.resolve(&legacy).ok()?;
+        let target = target_of(self.rooms, &legacy, self.decisions).ok()?;
         // A link to a room of another pool means nothing to this one; it stays what the user wrote.
         (target.pool == self.pool).then_some(target.migrated)
     }
@@ -100,7 +101,7 @@ impl SessionCore {
             }
         };
         let id = self.next_id(target.pool);
-        let body = to_pool(document, target.pool, id, decisions);
+        let body = self.to_pool(document, target.pool, id, decisions);
         self.send(target.pool, id, body);
         let transaction = self.transaction(request);
         let deadline = now + self.settings.pool_timeout;
@@ -227,7 +228,7 @@ impl SessionCore {
         }
         // The document goes on as the client wrote it, unless rooms must be left out of it or were merged into one.
         let body = if refused.is_empty() && migrated.len() == rooms.len() {
-            to_pool(document, pool, id, decisions)
+            self.to_pool(document, pool, id, decisions)
         } else {
             let command = Command::BatchJoin(BatchJoin { rooms: migrated });
             Envelope::new(id.0)
@@ -276,7 +277,7 @@ impl SessionCore {
             }
         }
         let id = self.next_id(pool);
-        let body = to_pool(document, pool, id, decisions);
+        let body = self.to_pool(document, pool, id, decisions);
         self.send(pool, id, body);
         self.commands.push(PendingCommand {
             pool,
@@ -291,10 +292,30 @@ impl SessionCore {
 
     /// Where a room lives: for an open room where it was joined, else where the directory says.
     fn target(&self, legacy: &RoomUri, decisions: &dyn Decisions) -> Result<Target, Refusal> {
-        match self.rooms.target(legacy) {
-            Some(target) => Ok(target.clone()),
-            None => decisions.resolve(legacy),
-        }
+        target_of(&self.rooms, legacy, decisions)
+    }
+
+    fn to_pool(
+        &self,
+        document: &Document,
+        pool: PoolId,
+        id: SendId,
+        decisions: &dyn Decisions,
+    ) -> Bytes {
+        let envid = id.0.to_string();
+        let ids = EnvelopeIds {
+            envid: Some(&envid),
+            command: None,
+        };
+        translate::to_pool(
+            document,
+            &ToPool {
+                pool,
+                decisions,
+                rooms: &self.rooms,
+            },
+            &ids,
+        )
     }
 
     fn refuse_room(&mut self, legacy: &RoomUri, reason: RefusalReason) {
@@ -305,13 +326,15 @@ impl SessionCore {
     }
 }
 
-fn to_pool(document: &Document, pool: PoolId, id: SendId, decisions: &dyn Decisions) -> Bytes {
-    let envid = id.0.to_string();
-    let ids = EnvelopeIds {
-        envid: Some(&envid),
-        command: None,
-    };
-    translate::to_pool(document, &ToPool { pool, decisions }, &ids)
+fn target_of(
+    rooms: &Rooms,
+    legacy: &RoomUri,
+    decisions: &dyn Decisions,
+) -> Result<Target, Refusal> {
+    match rooms.target(legacy) {
+        Some(target) => Ok(target.clone()),
+        None => decisions.resolve(legacy),
+    }
 }
 
 fn refused_code(reason: RefusalReason) -> ResultCode {
