@@ -145,6 +145,9 @@ impl SessionCore {
         request: Box<Request>,
         decisions: &dyn Decisions,
     ) {
+        if self.is_finished() {
+            return;
+        }
         let Downstream::Attached(channel) = &mut self.downstream else {
             return self.respond(answer::refuse(&request, Status::NO_SUCH_DIALOG, None, None));
         };
