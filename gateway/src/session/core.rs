@@ -90,6 +90,8 @@ pub struct SessionCore {
     downstream: Downstream,
     /// The connection the client is on, or was on last.
     connection: Option<u64>,
+    /// Whether that connection is still there: it may outlive the dialog.
+    is_connected: bool,
     pub(super) rooms: Rooms,
     legs: Vec<Leg>,
     pub(super) commands: Vec<PendingCommand>,
@@ -109,6 +111,7 @@ impl SessionCore {
             user,
             downstream: Downstream::Detached { until },
             connection: None,
+            is_connected: false,
             rooms: Rooms::default(),
             legs: Vec::new(),
             commands: Vec::new(),
@@ -133,6 +136,7 @@ impl SessionCore {
             self.claim_by = Some(now + self.settings.grace);
         }
         self.connection = Some(attachment.connection);
+        self.is_connected = true;
         let channel = Channel::new(dialog, attachment.sent_by.clone(), branch);
         self.downstream = Downstream::Attached(Box::new(channel));
         self.event(Event::Attached { resumed });
@@ -213,6 +217,7 @@ impl SessionCore {
     /// The client's connection is gone.
     pub fn handle_connection_lost(&mut self, now: Instant, connection: u64) {
         if self.connection == Some(connection) {
+            self.is_connected = false;
             self.detach(now);
         }
     }
@@ -306,6 +311,12 @@ impl SessionCore {
         matches!(self.downstream, Downstream::Attached(_))
     }
 
+    /// Whether the connection the client was on last is still there. It may outlive the dialog.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
     /// Whether the session is over.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -321,7 +332,7 @@ impl SessionCore {
 
     /// Answers a request that had to wait, if the connection it came on is still there.
     pub(super) fn respond_late(&mut self, transaction: &ServerTransaction, message: Bytes) {
-        if self.is_attached() && self.connection == Some(transaction.connection) {
+        if self.is_connected && self.connection == Some(transaction.connection) {
             self.respond(message);
         }
     }

@@ -211,7 +211,12 @@ impl Task {
                     self.core.handle_leg(now, pool, event, decisions.as_ref());
                 }
             }
-            SessionInput::ConnectionLost(number) => self.core.handle_connection_lost(now, number),
+            SessionInput::ConnectionLost(number) => {
+                self.core.handle_connection_lost(now, number);
+                if !self.core.is_connected() {
+                    self.connection = None;
+                }
+            }
             SessionInput::SignedOut => self.core.handle_signed_out(),
             SessionInput::Drain => self.core.handle_drain(),
         }
@@ -261,7 +266,6 @@ impl Task {
                 Output::CloseLeg(pool) => self.drop_leg(pool, None),
                 Output::Event(event) => {
                     if event == super::Event::Detached {
-                        self.connection = None;
                         self.handle.detached();
                     }
                     let grace = self.context.settings.grace;
