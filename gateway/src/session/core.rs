@@ -152,8 +152,12 @@ impl SessionCore {
         if self.is_finished() {
             return;
         }
-        let Downstream::Attached(channel) = &mut self.downstream else {
-            return self.respond(answer::refuse(&request, Status::NO_SUCH_DIALOG, None, None));
+        let channel = match &mut self.downstream {
+            Downstream::Attached(channel) if channel.owns(request.headers()) => channel,
+            _ => {
+                let refused = answer::refuse(&request, Status::NO_SUCH_DIALOG, None, None);
+                return self.respond(refused);
+            }
         };
         match channel.dialog.accept_request(&request) {
             Ok(Incoming::New) => {}
@@ -185,7 +189,7 @@ impl SessionCore {
         let Ok(cseq) = response.headers().cseq() else {
             return;
         };
-        if response.status().is_provisional() {
+        if response.status().is_provisional() || !channel.owns(response.headers()) {
             return;
         }
         match channel.answered(cseq.number, response.status()) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::{Dialog, Hop};
-use holdover_protocol::sip::{Method, Request, Status};
+use holdover_protocol::sip::{Headers, Method, Request, Status};
 use holdover_protocol::{translate, xccos};
 
 /// Content type of every XCCOS document (`facts/xccos.md` §1.3).
@@ -78,6 +78,12 @@ impl Channel {
             queue: VecDeque::new(),
             queued_bytes: 0,
         }
+    }
+
+    /// Whether a message belongs to this dialog, and not to one that the client had before on its connection: CSeqs of
+    /// the two are alike.
+    pub(super) fn owns(&self, headers: &Headers) -> bool {
+        headers.call_id() == Ok(self.dialog.call_id())
     }
 
     /// Puts a document behind the others.
