@@ -133,8 +133,11 @@ impl SessionCore {
         // asks for the rooms it still shows with one bjoin (facts/sipe-client.md, Failures).
         if resumed && self.connection != Some(attachment.connection) {
             self.rooms.unclaim();
-            self.claim_by = Some(now + self.settings.grace);
         }
+        self.claim_by = self
+            .rooms
+            .has_unclaimed()
+            .then(|| now + self.settings.grace);
         self.connection = Some(attachment.connection);
         self.is_connected = true;
         let channel = Channel::new(dialog, attachment.sent_by.clone(), branch);
@@ -410,6 +413,13 @@ impl SessionCore {
                 until: now + self.settings.grace,
             };
             self.claim_by = None;
+            // What the client asked for in this dialog is not answered in the next: a room it did not see opening it
+            // asks for again, and an rpl:join for an open room breaks sending in it (facts/sipe-client.md).
+            for command in &mut self.commands {
+                command.client = None;
+                command.rooms.clear();
+            }
+            self.rooms.unclaim_joining();
             self.event(Event::Detached);
         }
     }

@@ -79,7 +79,11 @@ impl Rooms {
     /// Notes that the client asked for a room.
     pub(super) fn joining(&mut self, legacy: &RoomUri, target: &Target) {
         match self.0.iter_mut().find(|room| room.legacy == *legacy) {
-            Some(room) if room.target == *target => {}
+            Some(room) if room.target == *target => {
+                if room.state == State::Unclaimed {
+                    room.state = State::Joining;
+                }
+            }
             Some(room) => {
                 room.target = target.clone();
                 room.state = State::Joining;
@@ -144,6 +148,22 @@ impl Rooms {
         for room in &mut self.0 {
             room.state = State::Unclaimed;
         }
+    }
+
+    /// The dialog ended: joins that the pool has not answered yet are not waited for any more.
+    pub(super) fn unclaim_joining(&mut self) {
+        for room in self
+            .0
+            .iter_mut()
+            .filter(|room| room.state == State::Joining)
+        {
+            room.state = State::Unclaimed;
+        }
+    }
+
+    /// Whether there are rooms that the client has to ask for again.
+    pub(super) fn has_unclaimed(&self) -> bool {
+        self.0.iter().any(|room| room.state == State::Unclaimed)
     }
 
     /// Forgets the rooms the client did not ask for again. Answers the pools' rooms that nothing keeps open.
