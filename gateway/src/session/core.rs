@@ -426,11 +426,11 @@ impl SessionCore {
 
     fn handle_leg_closed(&mut self, now: Instant, pool: PoolId) {
         self.legs.retain(|leg| leg.pool != pool);
-        self.fail_posts(pool);
-        self.fail_commands(now, pool);
         // The client's rooms on this pool are gone with the leg. Closing the connection makes the client sign in again,
         // join them with one bjoin and fetch what it missed.
         self.rooms.lose(pool);
+        self.fail_posts(pool);
+        self.fail_commands(now, pool);
         if self.is_attached() {
             self.outputs
                 .push_back(Output::CloseConnection(CloseReason::LegLost));

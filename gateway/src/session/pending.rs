@@ -33,6 +33,12 @@ pub(super) struct PendingCommand {
     pub(super) deadline: Instant,
 }
 
+impl PendingCommand {
+    pub(super) fn is_join(&self) -> bool {
+        matches!(self.verb, Verb::Join | Verb::BatchJoin)
+    }
+}
+
 /// A post whose receipt is awaited: the client's INFO is answered when the pool has answered ours.
 #[derive(Debug)]
 pub(super) struct PendingPost {
@@ -171,8 +177,8 @@ impl SessionCore {
 
     /// Tells the client that a command failed, in place of the pool.
     fn fail_command(&mut self, now: Instant, command: PendingCommand, outcome: Outcome) {
-        for (legacy, _) in &command.rooms {
-            self.rooms.refused(legacy);
+        if command.is_join() {
+            self.forget_rooms(now, command.rooms.iter().map(|(legacy, _)| legacy));
         }
         let Some(client) = command.client else { return };
         self.event(Event::CommandFailed {
@@ -191,6 +197,23 @@ impl SessionCore {
             Reply::failure(command.verb, outcome)
         };
         self.reply(now, &client, &reply);
+    }
+
+    /// Forgets rooms that could not be joined, unless another join for them is under way. The pool is told: it may have
+    /// let the user in without our hearing of it in time, or from an earlier connection of the client.
+    pub(super) fn forget_rooms<'a>(
+        &mut self,
+        now: Instant,
+        rooms: impl Iterator<Item = &'a RoomUri>,
+    ) {
+        for legacy in rooms {
+            let is_asked_again = self.commands.iter().any(|command| {
+                command.is_join() && command.rooms.iter().any(|(room, _)| room == legacy)
+            });
+            if !is_asked_again && let Some(target) = self.rooms.refused(legacy) {
+                self.send_part(now, &target);
+            }
+        }
     }
 
     /// Sends the client a reply of our own.

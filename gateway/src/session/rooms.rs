@@ -97,7 +97,8 @@ impl Rooms {
     }
 
     /// Notes that the pool let the client in. Answers whether the room was not open before.
-    pub(super) fn joined(&mut self, legacy: &RoomUri) -> bool {
+    pub(super) fn joined(&mut self, legacy: &RoomUri, target: &Target) -> bool {
+        self.joining(legacy, target);
         match self.0.iter_mut().find(|room| room.legacy == *legacy) {
             Some(room) => std::mem::replace(&mut room.state, State::Open) != State::Open,
             None => false,
@@ -105,9 +106,14 @@ impl Rooms {
     }
 
     /// Forgets a room that could not be joined. One that was open stays open: the refusal was of a second request.
-    pub(super) fn refused(&mut self, legacy: &RoomUri) {
-        self.0
-            .retain(|room| room.legacy != *legacy || room.state == State::Open);
+    /// Answers the pool's room if nothing else keeps it open: the user may be in it all the same.
+    pub(super) fn refused(&mut self, legacy: &RoomUri) -> Option<Target> {
+        let room = self.0.iter().find(|room| room.legacy == *legacy)?;
+        if room.state == State::Open {
+            None
+        } else {
+            self.part(legacy)
+        }
     }
 
     /// Forgets a room the client leaves. Answers the pool's room if no other identifier keeps it open.
@@ -214,7 +220,7 @@ mod tests {
 
     fn open(rooms: &mut Rooms, legacy: &str, migrated: &str) {
         rooms.joining(&uri(legacy), &target(migrated));
-        assert!(rooms.joined(&uri(legacy)));
+        assert!(rooms.joined(&uri(legacy), &target(migrated)));
     }
 
     fn aliases(rooms: &Rooms, value: &str) -> Vec<String> {
@@ -241,9 +247,12 @@ mod tests {
         let mut rooms = Rooms::default();
         rooms.joining(&uri("a"), &target("m"));
         assert!(aliases(&rooms, "m").is_empty());
-        rooms.joined(&uri("a"));
+        rooms.joined(&uri("a"), &target("m"));
         assert_eq!(aliases(&rooms, "m"), ["a"]);
-        assert!(!rooms.joined(&uri("a")), "it was open already");
+        assert!(
+            !rooms.joined(&uri("a"), &target("m")),
+            "it was open already"
+        );
     }
 
     #[test]
@@ -251,7 +260,7 @@ mod tests {
         let mut rooms = Rooms::default();
         open(&mut rooms, "a", "m");
         rooms.joining(&uri("a"), &target("m"));
-        rooms.refused(&uri("a"));
+        assert_eq!(rooms.refused(&uri("a")), None);
         assert_eq!(aliases(&rooms, "m"), ["a"]);
     }
 
@@ -263,7 +272,7 @@ mod tests {
         rooms.unclaim();
         assert!(aliases(&rooms, "m").is_empty());
         rooms.joining(&uri("a"), &target("m"));
-        rooms.joined(&uri("a"));
+        rooms.joined(&uri("a"), &target("m"));
         assert_eq!(rooms.part_unclaimed(), [target("n")]);
         assert_eq!(rooms.open(), 1);
     }

@@ -144,15 +144,15 @@ impl SessionCore {
             return;
         }
         if !reply.is_success() {
-            for (legacy, _) in &command.rooms {
-                self.rooms.refused(legacy);
+            if command.is_join() {
+                self.forget_rooms(now, command.rooms.iter().map(|(legacy, _)| legacy));
             }
             self.event(Event::CommandFailed {
                 verb: command.verb.clone(),
                 code: reply.code(),
             });
-        } else if matches!(command.verb, Verb::Join | Verb::BatchJoin) {
-            self.note_joined(reply, &command);
+        } else if command.is_join() {
+            self.note_joined(now, reply, &command);
         } else if matches!(command.verb, Verb::ChannelSearch | Verb::GetInvitations)
             && !decisions.shows_unlisted()
         {
@@ -185,7 +185,7 @@ impl SessionCore {
     }
 
     /// Opens the rooms that the pool let the client into, and forgets those it did not.
-    fn note_joined(&mut self, reply: ReplyView<'_>, command: &PendingCommand) {
+    fn note_joined(&mut self, now: Instant, reply: ReplyView<'_>, command: &PendingCommand) {
         let data = reply.data();
         let joined: HashSet<String> = data
             .into_iter()
@@ -194,8 +194,8 @@ impl SessionCore {
             .collect();
         for (legacy, target) in &command.rooms {
             if !joined.contains(target.migrated.as_str()) {
-                self.rooms.refused(legacy);
-            } else if self.rooms.joined(legacy) {
+                self.forget_rooms(now, std::iter::once(legacy));
+            } else if self.rooms.joined(legacy, target) {
                 let Target { pool, migrated } = target.clone();
                 self.event(Event::Joined {
                     legacy: legacy.clone(),
