@@ -154,11 +154,11 @@ impl SessionCore {
     fn handle_part(&mut self, now: Instant, client: CommandId<'static>, rooms: Vec<RoomUri>) {
         for legacy in &rooms {
             self.forget_queued(legacy);
-            // Nor may the reply to an earlier command about the room follow.
-            self.commands.retain(|command| {
-                command.client.is_none()
-                    || command.rooms.is_empty()
-                    || command.rooms.iter().any(|(room, _)| room != legacy)
+            // Nor may the reply to an earlier command tell of the room.
+            self.commands.retain_mut(|command| {
+                let before = command.rooms.len();
+                command.rooms.retain(|(room, _)| room != legacy);
+                before == 0 || !command.rooms.is_empty()
             });
             if let Some(target) = self.rooms.part(legacy) {
                 self.send_part(now, &target);

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::translate::{self, EnvelopeIds, RoomMap};
 use holdover_protocol::xccos::{
-    CommandId, Document, Edits, Item, OPERATION_FAILED, ReplyView, Verb, XccosError, text,
+    CommandId, Document, Edits, ElementRef, Item, OPERATION_FAILED, ReplyView, Verb, XccosError,
+    text,
 };
 
 use super::core::SessionCore;
@@ -111,6 +112,15 @@ impl SessionCore {
             Item::Reply(reply) => self.handle_reply(now, pool, document, reply, decisions),
             // What concerns only rooms the client does not have open is not for it.
             Item::GroupChat(_) | Item::Notice(_) if !self.concerns_open_room(pool, document) => {}
+            Item::Notice(notice) => {
+                let edits = without_rooms(notice.element(), |room| {
+                    self.rooms
+                        .aliases(pool, room.domain(), room.value())
+                        .next()
+                        .is_some()
+                });
+                self.pass_on_edited(now, pool, document, &edits, None, decisions);
+            }
             _ => self.pass_on(now, pool, document, None, decisions),
         }
     }
@@ -153,14 +163,22 @@ impl SessionCore {
             });
         } else if command.is_join() {
             self.note_joined(now, reply, &command);
+            // Rooms that the client left in the meantime stay closed.
+            let edits = without_rooms(reply.element(), |room| {
+                command
+                    .rooms
+                    .iter()
+                    .any(|(_, target)| target.migrated == *room)
+            });
+            return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
         } else if matches!(command.verb, Verb::ChannelSearch | Verb::GetInvitations)
             && !decisions.shows_unlisted()
         {
-            let listed = without_unlisted(document, reply, pool, decisions);
-            return match Document::parse(listed, &self.settings.xccos) {
-                Ok(listed) => self.pass_on(now, pool, &listed, Some(&command), decisions),
-                Err(error) => self.malformed_upstream(&error),
-            };
+            // Where rooms without a legacy identifier are refused they must not be offered either.
+            let edits = without_rooms(reply.element(), |room| {
+                decisions.legacy_of(pool, room).is_some()
+            });
+            return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
         }
         self.pass_on(now, pool, document, Some(&command), decisions);
     }
@@ -203,6 +221,25 @@ impl SessionCore {
                     pool,
                 });
             }
+        }
+    }
+
+    /// [`Self::pass_on`] of the edited document.
+    fn pass_on_edited(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        document: &Document,
+        edits: &Edits,
+        command: Option<&PendingCommand>,
+        decisions: &dyn Decisions,
+    ) {
+        if edits.is_empty() {
+            return self.pass_on(now, pool, document, command, decisions);
+        }
+        match Document::parse(edits.apply(document), &self.settings.xccos) {
+            Ok(edited) => self.pass_on(now, pool, &edited, command, decisions),
+            Err(error) => self.malformed_upstream(&error),
         }
     }
 
@@ -272,26 +309,29 @@ impl SessionCore {
     }
 }
 
-/// Search results without the rooms that have no legacy identifier: where such rooms are refused they must not be
-/// offered either.
-fn without_unlisted(
-    document: &Document,
-    reply: ReplyView<'_>,
-    pool: PoolId,
-    decisions: &dyn Decisions,
-) -> Bytes {
+/// Removes from a reply or notice what it tells of rooms that are not to be kept.
+fn without_rooms(item: ElementRef<'_>, keep: impl Fn(&RoomUri) -> bool) -> Edits {
     let mut edits = Edits::new();
-    for chanib in reply
-        .data()
+    for element in item
+        .child("data")
         .into_iter()
-        .flat_map(|data| data.children_named("chanib"))
+        .flat_map(ElementRef::children)
     {
-        let room = chanib
-            .attr("uri")
-            .and_then(|uri| uri.parse::<RoomUri>().ok());
-        if room.is_some_and(|room| decisions.legacy_of(pool, &room).is_none()) {
-            edits.remove(chanib.range());
+        // Who came is told as a user with rooms in it.
+        let rooms = element.children().filter(|_| element.is("uib"));
+        for told in std::iter::once(element).chain(rooms) {
+            if room_of(told).is_some_and(|room| !keep(&room)) {
+                edits.remove(told.range());
+            }
         }
     }
-    edits.apply(document)
+    edits
+}
+
+/// The room an element tells of: in its `uri`, or in `domain` and `value`.
+fn room_of(element: ElementRef<'_>) -> Option<RoomUri> {
+    match element.attr("uri") {
+        Some(uri) => uri.parse().ok(),
+        None => RoomUri::new(&element.attr("domain")?, &element.attr("value")?).ok(),
+    }
 }
