@@ -76,23 +76,27 @@ impl SessionCore {
         };
         // A server merges several replies into one envelope at times (facts/xccos.md §2); each is handled by itself.
         let mut items = document.items();
-        let (Some(first), second) = (items.next(), items.next()) else {
+        let (Some(only), second) = (items.next(), items.next()) else {
             return;
         };
         if second.is_none() {
-            return self.handle_item(now, pool, &document, first, decisions);
+            return self.handle_item(now, pool, &document, only, decisions);
         }
         let ranges: Vec<_> = document
             .items()
             .map(|item| item.element().range())
             .collect();
-        for keep in &ranges {
-            let mut edits = Edits::new();
-            ranges
-                .iter()
-                .filter(|range| *range != keep)
-                .for_each(|range| edits.remove(range.clone()));
-            if let Ok(alone) = Document::parse(edits.apply(&document), &self.settings.xccos)
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+            return;
+        };
+        let bytes = document.bytes();
+        let around = (bytes.get(..first.start), bytes.get(last.end..));
+        let (Some(head), Some(tail)) = around else {
+            return;
+        };
+        for range in ranges {
+            let alone = [head, bytes.get(range).unwrap_or_default(), tail].concat();
+            if let Ok(alone) = Document::parse(alone, &self.settings.xccos)
                 && let Some(item) = alone.items().next()
             {
                 self.handle_item(now, pool, &alone, item, decisions);
