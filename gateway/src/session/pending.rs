@@ -51,12 +51,12 @@ pub(super) struct PendingPost {
 }
 
 /// The status for a client whose pool answered `status`. Only codes that legacy clients survive
-/// (`facts/sipe-client.md`): after a 481 they give up the dialog, 401 and 407 they repeat without end, and a 3xx or 6xx
-/// would concern the whole address.
+/// (`facts/sipe-client.md`): after a 481, or a 408 (RFC 3261 §12.2.1.2), they give up the dialog, 401 and 407 they
+/// repeat without end, and a 3xx or 6xx would concern the whole address.
 pub(super) fn survivable(status: u16) -> Status {
     match status {
         401 | 407 => Status::FORBIDDEN,
-        481 => Status::SERVICE_UNAVAILABLE,
+        408 | 481 => Status::SERVICE_UNAVAILABLE,
         400..=599 => Status::new(status).unwrap_or(Status::SERVICE_UNAVAILABLE),
         _ => Status::SERVICE_UNAVAILABLE,
     }
