@@ -1,0 +1,4 @@
+//! The client by its octets, and against a whole gateway.
+
+mod gateway;
+mod octets;
