@@ -104,11 +104,11 @@ pub(super) fn of_person(line: &str) -> Result<Option<Command>, SyntaxError> {
 
 fn read(word: &str, rest: &str) -> Result<Command, SyntaxError> {
     let incomplete = |command, needs| SyntaxError::Incomplete { command, needs };
-    let room = |command| Ok(one_room(rest)?.ok_or(incomplete(command, "the name of a room")));
+    let room = |command| one_room(rest)?.ok_or_else(|| incomplete(command, "the name of a room"));
     Ok(match word {
         "rooms" => Command::Rooms(rest.into()),
-        "join" => Command::Join(room("join")??),
-        "switch" => Command::Switch(room("switch")??),
+        "join" => Command::Join(room("join")?),
+        "switch" => Command::Switch(room("switch")?),
         "part" => Command::Part(one_room(rest)?),
         "who" => Command::Who(one_room(rest)?),
         "history" => history(rest)?,

@@ -177,7 +177,7 @@ impl Conversation {
             self.report.tell(&Told::Room {
                 room: block.uri.as_str(),
                 name,
-                description: block.description.as_deref(),
+                description: block.description.as_deref().filter(|text| !text.is_empty()),
                 people: block.user_count,
             });
         }
@@ -229,7 +229,7 @@ impl Conversation {
             let told = Told::Joined {
                 room: block.uri.as_str(),
                 name: &open.room.name,
-                topic: block.topic.as_deref(),
+                topic: block.topic.as_deref().filter(|text| !text.is_empty()),
                 people: open.people.iter().map(|user| &**user).collect(),
             };
             self.report.tell(&told);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use holdover_protocol::sip::{SipUri, Status};
 use holdover_protocol::user::{UserError, UserUri};
 
@@ -210,7 +210,13 @@ impl ChatArgs {
 async fn begin(args: &ChatArgs, report: &mut Report) -> anyhow::Result<(Driver, Option<Script>)> {
     let script = args.script()?;
     let profile = args.profile()?;
-    let mut driver = Driver::connect(&args.server()?, &profile).await?;
+    let mut driver = match Driver::connect(&args.server()?, &profile).await {
+        Ok(driver) => driver,
+        Err(error) => {
+            let advice = error.advice();
+            return Err(advised(anyhow::Error::from(error), advice.as_deref()));
+        }
+    };
     let mut failure = None;
     while let Some(event) = driver.next().await {
         match event {
@@ -235,9 +241,15 @@ async fn begin(args: &ChatArgs, report: &mut Report) -> anyhow::Result<(Driver, 
         }
     }
     let failure = failure.unwrap_or(Failure::Disconnected);
-    match advice(&failure, args.tls) {
-        Some(advice) => bail!("{failure}\n  {advice}"),
-        None => bail!("{failure}"),
+    let advice = advice(&failure, args.tls);
+    Err(advised(failure.into(), advice))
+}
+
+/// What went wrong, and in the next line what to try.
+fn advised(error: anyhow::Error, advice: Option<&str>) -> anyhow::Error {
+    match advice {
+        Some(advice) => anyhow!("{error:#}\n  {advice}"),
+        None => error,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// What is told.
@@ -85,6 +86,8 @@ pub(super) enum Told<'a> {
     Dropped { what: &'a str },
     /// The session begins anew.
     Restarting,
+    /// What can be done.
+    Help { text: &'a str },
     /// Something was not done.
     Error { text: &'a str },
     /// It is over.
@@ -104,9 +107,9 @@ impl fmt::Display for Told<'_> {
             } => {
                 write!(f, "  {name}")?;
                 if let Some(people) = people {
-                    write!(f, " ({people})")?;
+                    write!(f, " ({people} in it)")?;
                 }
-                if let Some(description) = description.filter(|text| !text.is_empty()) {
+                if let Some(description) = description {
                     write!(f, ": {description}")?;
                 }
                 write!(f, "  {room}")
@@ -120,7 +123,7 @@ impl fmt::Display for Told<'_> {
                 ..
             } => {
                 write!(f, "* you are in {name}")?;
-                if let Some(topic) = topic.filter(|text| !text.is_empty()) {
+                if let Some(topic) = topic {
                     write!(f, ", topic: {topic}")?;
                 }
                 write!(f, ", with {} in it", people.len())
@@ -136,7 +139,7 @@ impl fmt::Display for Told<'_> {
             } => {
                 write!(f, "[{name}] ")?;
                 if *history {
-                    write!(f, "{ts} ")?;
+                    write!(f, "{} ", minute(ts))?;
                 }
                 write!(
                     f,
@@ -145,8 +148,9 @@ impl fmt::Display for Told<'_> {
                 )
             }
             Self::History { name, count: 0, .. } => write!(f, "* nothing was said in {name} yet"),
+            Self::History { name, count: 1, .. } => write!(f, "* this was 1 message of {name}"),
             Self::History { name, count, .. } => {
-                write!(f, "* these were the last {count} messages of {name}")
+                write!(f, "* these were {count} messages of {name}")
             }
             // The message itself comes back from the server and is shown then.
             Self::Sent { .. } => Ok(()),
@@ -160,6 +164,7 @@ impl fmt::Display for Told<'_> {
             Self::Restarting => {
                 write!(f, "* the server forgot the session; calling it again")
             }
+            Self::Help { text } => f.write_str(text),
             Self::Error { text } => write!(f, "! {text}"),
             Self::SignedOut => write!(f, "* signed out"),
         }
@@ -204,6 +209,14 @@ impl Report {
     }
 }
 
+/// A time as people want it; in UTC, as it is written. One that cannot be read stays as it is.
+fn minute(ts: &str) -> String {
+    match ts.parse::<Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Err(_) => ts.into(),
+    }
+}
+
 fn line(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
@@ -241,7 +254,7 @@ mod tests {
         assert_eq!(message("hello", false).to_string(), "[Deals] ann: hello");
         assert_eq!(
             message("a\r\nb", true).to_string(),
-            "[Deals] 2026-11-02T08:00:00Z ann: a\n    b"
+            "[Deals] 2026-11-02 08:00 UTC ann: a\n    b"
         );
     }
 

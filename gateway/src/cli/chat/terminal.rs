@@ -19,7 +19,9 @@ use super::report::{Report, Told};
 /// How many messages are shown when a room is opened.
 const HISTORY: u32 = 25;
 
-const HELP: &str = "\
+const WELCOME: &str = "Type /rooms to see the rooms, /join ROOM to enter one, /help for the rest.";
+
+const HELP: &str = "What can be typed:
   /rooms [WORDS]     list the rooms, or those whose name contains WORDS
   /join ROOM         enter a room, by its name or its ma-chan:// identifier
   /switch ROOM       talk in another of the rooms you are in
@@ -111,7 +113,7 @@ impl Terminal {
 
 /// Talks with a person until they have enough. Answers whether the session was there until then.
 pub(super) async fn run(mut conversation: Conversation, mut terminal: Terminal) -> bool {
-    println!("Type /rooms to see the rooms, /join ROOM to enter one, /help for the rest.");
+    conversation.report().tell(&Told::Help { text: WELCOME });
     let mut is_over = false;
     terminal.prompt(&conversation);
     loop {
@@ -151,7 +153,7 @@ async fn obey(conversation: &mut Conversation, line: &str) -> anyhow::Result<Flo
         return Ok(Flow::Continues);
     };
     if command == Command::Help {
-        println!("{HELP}");
+        conversation.report().tell(&Told::Help { text: HELP });
         return Ok(Flow::Continues);
     }
     let joins = matches!(command, Command::Join(_));

@@ -330,3 +330,55 @@ async fn a_gateway_that_stops_is_noticed() {
         "{end:?}"
     );
 }
+
+#[tokio::test]
+async fn posts_that_do_not_wait_for_each_other_arrive_once_and_in_order() {
+    let house = House::build().await;
+    let mut ann = ready(&house.open, &profile("ann@contoso.com", 1)).await;
+    let deals = room("OLD-Deals");
+    let (joined, _) = end_of(&mut ann, |client, now| client.join(now, deals.clone())).await;
+    assert!(joined.is_ok(), "{joined:?}");
+    let said: Vec<String> = (0..50).map(|number| format!("message {number}")).collect();
+    for text in &said {
+        ann.client()
+            .post(Instant::now(), deals.clone(), text, Timestamp::now());
+    }
+    let (mut receipts, mut heard) = (0, Vec::new());
+    while receipts < said.len() || heard.len() < said.len() {
+        match ann.next().await.expect("the client ended") {
+            Event::Done {
+                result: Ok(Answer::Posted),
+                ..
+            } => receipts += 1,
+            Event::Message(message) => heard.push(message.chat),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(heard, said);
+    sign_out(ann).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_client_whose_connection_was_cut_comes_back_with_one_bjoin() {
+    let house = House::build().await;
+    let mut ann = ready(&house.open, &profile("ann@contoso.com", 1)).await;
+    let deals = room("OLD-Deals");
+    let (joined, _) = end_of(&mut ann, |client, now| client.join(now, deals.clone())).await;
+    assert!(joined.is_ok(), "{joined:?}");
+    drop(ann);
+    let mut ann = ready(&house.open, &profile("ann@contoso.com", 1)).await;
+    let rooms = vec![deals.clone()];
+    let (joined, _) = end_of(&mut ann, |client, now| client.join_all(now, rooms)).await;
+    let Ok(Answer::Reply(ReplyData::Join(joined))) = joined else {
+        panic!("{joined:?}")
+    };
+    assert_eq!(joined.rooms[0].uri, deals);
+    assert_eq!(
+        joined.users.len(),
+        1,
+        "one user, not the ghost of the lost connection too"
+    );
+    sign_out(ann).await;
+    house.close().await;
+}

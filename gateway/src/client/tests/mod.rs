@@ -1,4 +1,5 @@
 //! The client by its octets, and against a whole gateway.
 
+mod bench;
 mod gateway;
 mod octets;
