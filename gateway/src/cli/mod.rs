@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 no, or a fault in what was given; 2 wrong usage.
 
+mod chat;
 mod check;
 mod demo;
 mod files;
@@ -30,6 +31,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show a whole installation at work: a pool, migrated rooms, users, and how to connect
     Demo(demo::DemoArgs),
+    /// Talk like a legacy client, in a terminal or by a script
+    Chat(chat::ChatArgs),
     /// Ask the directory where a room went
     Lookup(lookup::LookupArgs),
     /// Manage the users of a digest listener
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Run(args) => on_runtime(run::run(args)),
+        Command::Chat(args) => on_runtime(chat::run(args)),
         Command::Check(args) => check::check(&args),
         Command::Demo(args) => on_runtime(demo::demo(args)),
         Command::Lookup(args) => lookup::lookup(&args),

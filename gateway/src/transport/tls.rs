@@ -18,7 +18,7 @@ use crate::telemetry::events::connection::{TlsFailure, TlsSuite};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A PEM file could not be read.
-    #[error("{path}: {source}")]
+    #[error("cannot read {path}")]
     Pem {
         /// The file.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum TlsError {
     #[error("{0}: there is no certificate in this file")]
     NoCertificate(PathBuf),
     /// Certificate and key do not make a working pair.
-    #[error("{certificate} with {key}: {source}")]
+    #[error("{certificate} and {key} do not make a working pair")]
     Pair {
         /// The certificate file.
         certificate: PathBuf,
@@ -39,7 +39,7 @@ pub enum TlsError {
         source: rustls::Error,
     },
     /// A certificate that should be trusted cannot be.
-    #[error("{path}: {source}")]
+    #[error("the certificates in {path} cannot be trusted")]
     Root {
         /// The file.
         path: PathBuf,

@@ -49,7 +49,7 @@ const NOT_SIGNED_IN: u8 = 2;
 /// the last `expect` found, those of a history too.
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-pub struct ChatArgs {
+pub(super) struct ChatArgs {
     /// The server to connect to.
     #[arg(long, value_name = "HOST:PORT")]
     server: String,
@@ -112,7 +112,7 @@ fn sip_uri(text: &str) -> Result<String, String> {
 /// # Errors
 ///
 /// What cannot be told in any other way: the terminal is unusable.
-pub async fn run(args: ChatArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: ChatArgs) -> anyhow::Result<ExitCode> {
     let mut report = if args.json {
         Report::Json
     } else {
