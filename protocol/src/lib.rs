@@ -3,6 +3,8 @@
 //! Bytes to meaning and back, nothing else: no sockets, no files, no tasks and no clock. Where time matters it is an
 //! argument.
 
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod room;
 pub mod sip;
 pub mod translate;

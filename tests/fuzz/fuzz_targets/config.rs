@@ -1,0 +1,5 @@
+#![no_main]
+
+use holdover_tests::fuzzing::config;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| config(data));
