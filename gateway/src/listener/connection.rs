@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use holdover_protocol::sip::{
     Decoded, Decoder, Fault, KeepAlive, Limits, Message, Request, Status,
 };
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -130,6 +130,8 @@ impl Connection<'_> {
         mut inbound: mpsc::Receiver<Bytes>,
     ) -> ConnectionEnd {
         let close = self.handle.close.clone();
+        // Whether the transport may still hold octets that were written to it.
+        let mut unflushed = false;
         loop {
             let deadline = match self.stalled_since {
                 Some(since) => self.uas.poll_timeout().min(since + WRITE_STALL),
@@ -138,7 +140,9 @@ impl Connection<'_> {
             let step = tokio::select! {
                 biased;
                 () = close.cancelled() => Step::Close,
-                written = write.write_buf(&mut self.pending), if !self.pending.is_empty() => {
+                written = write_some(&mut write, &mut self.pending, &mut unflushed),
+                    if unflushed || !self.pending.is_empty() =>
+                {
                     Step::Written(written)
                 }
                 received = read_some(&mut read, &mut self.decoder) => Step::Read(received),
@@ -152,9 +156,9 @@ impl Connection<'_> {
                     Some(ConnectionEnd::Draining)
                 }
                 Step::Close => Some(ConnectionEnd::Slow),
-                Step::Written(Ok(0)) => Some(ConnectionEnd::Client),
-                Step::Written(Ok(_)) => {
-                    self.stalled_since = (!self.pending.is_empty()).then(Instant::now);
+                Step::Written(Ok(())) => {
+                    let is_done = self.pending.is_empty() && !unflushed;
+                    self.stalled_since = (!is_done).then(Instant::now);
                     if self.pending.is_empty() {
                         self.pending = BytesMut::new();
                     }
@@ -349,9 +353,39 @@ impl Connection<'_> {
 enum Step {
     Close,
     Read(io::Result<usize>),
-    Written(io::Result<usize>),
+    Written(io::Result<()>),
     Outbound(Option<Bytes>),
     Timeout,
+}
+
+/// Hands over what the transport takes, and sees to it that it leaves: TLS encrypts more than the socket takes, and sends
+/// the rest only when it is told to. Ready whenever something moved.
+async fn write_some(
+    to: &mut (impl AsyncWrite + Unpin),
+    pending: &mut BytesMut,
+    unflushed: &mut bool,
+) -> io::Result<()> {
+    poll_fn(|cx| {
+        let mut moved = false;
+        while !pending.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, pending) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => pending.advance(written),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if moved => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+            (moved, *unflushed) = (true, true);
+        }
+        match Pin::new(&mut *to).poll_flush(cx) {
+            Poll::Ready(Ok(())) => *unflushed = false,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending if !moved => return Poll::Pending,
+            Poll::Pending => {}
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
 }
 
 /// Reads what is there into the decoder. Needs no memory while it waits.
@@ -377,4 +411,61 @@ fn wall_clock() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    /// As TLS does it: takes everything at once and lets some of it go with each flush.
+    #[derive(Default)]
+    struct Hoarder {
+        held: Vec<u8>,
+        sent: Vec<u8>,
+    }
+
+    impl AsyncWrite for Hoarder {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            octets: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.held.extend_from_slice(octets);
+            Poll::Ready(Ok(octets.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            let count = self.held.len().min(2);
+            let rest = self.held.split_off(count);
+            let gone = std::mem::replace(&mut self.held, rest);
+            self.sent.extend(gone);
+            if self.held.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_the_transport_holds_back_is_sent_without_another_message() {
+        let mut to = Hoarder::default();
+        let (mut pending, mut unflushed) = (BytesMut::from(&b"INFO sip"[..]), false);
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..8 {
+            if pending.is_empty() && !unflushed && !to.sent.is_empty() {
+                break;
+            }
+            let write = std::pin::pin!(write_some(&mut to, &mut pending, &mut unflushed));
+            let _woken = write.poll(&mut cx);
+        }
+        assert_eq!(to.sent, b"INFO sip");
+        assert!(!unflushed);
+    }
 }
