@@ -1,7 +1,8 @@
 //! One connection: a task that moves octets between the socket, the user agent server and the sessions.
 //!
-//! Reading never waits for writing. What is to be written is bounded; a client that does not read is cut off, and only
-//! it. While nothing happens the task holds no buffer.
+//! What is to be written is bounded: beyond the bound nothing more is taken from the sessions, nor read from the client,
+//! whose requests make answers. A client that does not read is cut off, and only it. While nothing happens the task
+//! holds no buffer.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -35,7 +36,7 @@ const READ_SIZE: usize = 16 * 1024;
 /// that pipelines.
 const OUTBOUND_MESSAGES: usize = 64;
 
-/// Octets waiting in this task beyond which it takes no more from the sessions.
+/// Octets waiting in this task beyond which it takes no more from the sessions and reads no more requests.
 const PENDING_BYTES: usize = 64 * 1024;
 
 /// How long a client may leave what is written to it unread.
@@ -145,7 +146,11 @@ impl Connection<'_> {
                 {
                     Step::Written(written)
                 }
-                received = read_some(&mut read, &mut self.decoder) => Step::Read(received),
+                received = read_some(&mut read, &mut self.decoder),
+                    if self.pending.len() < PENDING_BYTES =>
+                {
+                    Step::Read(received)
+                }
                 message = inbound.recv(), if self.pending.len() < PENDING_BYTES => {
                     Step::Outbound(message)
                 }
