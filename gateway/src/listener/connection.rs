@@ -283,8 +283,9 @@ impl Connection<'_> {
                     }
                 }
                 UasOutput::SignedOut(channels) => {
+                    let connection = self.attachment.connection;
                     for channel in channels {
-                        self.tell_session(channel, SessionInput::SignedOut);
+                        self.tell_session(channel, SessionInput::SignedOut(connection));
                     }
                     self.channels.clear();
                 }

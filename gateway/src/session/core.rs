@@ -223,7 +223,7 @@ impl SessionCore {
 
     /// The client's connection is gone.
     pub fn handle_connection_lost(&mut self, now: Instant, connection: u64) {
-        if self.connection == Some(connection) {
+        if self.is_on(connection) {
             self.is_connected = false;
             self.detach(now);
         }
@@ -318,10 +318,10 @@ impl SessionCore {
         matches!(self.downstream, Downstream::Attached(_))
     }
 
-    /// Whether the connection the client was on last is still there. It may outlive the dialog.
+    /// Whether the client is on this connection, or was on it last.
     #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.is_connected
+    pub fn is_on(&self, connection: u64) -> bool {
+        self.connection == Some(connection)
     }
 
     /// Whether the session is over.

@@ -33,12 +33,13 @@ impl SessionHandle {
         self.attached.load(Ordering::Acquire)
     }
 
-    pub(super) fn detached(&self) {
+    /// Gives the session back.
+    pub(super) fn release(&self) {
         self.attached.store(false, Ordering::Release);
     }
 
-    /// Takes the session for a client, if none has it.
-    fn claim(&self) -> bool {
+    /// Takes the session, for a client or to end it, if nobody has it.
+    pub(super) fn claim(&self) -> bool {
         !self.attached.swap(true, Ordering::AcqRel)
     }
 }

@@ -40,8 +40,8 @@ pub enum SessionInput {
     },
     /// The connection with this number is gone.
     ConnectionLost(u64),
-    /// The user signed out.
-    SignedOut,
+    /// The user signed out on the connection with this number.
+    SignedOut(u64),
     /// Holdover shuts down.
     Drain,
 }
@@ -97,11 +97,13 @@ pub fn attach(
         match session.mailbox().try_send(SessionInput::Attach(attach)) {
             Ok(()) => return session,
             // It ended in this very moment, or has no room for even this: the client gets a fresh one.
-            Err(
-                mpsc::error::TrySendError::Full(SessionInput::Attach(returned))
-                | mpsc::error::TrySendError::Closed(SessionInput::Attach(returned)),
-            ) => attach = returned,
-            Err(_) => return session,
+            Err(unsent) => {
+                session.release();
+                match unsent.into_inner() {
+                    SessionInput::Attach(returned) => attach = returned,
+                    _ => return session,
+                }
+            }
         }
     }
     let (mailbox, inbox) = mpsc::channel(context.settings.mailbox());
@@ -155,14 +157,19 @@ impl Task {
         let mut finished = self.carry_out();
         while finished.is_none() {
             match self.core.poll_timeout() {
+                Some(deadline) if deadline <= Instant::now() => {
+                    self.handle_timeout(&mut inbox).await;
+                }
                 Some(deadline) => {
+                    // A busy session never asks the timer: its wheel has a lock that all sessions share.
                     tokio::select! {
+                        biased;
                         input = inbox.recv() => {
                             let Some(input) = input else { break };
                             self.handle_input(input);
                         }
                         () = tokio::time::sleep_until(deadline.into()) => {
-                            self.core.handle_timeout(Instant::now());
+                            self.handle_timeout(&mut inbox).await;
                         }
                     }
                 }
@@ -177,6 +184,22 @@ impl Task {
         }
         self.context.table.remove(&self.handle);
         self.teller.close(finished.unwrap_or(FinishReason::Drain));
+    }
+
+    /// Tells the core that time has passed. That can end a session without a client, so it is claimed first: where a
+    /// client was faster, its dialog is in the mailbox or about to be, and comes first.
+    async fn handle_timeout(&mut self, inbox: &mut mpsc::Receiver<SessionInput>) {
+        let has_client = self.core.is_attached();
+        if !has_client && !self.handle.claim() {
+            if let Some(input) = inbox.recv().await {
+                self.handle_input(input);
+            }
+            return;
+        }
+        self.core.handle_timeout(Instant::now());
+        if !has_client && !self.core.is_finished() {
+            self.handle.release();
+        }
     }
 
     fn handle_input(&mut self, input: SessionInput) {
@@ -212,12 +235,17 @@ impl Task {
                 }
             }
             SessionInput::ConnectionLost(number) => {
-                self.core.handle_connection_lost(now, number);
-                if !self.core.is_connected() {
+                if self.core.is_on(number) {
                     self.connection = None;
                 }
+                self.core.handle_connection_lost(now, number);
             }
-            SessionInput::SignedOut => self.core.handle_signed_out(),
+            // The session may have gone over to another connection of the same endpoint since.
+            SessionInput::SignedOut(number) => {
+                if self.core.is_on(number) {
+                    self.core.handle_signed_out();
+                }
+            }
             SessionInput::Drain => self.core.handle_drain(),
         }
     }
@@ -265,8 +293,9 @@ impl Task {
                 }
                 Output::CloseLeg(pool) => self.drop_leg(pool, None),
                 Output::Event(event) => {
+                    // The connection may live on: what is sent in the dialog that is gone must be answered 481.
                     if event == super::Event::Detached {
-                        self.handle.detached();
+                        self.handle.release();
                     }
                     let grace = self.context.settings.grace;
                     self.teller.event(event, &self.context.pools, grace);
@@ -340,5 +369,180 @@ impl LegSink for MailboxSink {
                 self.overflowed.store(true, Ordering::Release);
                 LegClosed::Overflow
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use holdover_protocol::room::RoomUri;
+    use holdover_protocol::sip::Message;
+    use holdover_protocol::user::UserUri;
+    use holdover_protocol::xccos;
+
+    use super::*;
+    use crate::session::{QueueLimits, Refusal, RefusalReason, SentBy, Target};
+
+    struct NoRooms;
+
+    impl Decisions for NoRooms {
+        fn resolve(&self, _: &RoomUri) -> Result<Target, Refusal> {
+            Err(Refusal {
+                reason: RefusalReason::Unlisted,
+                text: "unknown".into(),
+            })
+        }
+
+        fn legacy_of(&self, _: PoolId, _: &RoomUri) -> Option<RoomUri> {
+            None
+        }
+
+        fn shows_unlisted(&self) -> bool {
+            false
+        }
+
+        fn default_pool(&self) -> PoolId {
+            PoolId(0)
+        }
+    }
+
+    fn context() -> Arc<SessionContext> {
+        Arc::new(SessionContext {
+            settings: Arc::new(SessionSettings {
+                channel_uri: "sip:channel@contoso.com".into(),
+                session_expires: 1800,
+                queue: QueueLimits {
+                    messages: 16,
+                    bytes: 10_000,
+                    outstanding: 1,
+                },
+                info_timeout: Duration::from_secs(32),
+                pool_timeout: Duration::from_secs(32),
+                grace: Duration::from_secs(60),
+                xccos: xccos::Limits::default(),
+            }),
+            decisions: Arc::new(NoRooms),
+            pools: Arc::new(Pools::new(Vec::new())),
+            table: SessionTable::default(),
+            telemetry: Telemetry::new(),
+        })
+    }
+
+    fn request(method: &str, cseq: u32, body: &str) -> Box<Request> {
+        let to_tag = if method == "INVITE" { "" } else { ";tag=l" };
+        let text = format!(
+            "{method} sip:channel@contoso.com SIP/2.0\r\nVia: SIP/2.0/tcp 192.0.2.7\r\n\
+             From: <sip:ann@contoso.com>;tag=1;epid=0123456789ab\r\n\
+             To: <sip:channel@contoso.com>{to_tag}\r\nCall-ID: call\r\nCSeq: {cseq} {method}\r\n\
+             Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        match Message::parse(text.as_bytes()).unwrap() {
+            Message::Request(request) => Box::new(request),
+            Message::Response(_) => panic!("a response"),
+        }
+    }
+
+    /// A client with a channel dialog on a connection of this number.
+    fn come(
+        context: &Arc<SessionContext>,
+        number: u64,
+    ) -> (Arc<SessionHandle>, mpsc::Receiver<Bytes>) {
+        let (outbound, sent) = mpsc::channel(16);
+        let endpoint = Endpoint {
+            user: UserUri::parse("sip:ann@contoso.com").unwrap(),
+            epid: "0123456789ab".into(),
+        };
+        let attachment = Attachment {
+            connection: number,
+            sent_by: SentBy {
+                transport: "TCP",
+                address: "192.0.2.1:5060".into(),
+            },
+        };
+        let with = Attach {
+            dialog: Box::new(Dialog::accept(&request("INVITE", 1, ""), "l").unwrap()),
+            attachment,
+            branch: number << 32,
+            connection: ConnectionHandle {
+                outbound,
+                close: CancellationToken::new(),
+                peer: ([192, 0, 2, 7], 50_000).into(),
+            },
+        };
+        (attach(context, endpoint, Box::new(with)), sent)
+    }
+
+    async fn send(session: &SessionHandle, input: SessionInput) {
+        session.mailbox().send(input).await.unwrap();
+    }
+
+    async fn text(sent: &mut mpsc::Receiver<Bytes>) -> String {
+        String::from_utf8(sent.recv().await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_sign_out_on_the_connection_before_does_not_end_the_session() {
+        let context = context();
+        let (session, mut sent) = come(&context, 1);
+        send(&session, SessionInput::Request(request("BYE", 2, ""))).await;
+        assert!(text(&mut sent).await.starts_with("SIP/2.0 200 "));
+        while session.is_attached() {
+            tokio::task::yield_now().await;
+        }
+        let (resumed, mut sent) = come(&context, 2);
+        assert_eq!(resumed.id, session.id);
+
+        send(&session, SessionInput::SignedOut(1)).await;
+        send(&session, SessionInput::Request(request("UPDATE", 2, ""))).await;
+        assert!(text(&mut sent).await.starts_with("SIP/2.0 200 "));
+        send(&session, SessionInput::SignedOut(2)).await;
+        context.table.emptied().await;
+    }
+
+    #[tokio::test]
+    async fn a_request_in_a_dialog_that_the_client_gave_up_is_answered() {
+        let context = context();
+        let (session, mut sent) = come(&context, 1);
+        let ask = "<xccos ver=\"1\" envid=\"1\" xmlns=\"urn:parlano:xml:ns:xccos\">\
+                   <cmd id=\"cmd:requri\" seqid=\"1\"><data/></cmd></xccos>";
+        send(&session, SessionInput::Request(request("INFO", 2, ask))).await;
+        assert!(text(&mut sent).await.starts_with("SIP/2.0 200 "));
+        let info = text(&mut sent).await;
+        let header = |name: &str| info.lines().find(|line| line.starts_with(name)).unwrap();
+        let gone = format!(
+            "SIP/2.0 481 Gone\r\n{}\r\n{}\r\n{}\r\n{}\r\n{}\r\nContent-Length: 0\r\n\r\n",
+            header("Via:"),
+            header("From:"),
+            header("To:"),
+            header("Call-ID:"),
+            header("CSeq:")
+        );
+        let Ok(Message::Response(gone)) = Message::parse(gone.as_bytes()) else {
+            panic!("{gone}");
+        };
+        send(&session, SessionInput::Response(Box::new(gone))).await;
+        send(&session, SessionInput::Request(request("INFO", 3, ask))).await;
+        assert!(text(&mut sent).await.starts_with("SIP/2.0 481 "));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_could_not_be_taken_can_be_taken_later() {
+        let context = context();
+        let (session, _sent) = come(&context, 1);
+        send(&session, SessionInput::ConnectionLost(1)).await;
+        while session.is_attached() {
+            tokio::task::yield_now().await;
+        }
+        // Its task does not run meanwhile: this one never waits.
+        while session
+            .mailbox()
+            .try_send(SessionInput::ConnectionLost(0))
+            .is_ok()
+        {}
+        let (fresh, _sent) = come(&context, 2);
+        assert_ne!(fresh.id, session.id);
+        assert!(!session.is_attached());
     }
 }
