@@ -363,12 +363,15 @@ impl LegSink for MailboxSink {
             return Err(LegClosed::Overflow);
         };
         let Self { pool, epoch, .. } = *self;
-        mailbox
-            .try_send(SessionInput::Leg { pool, epoch, event })
-            .map_err(|_| {
-                self.overflowed.store(true, Ordering::Release);
-                LegClosed::Overflow
-            })
+        let send = |event| mailbox.try_send(SessionInput::Leg { pool, epoch, event });
+        if send(event).is_ok() {
+            return Ok(());
+        }
+        self.overflowed.store(true, Ordering::Release);
+        // The session may have emptied its mailbox before the mark was set; then this wakes it. Where it does not fit
+        // either, something is before it that will.
+        let _full = send(LegEvent::Closed(LegClosed::Overflow));
+        Err(LegClosed::Overflow)
     }
 }
 
