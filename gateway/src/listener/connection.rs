@@ -282,6 +282,7 @@ impl Connection<'_> {
                         let _full = session.mailbox().try_send(SessionInput::Response(response));
                     }
                 }
+                UasOutput::Forget(channel) => self.channels.retain(|(id, _)| *id != channel),
                 UasOutput::SignedOut(channels) => {
                     let connection = self.attachment.connection;
                     for channel in channels {
