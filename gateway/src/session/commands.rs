@@ -270,7 +270,7 @@ impl SessionCore {
         }
         let pool = rooms
             .first()
-            .map_or(decisions.default_pool(), |(_, target)| target.pool);
+            .map_or_else(|| decisions.default_pool(), |(_, target)| target.pool);
         if verb == Verb::Join {
             for (legacy, target) in &rooms {
                 self.rooms.joining(legacy, target);

@@ -10,9 +10,13 @@ mod downstream;
 pub mod output;
 pub(crate) mod pending;
 pub mod rooms;
+#[cfg(test)]
+mod simulation;
 pub mod table;
 pub mod task;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use self::core::{Attachment, SessionCore, SessionSettings};
