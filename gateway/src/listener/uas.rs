@@ -4,6 +4,9 @@
 //! dialog to that dialog's session. Feed it with [`UserAgentServer::handle`] and [`UserAgentServer::handle_timeout`],
 //! then drain [`UserAgentServer::poll_output`].
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -542,103 +545,5 @@ impl Unique {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
-    }
-}
-
-#[cfg(test)]
-mod channel_tests {
-    use super::*;
-    use crate::registrar::Proof;
-    use crate::session::SentBy;
-
-    fn server() -> UserAgentServer {
-        let uri = |text: &str| text.parse().unwrap();
-        let settings = UasSettings {
-            lookup_uri: uri("sip:ocschat@contoso.com"),
-            channel_uri: uri("sip:channel@contoso.com"),
-            session_expires: 1800,
-            policy: Policy {
-                domain: "contoso.com".into(),
-                expires: Duration::from_secs(3600),
-                proof: Proof::None,
-            },
-            sign_in_timeout: Duration::from_secs(30),
-            xccos: xccos::Limits::default(),
-        };
-        let sent_by = SentBy {
-            transport: "TCP",
-            address: "192.0.2.1:5060".into(),
-        };
-        let attachment = Attachment {
-            connection: 1,
-            sent_by,
-        };
-        UserAgentServer::new(Instant::now(), Arc::new(settings), attachment, 7)
-    }
-
-    fn hear(
-        server: &mut UserAgentServer,
-        method: &str,
-        call: usize,
-        to_tag: &str,
-    ) -> Vec<UasOutput> {
-        let text = format!(
-            "{method} sip:channel@contoso.com SIP/2.0\r\nVia: SIP/2.0/tcp 192.0.2.7\r\n\
-             From: <sip:ann@contoso.com>;tag=1;epid=0123456789ab\r\n\
-             To: <sip:{}@contoso.com>{to_tag}\r\nCall-ID: call-{call}\r\n\
-             CSeq: {} {method}\r\nContent-Length: 0\r\n\r\n",
-            if method == "REGISTER" {
-                "ann"
-            } else {
-                "channel"
-            },
-            if method == "BYE" { 2 } else { 1 },
-        );
-        let message = Message::parse(text.as_bytes()).unwrap();
-        server.handle(Instant::now(), Duration::ZERO, message);
-        std::iter::from_fn(|| server.poll_output()).collect()
-    }
-
-    fn answer(outputs: &[UasOutput]) -> String {
-        let sent = outputs.iter().find_map(|output| match output {
-            UasOutput::Send(octets) => Some(String::from_utf8(octets.to_vec()).unwrap()),
-            _ => None,
-        });
-        sent.unwrap()
-    }
-
-    #[test]
-    fn a_connection_has_a_bounded_number_of_channel_dialogs() {
-        let mut server = server();
-        hear(&mut server, "REGISTER", 0, "");
-        let mut first = String::new();
-        for call in 0..MAX_DIALOGS {
-            let outputs = hear(&mut server, "INVITE", call, "");
-            let accepted = answer(&outputs);
-            assert!(accepted.starts_with("SIP/2.0 200 "), "{accepted}");
-            if call == 0 {
-                let to = accepted.lines().find(|line| line.starts_with("To:"));
-                first = to.and_then(|to| to.split_once('>')).unwrap().1.to_owned();
-            }
-        }
-        let refused = hear(&mut server, "INVITE", 100, "");
-        assert!(answer(&refused).starts_with("SIP/2.0 503 "), "{refused:?}");
-        assert!(
-            !refused
-                .iter()
-                .any(|it| matches!(it, UasOutput::Open { .. }))
-        );
-
-        hear(&mut server, "BYE", 0, &first);
-        let outputs = hear(&mut server, "INVITE", 101, "");
-        assert!(
-            matches!(outputs.first(), Some(UasOutput::Forget(ChannelId(0)))),
-            "{outputs:?}"
-        );
-        assert!(
-            outputs
-                .iter()
-                .any(|it| matches!(it, UasOutput::Open { .. }))
-        );
     }
 }

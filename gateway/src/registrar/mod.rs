@@ -2,6 +2,9 @@
 //!
 //! Sans-IO: time is an argument, and the answer is a value. A connection belongs to the one user that signed in on it.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -273,8 +276,19 @@ pub fn subscribed(request: &Request, tag: &str) -> Bytes {
 fn registered(request: &Request, tag: &str, expires: Duration) -> Bytes {
     let seconds = expires.as_secs();
     let mut answer = respond(request, Status::OK, Some(tag));
-    for contact in request.headers().all(Name::Contact) {
-        answer = answer.header(Name::Contact, format_args!("{contact};expires={seconds}"));
+    for contact in request.headers().contacts().flatten() {
+        let Some(address) = contact.address() else {
+            continue;
+        };
+        let mut bound = format!("<{}>", address.uri_text());
+        for (name, value) in address.params().iter() {
+            if !name.eq_ignore_ascii_case("expires") {
+                bound.push(';');
+                bound.push_str(name);
+                bound.extend(value.into_iter().flat_map(|value| ["=", value]));
+            }
+        }
+        answer = answer.header(Name::Contact, format_args!("{bound};expires={seconds}"));
     }
     answer
         .header(Name::Expires, seconds)

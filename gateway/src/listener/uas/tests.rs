@@ -350,9 +350,17 @@ fn dialogs_of_one_connection_are_bounded() {
         let outputs = client.send("INFO", CHANNEL, call, tag, REQURI);
         assert!(matches!(&outputs[..], [UasOutput::Request(..)]), "{call}");
     }
-    // One that ended makes room.
+    // One that ended makes room, and is let go of.
     client.send("BYE", CHANNEL, &open[3].0, &open[3].1, "");
-    client.channel("again");
+    let outputs = client.send("INVITE", CHANNEL, "again", "", "");
+    assert!(matches!(
+        &outputs[..],
+        [
+            UasOutput::Forget(_),
+            UasOutput::Send(_),
+            UasOutput::Open { .. }
+        ]
+    ));
 }
 
 #[test]
