@@ -27,6 +27,7 @@ use crate::routing::Router;
 use crate::session::table::SessionTable;
 use crate::session::task::{SessionContext, SessionInput};
 use crate::session::{QueueLimits, SessionSettings};
+use crate::telemetry::events::admin::AdminOpened;
 use crate::telemetry::events::process::{
     DirectoryLoaded, ProcessDraining, ProcessReady, ProcessStopped,
 };
@@ -219,6 +220,9 @@ impl Gateway {
         let readiness = Readiness::new();
         let serving = readiness.condition("listeners");
         let admin_stop = CancellationToken::new();
+        if let Some(address) = self.admin_address() {
+            AdminOpened { address }.emit(&self.telemetry);
+        }
         let admin = self.admin.map(|listener| {
             let state = AdminState {
                 telemetry: self.telemetry.clone(),

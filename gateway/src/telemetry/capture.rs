@@ -258,6 +258,7 @@ pub(super) fn samples() -> Vec<Event> {
             error: text(),
         }
         .into(),
+        AdminOpened { address: peer }.into(),
         AdminRequest {
             peer,
             route: AdminRoute::Rooms,

@@ -84,5 +84,6 @@ catalogue! {
     LegOpened,
     LegClosed,
     PoolStoreFailed,
+    AdminOpened,
     AdminRequest,
 }

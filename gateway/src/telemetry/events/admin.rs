@@ -24,6 +24,16 @@ label! {
 }
 
 event! {
+    /// The admin server is open.
+    AdminOpened {
+        /// Its address.
+        address: SocketAddr => address,
+    }
+    INFO "admin.opened", counted as "admin_opened";
+    "The admin server takes requests. With port 0 in the configuration, this is how its port is learned."
+}
+
+event! {
     /// The admin server answered a request.
     AdminRequest {
         /// Who asked.
