@@ -32,9 +32,9 @@ use crate::transport::Stream;
 /// Octets read at once.
 const READ_SIZE: usize = 16 * 1024;
 
-/// Messages of sessions that wait to be written. A session has one INFO under way, so this is for answers to a client
-/// that pipelines.
-const OUTBOUND_MESSAGES: usize = 64;
+/// Messages of sessions that may wait to be written, beyond one for each request that can wait for a session: a client
+/// that pipelines and reads its answers is not slow.
+const OUTBOUND_MESSAGES: usize = 256;
 
 /// Octets waiting in this task beyond which it takes no more from the sessions and reads no more requests.
 const PENDING_BYTES: usize = 64 * 1024;
@@ -80,7 +80,8 @@ pub(super) async fn serve(
         sent_by,
     };
     let (read, write) = tokio::io::split(stream);
-    let (outbound, inbound) = mpsc::channel(OUTBOUND_MESSAGES);
+    let waiting = context.sessions.settings.mailbox() + OUTBOUND_MESSAGES;
+    let (outbound, inbound) = mpsc::channel(waiting);
     let handle = ConnectionHandle {
         outbound,
         close: context.shutdown.child_token(),
@@ -146,13 +147,14 @@ impl Connection<'_> {
                 {
                     Step::Written(written)
                 }
+                // Before anything new is read: answers make room for questions.
+                message = inbound.recv(), if self.pending.len() < PENDING_BYTES => {
+                    Step::Outbound(message)
+                }
                 received = read_some(&mut read, &mut self.decoder),
                     if self.pending.len() < PENDING_BYTES =>
                 {
                     Step::Read(received)
-                }
-                message = inbound.recv(), if self.pending.len() < PENDING_BYTES => {
-                    Step::Outbound(message)
                 }
                 () = tokio::time::sleep_until(deadline.into()) => Step::Timeout,
             };
@@ -303,8 +305,12 @@ impl Connection<'_> {
     }
 
     fn hand_over(&mut self, channel: ChannelId, request: Box<Request>) {
-        let sent = match self.session(channel) {
-            Some(session) => session.mailbox().try_send(SessionInput::Request(request)),
+        let sent = match self.session(channel).map(SessionHandle::mailbox) {
+            // Half of it is for what the pools say: where that does not fit, the leg is lost.
+            Some(mailbox) if mailbox.capacity() <= mailbox.max_capacity() / 2 => Err(
+                mpsc::error::TrySendError::Full(SessionInput::Request(request)),
+            ),
+            Some(mailbox) => mailbox.try_send(SessionInput::Request(request)),
             None => Err(mpsc::error::TrySendError::Closed(SessionInput::Request(
                 request,
             ))),

@@ -35,6 +35,13 @@ impl RoomMap for ToPool<'_> {
     }
 }
 
+/// Posts and commands of one client that may wait for their pools; about half of what a pool lets wait of one leg. A
+/// client that asks faster is told to ask again: losing the leg would cost it all its rooms.
+const MAX_PENDING: usize = 64;
+
+/// What such a client is told.
+const BUSY: &str = "Too many requests at once.";
+
 impl SessionCore {
     /// An INFO of the client.
     pub(super) fn handle_info(
@@ -52,6 +59,15 @@ impl SessionCore {
             (Some(Item::GroupChat(post)), None) => {
                 self.handle_post(now, request, &document, post, decisions);
             }
+            // Leaving is never refused: see `handle_part`.
+            (Some(Item::Command(command)), None)
+                if self.is_busy() && command.verb() != Verb::Part =>
+            {
+                let status = Status::SERVICE_UNAVAILABLE;
+                self.respond(answer::refuse(&request, status, Some(BUSY), None));
+                let (verb, code) = (command.verb(), status.code());
+                self.event(Event::CommandFailed { verb, code });
+            }
             (Some(Item::Command(command)), None) => {
                 self.respond(answer::ok(&request));
                 self.handle_command(now, &document, command, decisions);
@@ -64,6 +80,10 @@ impl SessionCore {
             (Some(_), None) => self.refuse_document(&request, "neither a command nor a post"),
             (None, _) => self.refuse_document(&request, "nothing in the document"),
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.posts.len() + self.commands.len() >= MAX_PENDING
     }
 
     fn refuse_document(&mut self, request: &Request, detail: &str) {
@@ -100,6 +120,12 @@ impl SessionCore {
                 return self.event(Event::PostRefused { legacy, status, by });
             }
         };
+        if self.is_busy() {
+            let status = Status::SERVICE_UNAVAILABLE;
+            self.respond(answer::refuse(&request, status, Some(BUSY), None));
+            let (status, by) = (status.code(), Side::Downstream);
+            return self.event(Event::PostRefused { legacy, status, by });
+        }
         let id = self.next_id(target.pool);
         let body = self.to_pool(document, target.pool, id, decisions);
         self.send(target.pool, id, body);
