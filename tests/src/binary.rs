@@ -1,0 +1,247 @@
+//! The real program: built once, started as a process, its standard error read as it comes.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+use crate::patience::patience;
+
+/// The program's path. It is built first if it is not up to date.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn holdover() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        // target/<profile>/deps/<this test>
+        let test = std::env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap();
+        let target = profile.parent().unwrap();
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "holdover",
+                "--bin",
+                "holdover",
+            ])
+            .arg("--target-dir")
+            .arg(target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "holdover does not build");
+        profile.join("holdover")
+    })
+}
+
+/// Runs a command to its end, in `dir`, with `input`.
+///
+/// # Panics
+///
+/// When it cannot be started.
+pub fn run(dir: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(holdover())
+        .args(arguments)
+        .current_dir(dir)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input is not at fault.
+    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// `holdover run` as a process.
+pub struct Process {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    lines: Receiver<String>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts it on a configuration whose log has at least level `info`.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(config: &Path) -> Self {
+        let mut child = Command::new(holdover())
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .env("RUST_BACKTRACE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let (line, lines) = channel();
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            for read in errors.lines().map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&read);
+                log.push('\n');
+                // Nobody waits for lines any more once the test has seen what it wanted.
+                let _unheard = line.send(read);
+            }
+        });
+        Self {
+            child,
+            log,
+            lines,
+            reader: Some(reader),
+        }
+    }
+
+    /// Waits for a log line.
+    ///
+    /// # Panics
+    ///
+    /// When none comes.
+    pub fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + patience();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if wanted(&line) => return line,
+                Ok(_) => {}
+                Err(error) => fail(&format!("{error}; the log is\n{}", self.log())),
+            }
+        }
+    }
+
+    /// Waits until it is ready. Answers the addresses of its listeners and of its admin server, in the configuration's
+    /// order.
+    ///
+    /// # Panics
+    ///
+    /// When it never gets ready.
+    #[must_use]
+    pub fn ready(&self) -> Vec<SocketAddr> {
+        self.line(|line| line.contains("process.ready"));
+        let count = self.log().matches("listener.opened").count();
+        // Listeners may be told a moment after the process is.
+        let log = self.log_until("listener.opened", count.max(2));
+        let opened = log
+            .lines()
+            .filter(|line| line.contains("listener.opened") || line.contains("admin.opened"));
+        opened.map(address_in).collect()
+    }
+
+    fn log_until(&self, what: &str, count: usize) -> String {
+        while self.log().matches(what).count() < count {
+            self.line(|line| line.contains(what));
+        }
+        self.log()
+    }
+
+    /// Everything it has logged so far.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Its resident memory in bytes.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        resident(&format!("/proc/{}/statm", self.child.id()))
+    }
+
+    /// Sends it a signal by name.
+    ///
+    /// # Panics
+    ///
+    /// When there is no shell.
+    pub fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &command]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Kills it at once, as a power cut would.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be killed.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it ended. Answers how, and everything it logged.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in time.
+    #[must_use]
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let deadline = Instant::now() + patience();
+        // Its standard error closes when it ends.
+        while !self.reader.as_ref().unwrap().is_finished() {
+            assert!(Instant::now() < deadline, "does not end:\n{}", self.log());
+            let _line = self.lines.recv_timeout(patience());
+        }
+        self.reader.take().unwrap().join().unwrap();
+        (self.child.wait().unwrap(), self.log())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// Resident memory in bytes, from a `statm` file of the process file system.
+///
+/// # Panics
+///
+/// When there is none.
+#[must_use]
+pub fn resident(statm: &str) -> u64 {
+    let text = std::fs::read_to_string(statm).unwrap();
+    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+fn address_in(line: &str) -> SocketAddr {
+    let mut words = line.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
+    words
+        .find_map(|word| word.starts_with("127.").then(|| word.parse().unwrap()))
+        .unwrap()
+}
+
+#[expect(clippy::panic, reason = "a panic is how a test says no")]
+fn fail(text: &str) -> ! {
+    panic!("{text}")
+}

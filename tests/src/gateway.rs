@@ -1,0 +1,286 @@
+//! A whole gateway in this process, on ports of the system's choice, with a pool, a directory and certificates in a
+//! folder of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test says that its own set-up failed"
+)]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdover::pool::embedded::load_text;
+use holdover::run::Gateway;
+use holdover::telemetry::Telemetry;
+use jiff::Timestamp;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::patience::within;
+
+/// The SIP domain of the users, and of the rooms on both sides.
+pub const DOMAIN: &str = "contoso.com";
+
+/// The rooms of the pool, by the value of their migrated identifiers.
+const POOL: &str = r#"
+[[category]]
+name = "All"
+
+[[room]]
+name = "Deals"
+value = "m-deals"
+category = "All"
+privacy = "closed"
+members = ["*@contoso.com"]
+managers = ["ann@contoso.com"]
+
+[[room]]
+name = "Lunch"
+value = "m-lunch"
+category = "All"
+privacy = "open"
+
+[[room]]
+name = "Noise"
+value = "m-noise"
+category = "All"
+privacy = "open"
+"#;
+
+/// The directory: legacy identifiers and where they lead.
+const ROOMS: &str = "legacy,pool,migrated,state,name,note
+ma-chan://contoso.com/deals,here,ma-chan://contoso.com/m-deals,migrated,Deals,
+ma-chan://contoso.com/lunch,here,ma-chan://contoso.com/m-lunch,migrated,Lunch,
+ma-chan://contoso.com/lunch-2,here,ma-chan://contoso.com/m-lunch,merged,Lunch upstairs,
+ma-chan://contoso.com/noise,here,ma-chan://contoso.com/m-noise,migrated,Noise,
+ma-chan://contoso.com/falcon,here,,retired,Falcon,Ask the archive about Falcon.
+ma-chan://contoso.com/legal,here,,pending,Legal,Legal moves in December.
+";
+
+/// How often a metric that a test waits for is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A folder with everything a gateway needs.
+pub struct Installation {
+    dir: TempDir,
+}
+
+impl Installation {
+    /// Makes one: `config` is appended to the configuration, whose `[limits]` and `[log]` it may bring, and `sign_in` is
+    /// the value of both listeners' key.
+    ///
+    /// # Panics
+    ///
+    /// When the folder cannot be written.
+    #[must_use]
+    pub fn new(sign_in: &str, config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let installation = Self { dir };
+        installation.write_certificates();
+        installation.write("rooms.csv", ROOMS);
+        installation.write("pool.toml", POOL);
+        installation.write(
+            "holdover.toml",
+            &format!(
+                r#"[gateway]
+domain = "{DOMAIN}"
+
+[[listener]]
+name = "tcp"
+address = "127.0.0.1:0"
+sign_in = {sign_in}
+
+[[listener]]
+name = "tls"
+address = "127.0.0.1:0"
+tls = {{ certificate = "sip.pem", private_key = "sip.key" }}
+sign_in = {sign_in}
+
+[[pool]]
+name = "here"
+embedded = {{ database = "rooms.db" }}
+
+[directory]
+rooms = ["rooms.csv"]
+
+[admin]
+address = "127.0.0.1:0"
+
+{config}
+"#
+            ),
+        );
+        load_text(&installation.database(), "pool", POOL, Timestamp::now()).unwrap();
+        installation
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir().join(name)
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.path("holdover.toml")
+    }
+
+    /// The pool's database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.path("rooms.db")
+    }
+
+    /// Writes a file into it.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// The messages of a room, in its order.
+    ///
+    /// # Panics
+    ///
+    /// When the database cannot be read.
+    #[must_use]
+    pub fn messages(&self, value: &str) -> Vec<String> {
+        let database = rusqlite::Connection::open(self.database()).unwrap();
+        let mut query = database
+            .prepare(
+                "SELECT text FROM message JOIN room ON room.key = message.room
+                 WHERE room.value = ?1 ORDER BY message.id",
+            )
+            .unwrap();
+        let rows = query.query_map([value], |row| row.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    fn write_certificates(&self) {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+        let issuer = Issuer::from_params(&authority, &authority_key);
+        let key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = server.signed_by(&key, &issuer).unwrap();
+        self.write("ca.pem", &authority_pem);
+        self.write("sip.pem", &certificate.pem());
+        self.write("sip.key", &key.serialize_pem());
+    }
+}
+
+/// A gateway that serves.
+pub struct TestGateway {
+    /// Its folder.
+    pub installation: Installation,
+    /// Where it takes clients over TCP.
+    pub tcp: SocketAddr,
+    /// Where it takes clients over TLS.
+    pub tls: SocketAddr,
+    /// Where the admin server listens.
+    pub admin: SocketAddr,
+    telemetry: Telemetry,
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+impl TestGateway {
+    /// Starts one with open sign-in and `config` at the end of its configuration.
+    pub async fn start(config: &str) -> Self {
+        Self::serve(Installation::new("\"open\"", config)).await
+    }
+
+    /// Starts one on an installation.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn serve(installation: Installation) -> Self {
+        let loaded = holdover_config::load(&installation.config())
+            .unwrap_or_else(|faults| panic_with(&faults.render(false)));
+        let telemetry = Telemetry::new();
+        let gateway = Gateway::build(loaded.settings, telemetry.clone())
+            .await
+            .unwrap();
+        let address = |wanted| {
+            let mut addresses = gateway.addresses();
+            addresses.find(|(name, _)| *name == wanted).unwrap().1
+        };
+        let (tcp, tls) = (address("tcp"), address("tls"));
+        let admin = gateway.admin_address().unwrap();
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(gateway.run(stop.clone()));
+        Self {
+            installation,
+            tcp,
+            tls,
+            admin,
+            telemetry,
+            stop,
+            served,
+        }
+    }
+
+    /// The sum of a counter over all its labels, or a gauge.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such metric.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> u64 {
+        let exposition = self.telemetry.exposition();
+        let mut values = exposition
+            .lines()
+            .filter_map(|line| {
+                let rest = line.strip_prefix(name)?;
+                if !rest.starts_with([' ', '{']) {
+                    return None;
+                }
+                rest.rsplit(' ').next()?.parse::<u64>().ok()
+            })
+            .peekable();
+        assert!(values.peek().is_some(), "no metric {name} in\n{exposition}");
+        values.sum()
+    }
+
+    /// Waits until a metric satisfies `reached`.
+    pub async fn metric_reaches(&self, name: &str, reached: impl Fn(u64) -> bool) {
+        within(name, async {
+            let mut again = tokio::time::interval(LOOK);
+            while !reached(self.metric(name)) {
+                again.tick().await;
+            }
+        })
+        .await;
+    }
+
+    /// Stops it and waits until it is down. Answers its folder.
+    ///
+    /// # Panics
+    ///
+    /// When it failed.
+    pub async fn stop(self) -> Installation {
+        self.stop.cancel();
+        within("the gateway stops", self.served).await.unwrap();
+        self.installation
+    }
+}
+
+#[expect(clippy::panic, reason = "a panic is how a test says no")]
+fn panic_with(text: &str) -> ! {
+    panic!("{text}")
+}
