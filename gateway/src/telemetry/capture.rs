@@ -203,6 +203,13 @@ pub(super) fn samples() -> Vec<Event> {
             reason: JoinRefusal::Retired,
         }
         .into(),
+        CommandFailed {
+            session,
+            user: user(),
+            command: text(),
+            code: 403,
+        }
+        .into(),
         RoomParted {
             session,
             user: user(),
