@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -64,6 +64,17 @@ pub fn run(dir: &Path, arguments: &[&str], input: &str) -> Output {
     // A command that does not read its input is not at fault.
     let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
+}
+
+/// Where a process listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// For clients over TCP.
+    pub tcp: SocketAddr,
+    /// For clients over TLS.
+    pub tls: SocketAddr,
+    /// For the admin.
+    pub admin: SocketAddr,
 }
 
 /// `holdover run` as a process.
@@ -130,29 +141,33 @@ impl Process {
         }
     }
 
-    /// Waits until it is ready. Answers the addresses of its listeners and of its admin server, in the configuration's
-    /// order.
+    /// Waits until it is ready. Answers where it listens.
     ///
     /// # Panics
     ///
     /// When it never gets ready.
     #[must_use]
-    pub fn ready(&self) -> Vec<SocketAddr> {
-        self.line(|line| line.contains("process.ready"));
-        let count = self.log().matches("listener.opened").count();
-        // Listeners may be told a moment after the process is.
-        let log = self.log_until("listener.opened", count.max(2));
-        let opened = log
-            .lines()
-            .filter(|line| line.contains("listener.opened") || line.contains("admin.opened"));
-        opened.map(address_in).collect()
-    }
-
-    fn log_until(&self, what: &str, count: usize) -> String {
-        while self.log().matches(what).count() < count {
-            self.line(|line| line.contains(what));
+    pub fn ready(&self) -> Addresses {
+        // The listeners tell of themselves at any time around the process's own line.
+        for (what, count) in [("process.ready", 1), ("listener.opened", 2)] {
+            while self.log().matches(what).count() < count {
+                self.line(|line| line.contains(what));
+            }
         }
-        self.log()
+        let log = self.log();
+        let address = |told: &str, marks: [&str; 2]| {
+            let mut lines = log.lines().filter(|line| line.contains(told));
+            address_in(
+                lines
+                    .find(|line| marks.iter().any(|mark| line.contains(mark)))
+                    .unwrap(),
+            )
+        };
+        Addresses {
+            tcp: address("listener.opened", ["tls=false", "\"tls\":false"]),
+            tls: address("listener.opened", ["tls=true", "\"tls\":true"]),
+            admin: address("admin.opened", ["address"; 2]),
+        }
     }
 
     /// Everything it has logged so far.
@@ -220,6 +235,17 @@ impl Drop for Process {
         let _gone = self.child.kill();
         let _status = self.child.wait();
     }
+}
+
+/// Asks the admin server for a path. Answers the whole response, or nothing if nobody is there.
+#[must_use]
+pub fn get(admin: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(admin).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).ok()?;
+    Some(response)
 }
 
 /// Resident memory in bytes, from a `statm` file of the process file system.

@@ -140,15 +140,13 @@ impl Client {
         } else {
             format!("{name}@{DOMAIN}")
         };
+        let epid = name.bytes().fold(7_u64, |sum, octet| {
+            sum.wrapping_mul(31).wrapping_add(octet.into())
+        });
         Self {
             io,
             decoder: Decoder::new(Limits::default()),
-            epid: format!(
-                "{:012x}",
-                name.bytes()
-                    .fold(7_u64, |sum, byte| sum * 31 + u64::from(byte))
-                    & 0xffff_ffff_ffff
-            ),
+            epid: format!("{:012x}", epid & 0xffff_ffff_ffff),
             seed: format!("{name}-1"),
             user,
             answers: Some(200),

@@ -69,8 +69,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Makes one: `config` is appended to the configuration, whose `[limits]` and `[log]` it may bring, and `sign_in` is
-    /// the value of both listeners' key.
+    /// Makes one. `sign_in` is the value of both listeners' key. `config` is added to the configuration: keys of
+    /// `[gateway]`, and then `[limits]` and `[log]`.
     ///
     /// # Panics
     ///
@@ -79,6 +79,8 @@ impl Installation {
     pub fn new(sign_in: &str, config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let installation = Self { dir };
+        let tables = config.find('[').unwrap_or(config.len());
+        let (gateway, tables) = config.split_at(tables);
         installation.write_certificates();
         installation.write("rooms.csv", ROOMS);
         installation.write("pool.toml", POOL);
@@ -87,6 +89,7 @@ impl Installation {
             &format!(
                 r#"[gateway]
 domain = "{DOMAIN}"
+{gateway}
 
 [[listener]]
 name = "tcp"
@@ -109,7 +112,7 @@ rooms = ["rooms.csv"]
 [admin]
 address = "127.0.0.1:0"
 
-{config}
+{tables}
 "#
             ),
         );

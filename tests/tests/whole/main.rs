@@ -1,4 +1,12 @@
 //! The whole gateway from outside, with clients that behave and clients that do not.
 
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod sign_in;

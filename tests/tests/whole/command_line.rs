@@ -1,0 +1,287 @@
+//! The commands, as an admin meets them: what they print, what they change, and how they exit.
+
+use std::path::Path;
+use std::process::Output;
+
+use holdover_tests::binary::run;
+use holdover_tests::gateway::Installation;
+
+/// Runs a command in an installation.
+fn holdover(installation: &Installation, line: &str) -> Output {
+    let arguments: Vec<&str> = line.split(' ').collect();
+    run(installation.dir(), &arguments, "")
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8(octets.to_vec()).unwrap()
+}
+
+/// What a command said, as it is kept in `golden/`: the exit code and both outputs. `HOLDOVER_UPDATE=1` writes it anew.
+fn expect(name: &str, output: &Output) {
+    let said = format!(
+        "exit code {}\n--- standard output\n{}--- standard error\n{}",
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/whole/golden")
+        .join(format!("{name}.txt"));
+    if std::env::var_os("HOLDOVER_UPDATE").is_some() {
+        std::fs::write(&path, &said).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(said, expected, "{}", path.display());
+}
+
+fn open() -> Installation {
+    Installation::new("\"open\"", "")
+}
+
+#[test]
+fn check_says_that_all_is_well() {
+    let installation = open();
+    expect(
+        "check-good",
+        &holdover(&installation, "check holdover.toml"),
+    );
+    expect(
+        "check-good-json",
+        &holdover(&installation, "check --json holdover.toml"),
+    );
+    assert!(!installation.path("rooms.db.lock").exists());
+}
+
+#[test]
+fn check_finds_every_fault_of_the_configuration() {
+    let installation = open();
+    installation.write(
+        "bad.toml",
+        "[gateway]\ndomain = \"contoso..com\"\ngrace = 3\n\n[[listener]]\nname = \"a b\"\naddress = \"0.0.0.0\"\n\
+         sign_in = \"open\"\n\n[directory]\nrooms = [\"rooms.csv\"]\nunlisted = \"sameid\"\n\n[limits]\nconnections = 0\n",
+    );
+    expect("check-bad", &holdover(&installation, "check bad.toml"));
+    expect(
+        "check-bad-json",
+        &holdover(&installation, "check --json bad.toml"),
+    );
+    installation.write("broken.toml", "[gateway\ndomain = \"contoso.com\n");
+    expect(
+        "check-broken",
+        &holdover(&installation, "check broken.toml"),
+    );
+    expect(
+        "check-absent",
+        &holdover(&installation, "check absent.toml"),
+    );
+}
+
+#[test]
+fn check_finds_files_that_are_missing_or_are_something_else() {
+    let installation = Installation::new("{ digest = { users = \"users.toml\" } }", "");
+    installation.write("sip.pem", "no certificate\n");
+    std::fs::remove_file(installation.path("sip.key")).unwrap();
+    std::fs::remove_file(installation.path("rooms.csv")).unwrap();
+    expect(
+        "check-files",
+        &holdover(&installation, "check holdover.toml"),
+    );
+}
+
+#[test]
+fn check_finds_every_fault_of_the_directory() {
+    let installation = open();
+    installation.write(
+        "rooms.csv",
+        "legacy,pool,migrated,state,name,note\n\
+         ma-chan://contoso.com/1,here,ma-chan://contoso.com/m1,migrated,One,\n\
+         ma-chan://contoso.com/2,there,ma-chan://contoso.com/m2,migrated,Two,\n\
+         contoso.com/3,here,ma-chan://contoso.com/m3,migrated,Three,\n\
+         ma-chan://contoso.com/4,here,,migrated,Four,\n\
+         ma-chan://contoso.com/5,here,ma-chan://contoso.com/m5,moved,Five,\n\
+         ma-chan://contoso.com/1,here,ma-chan://contoso.com/m6,migrated,Six,\n\
+         ma-chan://contoso.com/7,here\n",
+    );
+    expect(
+        "check-rooms",
+        &holdover(&installation, "check holdover.toml"),
+    );
+    // A faulty file is refused by every command that reads it.
+    let looked_up = holdover(
+        &installation,
+        "lookup --config holdover.toml ma-chan://contoso.com/1",
+    );
+    assert_eq!(looked_up.status.code(), Some(1));
+    assert!(
+        text(&looked_up.stderr).contains("rooms.csv:3:"),
+        "{}",
+        text(&looked_up.stderr)
+    );
+}
+
+#[test]
+fn check_finds_every_fault_of_the_users_file_and_shows_none_of_it() {
+    let installation = Installation::new("{ digest = { users = \"users.toml\" } }", "");
+    installation.write(
+        "users.toml",
+        "[users]\n\"ann@contoso.com\" = \"939e7578ed9e3c518a452acee763bce9\"\n\
+         \"bob@contoso.com\" = \"swordfish\"\n\"carol\" = \"939e7578ed9e3c518a452acee763bce9\"\n",
+    );
+    let output = holdover(&installation, "check holdover.toml");
+    assert!(!text(&output.stderr).contains("swordfish"));
+    assert!(!text(&output.stderr).contains("939e"));
+    expect("check-users", &output);
+}
+
+#[test]
+fn run_refuses_what_check_refuses_and_changes_nothing() {
+    for (file, octets) in [
+        ("holdover.toml", "[gateway]\n"),
+        ("rooms.csv", "legacy,migrated,state\nx,y,z\n"),
+        ("sip.key", "nothing\n"),
+        ("users.toml", "[users]\nann = 3\n"),
+    ] {
+        let installation = Installation::new("{ digest = { users = \"users.toml\" } }", "");
+        installation.write("users.toml", "[users]\n");
+        std::fs::remove_file(installation.database()).unwrap();
+        installation.write(file, octets);
+        let before = files(installation.dir());
+        let output = holdover(&installation, "run --config holdover.toml");
+        assert_eq!(output.status.code(), Some(1), "{file}");
+        assert!(
+            text(&output.stderr).contains(file),
+            "{file}: {}",
+            text(&output.stderr)
+        );
+        assert_eq!(files(installation.dir()), before, "{file}");
+    }
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, std::fs::read(path).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn lookup_tells_where_a_room_went() {
+    let installation = open();
+    for (name, line) in [
+        ("migrated", "ma-chan://contoso.com/deals"),
+        ("retired", "ma-chan://contoso.com/falcon"),
+        ("unlisted", "ma-chan://contoso.com/nowhere"),
+        ("back", "--migrated ma-chan://contoso.com/m-lunch"),
+        ("no-room", "http://contoso.com/deals"),
+    ] {
+        let asked = format!("lookup --config holdover.toml {line}");
+        expect(&format!("lookup-{name}"), &holdover(&installation, &asked));
+    }
+    let asked = "lookup --json --config holdover.toml ma-chan://contoso.com/deals";
+    expect("lookup-json", &holdover(&installation, asked));
+}
+
+#[test]
+fn pool_load_is_idempotent_and_all_or_nothing() {
+    let installation = open();
+    let list = || text(&holdover(&installation, "pool list --config holdover.toml --json").stdout);
+    let before = list();
+    expect(
+        "pool-load",
+        &holdover(&installation, "pool load pool.toml --config holdover.toml"),
+    );
+    assert_eq!(list(), before);
+    expect(
+        "pool-list",
+        &holdover(&installation, "pool list --database rooms.db"),
+    );
+    installation.write(
+        "bad-pool.toml",
+        "[[room]]\nname = \"New\"\ncategory = \"None\"\nprivacy = \"public\"\nmembers = [\"ann\"]\n\n[[category]]\nnmae = \"x\"\n",
+    );
+    let refused = holdover(&installation, "pool load bad-pool.toml --database rooms.db");
+    expect("pool-load-bad", &refused);
+    assert_eq!(list(), before);
+    let refused = holdover(&installation, "pool load bad-pool.toml --database new.db");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!installation.path("new.db").exists());
+}
+
+#[test]
+fn user_add_adds_and_changes() {
+    let installation = Installation::new("{ digest = { users = \"users.toml\" } }", "");
+    let add = |user: &str, password: &str| {
+        let arguments = ["user", "add", user, "--users", "users.toml"];
+        run(installation.dir(), &arguments, &format!("{password}\n"))
+    };
+    expect("user-add", &add("ann@contoso.com", "one"));
+    let first = std::fs::read_to_string(installation.path("users.toml")).unwrap();
+    assert!(!first.contains("one"));
+    expect("user-change", &add("Ann@Contoso.com", "two"));
+    let second = std::fs::read_to_string(installation.path("users.toml")).unwrap();
+    assert_ne!(first, second);
+    assert_eq!(second.matches("contoso.com").count(), 1, "{second}");
+    expect("user-bad", &add("ann", "one"));
+    expect("user-empty", &add("bob@contoso.com", ""));
+    assert_eq!(
+        std::fs::read_to_string(installation.path("users.toml")).unwrap(),
+        second
+    );
+    let checked = holdover(&installation, "check holdover.toml");
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+}
+
+#[test]
+fn every_example_is_right_once_its_files_are_there() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/examples");
+    let mut seen = 0;
+    for example in std::fs::read_dir(examples).unwrap() {
+        let example = example.unwrap().path();
+        let installation = open();
+        installation.write("example.toml", &std::fs::read_to_string(&example).unwrap());
+        installation.write("archive.csv", "legacy,migrated,state,pool\n");
+        let added = run(
+            installation.dir(),
+            &["user", "add", "ann@contoso.com", "--users", "users.toml"],
+            "secret\n",
+        );
+        assert!(added.status.success());
+        let checked = holdover(&installation, "check example.toml");
+        assert!(
+            checked.status.success(),
+            "{}: {}",
+            example.display(),
+            text(&checked.stderr)
+        );
+        seen += 1;
+    }
+    assert!(seen >= 3);
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let installation = open();
+    for line in [
+        "",
+        "walk",
+        "run",
+        "check",
+        "lookup ma-chan://contoso.com/1",
+        "pool list",
+        "user add ann@contoso.com",
+    ] {
+        let output = holdover(&installation, line);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "`{line}`: {}",
+            text(&output.stderr)
+        );
+    }
+}
