@@ -1,5 +1,6 @@
 //! Whether the files that a configuration names are there and hold what they should.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::ops::Range;
@@ -151,8 +152,13 @@ impl FileUse {
 /// directory that loads them.
 pub fn check_environment(loaded: &Loaded) -> Diagnostics {
     let mut faults = Diagnostics::new();
+    let mut users = HashSet::new();
     for file in &loaded.files {
-        file.check(&mut faults);
+        // Listeners share users: what is wrong inside their file is told once, where it is missing is told of each.
+        let told = file.role == Role::Users && !users.insert(&file.path) && file.path.is_file();
+        if !told {
+            file.check(&mut faults);
+        }
     }
     faults
 }

@@ -4,10 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use holdover_config::{Diagnostics, Loaded, PoolName, check_environment};
+use holdover_config::settings::Tls;
+use holdover_config::{Diagnostic, Diagnostics, Loaded, PoolName, Severity, check_environment};
 
 use super::files;
 use crate::directory;
+use crate::transport::tls::{Acceptor, TlsError};
+
+/// Stable code of a certificate and a key that do not make a pair.
+const UNUSABLE_CERTIFICATE: &str = "HT001";
 
 /// Arguments of `holdover check`.
 #[derive(Debug, Args)]
@@ -52,7 +57,17 @@ fn check_files(loaded: &Loaded) -> (Diagnostics, String) {
     let mut rooms = 0;
     // Files that are not there were told already.
     if !found.has_errors() {
-        match directory::load(&loaded.settings.live.directory, &pools) {
+        for listener in &fixed.listeners {
+            if let Some(tls) = &listener.tls
+                && let Err(error) = Acceptor::load(&tls.certificate, &tls.private_key)
+            {
+                found.push(unusable(tls, &error));
+            }
+        }
+    }
+    let directory = &loaded.settings.live.directory;
+    if directory.rooms.iter().all(|file| file.is_file()) {
+        match directory::load(directory, &pools) {
             Ok(directory) => rooms = directory.len(),
             Err(faults) => found.append(faults),
         }
@@ -63,4 +78,16 @@ fn check_files(loaded: &Loaded) -> (Diagnostics, String) {
         fixed.pools.len(),
     );
     (found, summary)
+}
+
+/// Each file is fine, but no TLS server can be made of the two: the gateway would refuse to start.
+fn unusable(tls: &Tls, error: &TlsError) -> Diagnostic {
+    let file = tls.certificate.display().to_string();
+    Diagnostic::whole_file(
+        Severity::Error,
+        UNUSABLE_CERTIFICATE,
+        file,
+        format!("the certificate cannot be used: {error}"),
+    )
+    .help("give the private key that the certificate was made for")
 }

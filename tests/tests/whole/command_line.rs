@@ -134,6 +134,34 @@ fn check_finds_every_fault_of_the_users_file_and_shows_none_of_it() {
 }
 
 #[test]
+fn check_finds_a_key_that_does_not_fit() {
+    let installation = open();
+    let key = std::fs::read_to_string(open().path("sip.key")).unwrap();
+    installation.write("sip.key", &key);
+    // The faults of other files are not hidden behind it.
+    installation.write("rooms.csv", "legacy,migrated,state\nx,,retired\n");
+    expect(
+        "check-pair",
+        &holdover(&installation, "check holdover.toml"),
+    );
+    let output = holdover(&installation, "run --config holdover.toml");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_faults_of_all_files_are_told_at_once() {
+    let installation = Installation::new("{ digest = { users = \"users.toml\" } }", "");
+    installation.write("users.toml", "[users]\nann = 3\n");
+    installation.write("rooms.csv", "legacy,migrated,state\nx,,retired\n");
+    let output = holdover(&installation, "check holdover.toml");
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("users.toml:2:") && told.contains("rooms.csv:2:"),
+        "{told}"
+    );
+}
+
+#[test]
 fn run_refuses_what_check_refuses_and_changes_nothing() {
     for (file, octets) in [
         ("holdover.toml", "[gateway]\n"),
