@@ -1,10 +1,13 @@
 #!/bin/sh
 # Installs (Debian, only what is missing) and builds the driver of the real client.
-# usage: build.sh OUTPUT_DIR      the program is OUTPUT_DIR/real-client
+# usage: build.sh [--no-install] OUTPUT_DIR      the program is OUTPUT_DIR/real-client
+# With --no-install nothing is installed: packages that are missing are named, status 3.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-[ $# -eq 1 ] || { echo "usage: $0 OUTPUT_DIR" >&2; exit 2; }
+install=yes
+if [ "${1-}" = --no-install ]; then install=; shift; fi
+[ $# -eq 1 ] || { echo "usage: $0 [--no-install] OUTPUT_DIR" >&2; exit 2; }
 mkdir -p "$1"
 out=$(cd "$1" && pwd)/real-client
 
@@ -17,6 +20,10 @@ for package in pidgin-sipe libpurple-dev libglib2.0-dev libxml2-dev gcc libc6-de
 done
 # pkgconf is Debian's successor of pkg-config and provides the same command.
 if command -v pkg-config >/dev/null; then missing=$(echo "$missing" | sed 's/ pkg-config//'); fi
+if [ -n "$missing" ] && [ -z "$install" ]; then
+    echo "packages are missing:$missing" >&2
+    exit 3
+fi
 if [ -n "$missing" ]; then
     as_root=
     [ "$(id -u)" -eq 0 ] || as_root=sudo
