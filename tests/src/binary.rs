@@ -12,37 +12,19 @@ use std::time::Instant;
 
 use crate::patience::patience;
 
-/// The program's path. It is built first if it is not up to date.
+/// The program's path. Cargo builds it for the tests of this package, as `holdover-under-test`.
 ///
 /// # Panics
 ///
-/// When it cannot be built.
+/// When it is not there.
 pub fn holdover() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         // target/<profile>/deps/<this test>
         let test = std::env::current_exe().unwrap();
-        let profile = test.ancestors().nth(2).unwrap();
-        let target = profile.parent().unwrap();
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "holdover",
-                "--bin",
-                "holdover",
-            ])
-            .arg("--target-dir")
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "holdover does not build");
-        profile.join("holdover")
+        let program = test.ancestors().nth(2).unwrap().join("holdover-under-test");
+        assert!(program.exists(), "{} is not built", program.display());
+        program
     })
 }
 
