@@ -28,10 +28,11 @@ use crate::session::table::SessionTable;
 use crate::session::task::{SessionContext, SessionInput};
 use crate::session::{QueueLimits, SessionSettings};
 use crate::telemetry::events::admin::AdminOpened;
+use crate::telemetry::events::pool::PoolStoreFailed;
 use crate::telemetry::events::process::{
     DirectoryLoaded, ProcessDraining, ProcessReady, ProcessStopped,
 };
-use crate::telemetry::{Emit as _, Telemetry};
+use crate::telemetry::{Detail, Emit as _, Telemetry};
 use crate::transport::tls::{Acceptor, TlsError};
 
 /// How long a registration lasts before the client refreshes it. Lost clients are noticed by their connection; this is
@@ -113,7 +114,7 @@ impl Gateway {
         for listener in &fixed.listeners {
             proofs.push((proof(listener)?, acceptor(listener)?));
         }
-        let pools = Arc::new(open_pools(&fixed)?);
+        let pools = Arc::new(open_pools(&fixed, &telemetry)?);
         let default = match &live.directory.default_pool {
             Some(name) => pools.id(name),
             None => fixed.pools.first().and_then(|pool| pools.id(&pool.name)),
@@ -331,12 +332,19 @@ fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, BuildError> {
         })
 }
 
-fn open_pools(fixed: &Fixed) -> Result<Pools, BuildError> {
+fn open_pools(fixed: &Fixed, telemetry: &Telemetry) -> Result<Pools, BuildError> {
     let mut pools = Vec::new();
     for pool in &fixed.pools {
         match &pool.kind {
             PoolKind::Embedded(embedded) => {
-                let options = EmbeddedOptions::new(embedded.domain.as_str());
+                let (name, telemetry) = (pool.name.clone(), telemetry.clone());
+                let options = EmbeddedOptions {
+                    on_failure: Arc::new(move |what| {
+                        let (pool, error) = (name.clone(), Detail::new(what));
+                        PoolStoreFailed { pool, error }.emit(&telemetry);
+                    }),
+                    ..EmbeddedOptions::new(embedded.domain.as_str())
+                };
                 let opened = EmbeddedPool::open(&embedded.database, options).map_err(|source| {
                     BuildError::Pool {
                         pool: pool.name.clone(),

@@ -52,6 +52,9 @@ pub const MESSAGE_LIMIT: usize = 64 * 1024;
 /// Tells the time. Replaced in tests.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Is told, in words for an operator, what the pool cannot do because its database or its thread failed.
+pub type OnFailure = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// How an embedded pool behaves.
 #[derive(Clone)]
 pub struct EmbeddedOptions {
@@ -67,10 +70,12 @@ pub struct EmbeddedOptions {
     pub search_limit: usize,
     /// The clock that stamps messages.
     pub clock: Clock,
+    /// Where failures of the storage are told.
+    pub on_failure: OnFailure,
 }
 
 impl EmbeddedOptions {
-    /// The usual behaviour, with rooms in `domain`.
+    /// The usual behaviour, with rooms in `domain`. Failures are told nobody.
     pub fn new(domain: &str) -> Self {
         Self {
             domain: domain.into(),
@@ -79,6 +84,15 @@ impl EmbeddedOptions {
             roster_limit: 75,
             search_limit: 999,
             clock: Arc::new(Timestamp::now),
+            on_failure: Arc::new(|_| {}),
+        }
+    }
+
+    /// Tells what failed, and why.
+    fn tell_failure(&self, what: &str, error: &StoreError) {
+        match std::error::Error::source(error) {
+            Some(cause) => (self.on_failure)(&format!("{what}: {error}: {cause}")),
+            None => (self.on_failure)(&format!("{what}: {error}")),
         }
     }
 }
@@ -127,6 +141,7 @@ pub struct EmbeddedPool {
     queue: Arc<Queue>,
     next_leg: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
+    on_failure: OnFailure,
 }
 
 impl EmbeddedPool {
@@ -143,6 +158,7 @@ impl EmbeddedPool {
         })?;
         let lock = lock(path)?;
         let clock = Arc::clone(&options.clock);
+        let on_failure = Arc::clone(&options.on_failure);
         let core = Core::new(Store::open(path)?, options, Ticks::from(clock()))?;
         let queue = Arc::new(Queue::new());
         let worker = Worker::new(core, Arc::clone(&queue), clock, lock);
@@ -153,6 +169,7 @@ impl EmbeddedPool {
             queue,
             next_leg: AtomicU64::new(1),
             thread: Mutex::new(Some(thread)),
+            on_failure,
         })
     }
 
@@ -186,7 +203,7 @@ impl EmbeddedPool {
         if let Some(thread) = thread
             && thread.join().is_err()
         {
-            tracing::error!("the embedded pool's thread had failed");
+            (self.on_failure)("its thread had failed");
         }
     }
 }

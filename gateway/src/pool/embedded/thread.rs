@@ -62,7 +62,7 @@ impl Worker {
         let kept = match self.core.commit() {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(error = ?error, "the embedded pool cannot write to its database");
+                self.core.tell_failure("cannot write", &error);
                 false
             }
         };

@@ -4,7 +4,7 @@ use holdover_protocol::xccos::verb::{BackChat, BackChatReply, RoomHistory};
 use holdover_protocol::xccos::{GroupChat, PermissionMask, ReplyData, ResultCode};
 
 use super::document::Answer;
-use super::{Core, REPLY_BYTES, Turn, server_error};
+use super::{Core, REPLY_BYTES, Turn};
 use crate::pool::embedded::store::Message;
 
 /// Messages where the client does not say how many it wants.
@@ -24,7 +24,7 @@ impl Core {
         let messages = self
             .store
             .last(room.key, count, REPLY_BYTES, weight)
-            .map_err(server_error)?;
+            .map_err(|error| self.server_error(&error))?;
         let messages = messages
             .into_iter()
             .map(|message| GroupChat {

@@ -7,7 +7,7 @@ use holdover_protocol::xccos::verb::{GetInvitations, GetInvitationsReply};
 use holdover_protocol::xccos::{PermissionMask, ReplyData};
 
 use super::document::Answer;
-use super::{Core, Turn, server_error};
+use super::{Core, Turn};
 use crate::pool::embedded::access::permissions;
 
 impl Core {
@@ -17,7 +17,7 @@ impl Core {
         let invitations = self
             .store
             .invitations(turn.user.as_str(), since)
-            .map_err(server_error)?;
+            .map_err(|error| self.server_error(&error))?;
         let newest = invitations.last().map_or(since, |(id, _)| *id);
         let invited: BTreeSet<_> = invitations.into_iter().map(|(_, room)| room).collect();
         Ok(ReplyData::GetInvitations(GetInvitationsReply {

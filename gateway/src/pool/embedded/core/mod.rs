@@ -131,7 +131,7 @@ impl Core {
                 self.eject()
             }
             Err(error) => {
-                tracing::error!(error = ?error, "the embedded pool cannot read its rooms again");
+                self.tell_failure("cannot read its rooms again", &error);
                 Vec::new()
             }
         }
@@ -180,6 +180,17 @@ impl Core {
         self.store.commit().inspect_err(|_| self.heads.clear())
     }
 
+    /// Tells the operator what the database failed at.
+    pub(super) fn tell_failure(&self, what: &str, error: &StoreError) {
+        self.options.tell_failure(what, error);
+    }
+
+    /// A failure of the database: told the operator, and as a client is told.
+    fn server_error(&self, error: &StoreError) -> ResultCode {
+        self.tell_failure("cannot use its database", error);
+        ResultCode::ServerError
+    }
+
     /// A document with an id of its own.
     fn envelope(&mut self) -> Envelope {
         self.next_envid = self.next_envid.wrapping_add(1);
@@ -202,12 +213,6 @@ impl Core {
         }
         Ok((room, mask))
     }
-}
-
-/// A failure of the database, as a client is told.
-fn server_error(error: StoreError) -> ResultCode {
-    tracing::error!(error = ?error, "the embedded pool cannot use its database");
-    ResultCode::ServerError
 }
 
 #[cfg(test)]

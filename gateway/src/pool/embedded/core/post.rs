@@ -3,7 +3,7 @@
 use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos::{GroupChat, GroupChatView, ResultCode};
 
-use super::{Core, Effect, Turn, server_error};
+use super::{Core, Effect, Turn};
 use crate::pool::Receipt;
 use crate::pool::embedded::access::may_post;
 use crate::pool::embedded::model::RoomKey;
@@ -43,7 +43,7 @@ impl Core {
         let key = self.may_post(&post, turn)?;
         turn.stored = true;
         let head = self.append(key, &post, turn).map_err(|error| {
-            server_error(error);
+            self.server_error(&error);
             Refusal::new(500, "Storage failed")
         })?;
         let copy = GroupChat {

@@ -5,7 +5,7 @@ use holdover_protocol::xccos::verb::{GetPreference, PreferenceReply, SetPreferen
 use holdover_protocol::xccos::{ReplyData, ResultCode};
 
 use super::document::Answer;
-use super::{Core, Turn, server_error};
+use super::{Core, Turn};
 
 /// Most bytes of a label.
 const LABEL_BYTES: usize = 256;
@@ -23,7 +23,7 @@ impl Core {
         let stored = self
             .store
             .preference(turn.user.as_str(), &asked.label)
-            .map_err(server_error)?;
+            .map_err(|error| self.server_error(&error))?;
         let preference = match stored {
             Some((seqid, content)) => {
                 let seqid = u64::try_from(seqid).unwrap_or_default();
@@ -48,8 +48,14 @@ impl Core {
         let stored = self
             .store
             .preference(user, &given.label)
-            .map_err(server_error)?;
-        if stored.is_none() && self.store.preference_count(user).map_err(server_error)? >= LABELS {
+            .map_err(|error| self.server_error(&error))?;
+        if stored.is_none()
+            && self
+                .store
+                .preference_count(user)
+                .map_err(|error| self.server_error(&error))?
+                >= LABELS
+        {
             return Err(ResultCode::LimitExceeded);
         }
         let last = stored.map_or(0, |(seqid, _)| seqid);
@@ -60,7 +66,7 @@ impl Core {
             .ok_or(ResultCode::InvalidArgument)?;
         self.store
             .set_preference(user, &given.label, seqid, content)
-            .map_err(server_error)?;
+            .map_err(|error| self.server_error(&error))?;
         let seqid = u64::try_from(seqid).unwrap_or_default();
         Ok(ReplyData::Preference(PreferenceReply {
             preference: Some(block(given, seqid, None)),

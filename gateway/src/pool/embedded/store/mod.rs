@@ -178,10 +178,9 @@ impl Store {
 
     /// Ends a transaction without keeping it. Some failures (a full disk) have ended it already.
     fn undo(&self) {
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "cannot undo a transaction");
+        if !self.connection.is_autocommit() {
+            // Where this fails the next transaction cannot begin, which is told then.
+            self.connection.execute_batch("ROLLBACK").ok();
         }
     }
 }

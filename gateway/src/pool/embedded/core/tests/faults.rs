@@ -1,5 +1,7 @@
 //! Documents that make no sense, and a disk that fails.
 
+use std::sync::{Arc, Mutex};
+
 use holdover_protocol::xccos::block::PreferenceBlock;
 use holdover_protocol::xccos::verb::SetPreference;
 
@@ -150,4 +152,26 @@ fn a_failed_commit_undoes_the_batch() {
 #[test]
 fn a_failed_write_undoes_the_batch() {
     one_bad_batch(BREAK_WRITE);
+}
+
+#[test]
+fn what_the_database_fails_at_is_told_without_what_was_said() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let mut world = World::with(ROOMS, |options| {
+        options.on_failure = Arc::new(move |what| heard.lock().unwrap().push(what.to_owned()));
+    });
+    let ann = world.leg("ann");
+    world.join(ann, "open");
+    run_sql(&world.path(), BREAK_WRITE);
+    assert_eq!(world.post(ann, "open", "poison"), Receipt::Unknown);
+    let told = told.lock().unwrap();
+    let [first, ..] = told.as_slice() else {
+        panic!("nothing was told");
+    };
+    assert!(
+        first.starts_with("cannot use its database: the database failed: "),
+        "{first}"
+    );
+    assert!(!first.contains("poison"), "{first}");
 }
