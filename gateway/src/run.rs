@@ -24,7 +24,7 @@ use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
 use crate::pool::{Pool, Pools};
 use crate::registrar::{Policy, Proof};
 use crate::routing::Router;
-use crate::session::table::SessionTable;
+use crate::session::table::{SessionHandle, SessionTable};
 use crate::session::task::{SessionContext, SessionInput};
 use crate::session::{QueueLimits, SessionSettings};
 use crate::telemetry::events::admin::AdminOpened;
@@ -38,6 +38,9 @@ use crate::transport::tls::{Acceptor, TlsError};
 /// How long a registration lasts before the client refreshes it. Lost clients are noticed by their connection; this is
 /// for those whose network vanished without a word.
 const REGISTRATION: Duration = Duration::from_secs(3600);
+
+/// How long connections may take to write their last words. They bound each of these themselves.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// How long the nonce of a sign-in may be used.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
@@ -262,14 +265,18 @@ impl Gateway {
             // A session too full to hear this is cut with its connection.
             let _full = session.mailbox().try_send(SessionInput::Drain);
         }
-        self.shutdown.cancel();
-        tracker.close();
+        // Connections last: the receipts of posts that are under way go out on them.
         let drained = async {
-            tracker.wait().await;
-            self.sessions.table.emptied().await;
+            for session in &sessions {
+                session.mailbox().closed().await;
+            }
         };
         let _in_time = tokio::time::timeout(self.drain, drained).await;
-        let cut = self.sessions.table.all().len();
+        let is_late = |session: &&Arc<SessionHandle>| !session.mailbox().is_closed();
+        let cut = sessions.iter().filter(is_late).count();
+        self.shutdown.cancel();
+        tracker.close();
+        let _in_time = tokio::time::timeout(CLOSING, tracker.wait()).await;
         let pools = Arc::clone(&self.sessions.pools);
         let _closed = tokio::task::spawn_blocking(move || pools.shutdown()).await;
         admin_stop.cancel();

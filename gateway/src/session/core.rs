@@ -98,6 +98,8 @@ pub struct SessionCore {
     pub(super) posts: Vec<PendingPost>,
     /// When rooms that a returned client has not asked for again are given up.
     claim_by: Option<Instant>,
+    /// Holdover shuts down: the session ends with its last post that waits for a receipt.
+    is_draining: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -117,6 +119,7 @@ impl SessionCore {
             commands: Vec::new(),
             posts: Vec::new(),
             claim_by: None,
+            is_draining: false,
             outputs: VecDeque::new(),
         }
     }
@@ -170,6 +173,13 @@ impl SessionCore {
             Err(fault) => return self.respond(answer::fault(&request, &fault, None)),
         }
         match request.method() {
+            Method::Info if self.is_draining => {
+                let (status, text) = (
+                    Status::SERVICE_UNAVAILABLE,
+                    "The service is being restarted.",
+                );
+                self.respond(answer::refuse(&request, status, Some(text), None));
+            }
             Method::Info => self.handle_info(now, request, decisions),
             Method::Bye => {
                 self.respond(answer::ok(&request));
@@ -219,6 +229,7 @@ impl SessionCore {
             LegEvent::Closed(_) => self.handle_leg_closed(now, pool),
         }
         self.flush(now);
+        self.finish_drain();
     }
 
     /// The client's connection is gone.
@@ -234,9 +245,10 @@ impl SessionCore {
         self.finish(FinishReason::SignedOut);
     }
 
-    /// Holdover shuts down.
+    /// Holdover shuts down: posts under way are waited for, nothing new is taken.
     pub fn handle_drain(&mut self) {
-        self.finish(FinishReason::Drain);
+        self.is_draining = true;
+        self.finish_drain();
     }
 
     /// Time has passed. Harmless when nothing is due.
@@ -264,6 +276,7 @@ impl SessionCore {
         self.expire_posts(now);
         self.expire_commands(now);
         self.flush(now);
+        self.finish_drain();
     }
 
     /// The next effect, in order; `None` when all are carried out.
@@ -437,6 +450,12 @@ impl SessionCore {
         }
     }
 
+    fn finish_drain(&mut self) {
+        if self.is_draining && self.posts.is_empty() {
+            self.finish(FinishReason::Drain);
+        }
+    }
+
     fn finish(&mut self, reason: FinishReason) {
         if self.is_finished() {
             return;
@@ -464,5 +483,111 @@ impl SessionCore {
                 .all(|post| self.legs.iter().any(|leg| leg.pool == post.pool)),
             "a post waits for a leg that is not there"
         );
+    }
+}
+
+#[cfg(test)]
+mod drain_tests {
+    use holdover_protocol::sip::Message;
+
+    use super::*;
+    use crate::pool::Receipt;
+    use crate::session::{Refusal, Target};
+
+    struct SameRooms;
+
+    impl Decisions for SameRooms {
+        fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
+            Ok(Target {
+                pool: PoolId(0),
+                migrated: legacy.clone(),
+            })
+        }
+
+        fn legacy_of(&self, _: PoolId, migrated: &RoomUri) -> Option<RoomUri> {
+            Some(migrated.clone())
+        }
+
+        fn shows_unlisted(&self) -> bool {
+            true
+        }
+
+        fn default_pool(&self) -> PoolId {
+            PoolId(0)
+        }
+    }
+
+    fn request(method: &str, cseq: u32, to_tag: &str) -> Box<Request> {
+        let body = "<xccos ver=\"1\" envid=\"1\" xmlns=\"urn:parlano:xml:ns:xccos\">\
+                    <grpchat id=\"grpchat\" seqid=\"1\" chanUri=\"ma-chan://contoso.com/1\" \
+                    ts=\"2026-11-22T12:00:00Z\"><chat>hi</chat></grpchat></xccos>";
+        let text = format!(
+            "{method} sip:channel@contoso.com SIP/2.0\r\nVia: SIP/2.0/tcp 192.0.2.7\r\n\
+             From: <sip:ann@contoso.com>;tag=1\r\nTo: <sip:channel@contoso.com>{to_tag}\r\n\
+             Call-ID: call\r\nCSeq: {cseq} {method}\r\nContent-Type: text/plain\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        match Message::parse(text.as_bytes()).unwrap() {
+            Message::Request(request) => Box::new(request),
+            Message::Response(_) => panic!("a response"),
+        }
+    }
+
+    #[test]
+    fn a_post_under_way_gets_its_receipt_before_the_session_ends() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let settings = SessionSettings {
+            channel_uri: "sip:channel@contoso.com".into(),
+            session_expires: 1800,
+            queue: QueueLimits {
+                messages: 16,
+                bytes: 10_000,
+                outstanding: 1,
+            },
+            info_timeout: 32 * second,
+            pool_timeout: 32 * second,
+            grace: second,
+            xccos: xccos::Limits::DEFAULT,
+        };
+        let user = UserUri::parse("sip:ann@contoso.com").unwrap();
+        let mut core = SessionCore::new(now, user, Arc::new(settings));
+        let attachment = Attachment {
+            connection: 1,
+            sent_by: SentBy {
+                transport: "TCP",
+                address: "192.0.2.1:5060".into(),
+            },
+        };
+        let dialog = Dialog::accept(&request("INVITE", 1, ""), "l").unwrap();
+        core.attach(now, dialog, &attachment, 1);
+        core.handle_downstream(now, request("INFO", 2, ";tag=l"), &SameRooms);
+        core.handle_drain();
+        let outputs: Vec<Output> = std::iter::from_fn(|| core.poll_output()).collect();
+        let id = outputs.iter().find_map(|output| match output {
+            Output::Send { id, .. } => Some(*id),
+            _ => None,
+        });
+        assert!(!core.is_finished(), "{outputs:?}");
+
+        core.handle_downstream(now, request("INFO", 3, ";tag=l"), &SameRooms);
+        assert_starts(core.poll_output(), "SIP/2.0 503 ");
+        let receipt = Receipt::Accepted;
+        let event = LegEvent::Receipt {
+            id: id.unwrap(),
+            receipt,
+        };
+        core.handle_leg(now, PoolId(0), event, &SameRooms);
+        assert_starts(core.poll_output(), "SIP/2.0 200 ");
+        let last = std::iter::from_fn(|| core.poll_output()).last();
+        assert_eq!(last, Some(Output::Finished(FinishReason::Drain)));
+    }
+
+    fn assert_starts(output: Option<Output>, start: &str) {
+        match output {
+            Some(Output::Downstream(octets)) => assert!(octets.starts_with(start.as_bytes())),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dashmap::DashMap;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::task::SessionInput;
 use crate::listener::uas::Endpoint;
@@ -49,7 +49,6 @@ impl SessionHandle {
 pub struct SessionTable {
     sessions: DashMap<Endpoint, Vec<Arc<SessionHandle>>>,
     next: AtomicU64,
-    removed: Notify,
 }
 
 impl SessionTable {
@@ -86,18 +85,6 @@ impl SessionTable {
         }
         self.sessions
             .remove_if(&session.endpoint, |_, sessions| sessions.is_empty());
-        self.removed.notify_waiters();
-    }
-
-    /// Waits until there are none.
-    pub async fn emptied(&self) {
-        loop {
-            let removed = self.removed.notified();
-            if self.sessions.is_empty() {
-                return;
-            }
-            removed.await;
-        }
     }
 
     /// All of them, as they are now.

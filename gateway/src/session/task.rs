@@ -501,7 +501,8 @@ mod tests {
         send(&session, SessionInput::Request(request("UPDATE", 2, ""))).await;
         assert!(text(&mut sent).await.starts_with("SIP/2.0 200 "));
         send(&session, SessionInput::SignedOut(2)).await;
-        context.table.emptied().await;
+        session.mailbox().closed().await;
+        assert!(context.table.all().is_empty());
     }
 
     #[tokio::test]
