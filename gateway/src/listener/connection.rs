@@ -162,7 +162,7 @@ impl Connection<'_> {
                 Step::Close if self.context.shutdown.is_cancelled() => {
                     Some(ConnectionEnd::Draining)
                 }
-                Step::Close => Some(ConnectionEnd::Slow),
+                Step::Close => Some(ConnectionEnd::Session),
                 Step::Written(Ok(())) => {
                     let is_done = self.pending.is_empty() && !unflushed;
                     self.stalled_since = (!is_done).then(Instant::now);
@@ -294,8 +294,8 @@ impl Connection<'_> {
                 }
                 UasOutput::Close(reason) => {
                     return Some(match reason {
-                        CloseReason::NoSignIn | CloseReason::Expired => ConnectionEnd::Idle,
-                        CloseReason::SignInFailed => ConnectionEnd::Fault,
+                        CloseReason::Expired => ConnectionEnd::Idle,
+                        CloseReason::NoSignIn | CloseReason::SignInFailed => ConnectionEnd::SignIn,
                     });
                 }
                 UasOutput::Event(event) => self.teller.event(event),

@@ -170,6 +170,6 @@ impl Arrival {
             error,
         }
         .emit(&self.telemetry);
-        Err(ConnectionEnd::Fault)
+        Err(ConnectionEnd::Tls)
     }
 }

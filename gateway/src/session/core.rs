@@ -376,8 +376,9 @@ impl SessionCore {
             return;
         };
         if channel.push(body, &self.settings.queue).is_err() {
+            let queued = channel.queued();
             self.outputs
-                .push_back(Output::CloseConnection(CloseReason::Slow));
+                .push_back(Output::CloseConnection(CloseReason::Slow { queued }));
             self.detach(now);
         }
     }

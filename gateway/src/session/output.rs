@@ -40,7 +40,10 @@ pub enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The client does not read what it is sent: its queue is full.
-    Slow,
+    Slow {
+        /// Documents in the queue.
+        queued: usize,
+    },
     /// The client does not answer a request within the limit.
     Silent,
     /// The pool's leg ended; the client's rooms come back when it signs in again.
@@ -90,6 +93,11 @@ pub enum Event {
         verb: Verb,
         /// The result code the client was told.
         code: u16,
+    },
+    /// The pool did not let the client into a room.
+    NotJoined {
+        /// As the client knows it.
+        legacy: RoomUri,
     },
     /// The client left a room.
     Parted {

@@ -278,7 +278,8 @@ impl Task {
                 Output::Downstream(message) => {
                     let connection = self.connection.as_ref();
                     if connection.is_some_and(|to| to.outbound.try_send(message).is_err()) {
-                        self.close_connection(CloseReason::Slow);
+                        let queued = self.core.queued();
+                        self.close_connection(CloseReason::Slow { queued });
                     }
                 }
                 Output::CloseConnection(reason) => self.close_connection(reason),
@@ -341,7 +342,7 @@ impl Task {
 
     fn close_connection(&mut self, reason: CloseReason) {
         if let Some(connection) = self.connection.take() {
-            self.teller.closing_connection(reason, self.core.queued());
+            self.teller.closing_connection(reason);
             connection.close.cancel();
         }
     }

@@ -11,8 +11,8 @@ use crate::pool::{LegClosed, PoolId, Pools};
 use crate::telemetry::events::pool::{LegClosed as LegClosedEvent, LegEnd, LegOpened};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::room::{
-    CommandFailed, JoinRefusal, JoinRefused, PartCause, PostAccepted, PostRefusal, PostRefused,
-    PostUnknown, RoomJoined, RoomParted,
+    CommandFailed, JoinRefusal, JoinRefused, PostAccepted, PostRefusal, PostRefused, PostUnknown,
+    RoomJoined, RoomParted,
 };
 use crate::telemetry::events::session::{
     InfoTimedOut, SessionClosed, SessionDetached, SessionEnd, SessionOpened, SessionResumed,
@@ -81,10 +81,10 @@ impl Teller {
     }
 
     /// The session closes the client's connection.
-    pub(super) fn closing_connection(&self, reason: CloseReason, queued: usize) {
+    pub(super) fn closing_connection(&self, reason: CloseReason) {
         let (session, user) = (self.session, self.user.clone());
         match reason {
-            CloseReason::Slow => {
+            CloseReason::Slow { queued } => {
                 SlowClientClosed {
                     session,
                     user,
@@ -192,9 +192,9 @@ impl Teller {
                 }
                 .emit(telemetry);
             }
-            Event::Parted { legacy } => {
-                let reason = PartCause::Client;
-                RoomParted {
+            Event::NotJoined { legacy } => {
+                let reason = JoinRefusal::Pool;
+                JoinRefused {
                     session,
                     user,
                     legacy,
@@ -202,6 +202,12 @@ impl Teller {
                 }
                 .emit(telemetry);
             }
+            Event::Parted { legacy } => RoomParted {
+                session,
+                user,
+                legacy,
+            }
+            .emit(telemetry),
             Event::PostAccepted { legacy, pool, took } => {
                 let Some(pool) = pools.name(pool).cloned() else {
                     return;
@@ -241,8 +247,12 @@ impl Teller {
                 }
                 .emit(telemetry);
             }
-            Event::Malformed { from: _, detail } => {
-                let (user, kind, detail) = (Some(user), FaultKind::Xccos, Detail::new(detail));
+            Event::Malformed { from, detail } => {
+                let kind = match from {
+                    Side::Downstream => FaultKind::Xccos,
+                    Side::Upstream => FaultKind::PoolXccos,
+                };
+                let (user, detail) = (Some(user), Detail::new(detail));
                 ProtocolFault {
                     peer,
                     user,

@@ -217,6 +217,8 @@ impl SessionCore {
         for (legacy, target) in &command.rooms {
             if !joined.contains(target.migrated.as_str()) {
                 self.forget_rooms(now, std::iter::once(legacy));
+                let legacy = legacy.clone();
+                self.event(Event::NotJoined { legacy });
             } else if self.rooms.joined(legacy, target) {
                 let Target { pool, migrated } = target.clone();
                 self.event(Event::Joined {

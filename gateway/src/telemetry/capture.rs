@@ -130,7 +130,7 @@ pub(super) fn samples() -> Vec<Event> {
         SignInRefused {
             user: None,
             peer,
-            reason: SignInRefusal::UnknownUser,
+            reason: SignInRefusal::WrongPassword,
         }
         .into(),
         SignedOut {
@@ -173,7 +173,7 @@ pub(super) fn samples() -> Vec<Event> {
         SessionClosed {
             session,
             user: user(),
-            reason: SessionEnd::Client,
+            reason: SessionEnd::SignedOut,
             lasted: seconds,
         }
         .into(),
@@ -207,14 +207,13 @@ pub(super) fn samples() -> Vec<Event> {
             session,
             user: user(),
             command: text(),
-            code: 403,
+            code: 504,
         }
         .into(),
         RoomParted {
             session,
             user: user(),
             legacy: room(),
-            reason: PartCause::Session,
         }
         .into(),
         PostAccepted {

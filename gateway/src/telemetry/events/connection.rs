@@ -16,8 +16,6 @@ label! {
         Limit = "limit",
         /// The limit on connections from one address was reached.
         AddressLimit = "address-limit",
-        /// The gateway is going down.
-        Draining = "draining",
     }
 }
 
@@ -28,10 +26,16 @@ label! {
         Client = "client",
         /// The network failed: a reset, or a time-out of the system.
         Network = "network",
-        /// Nothing came from the client for too long.
+        /// The client did not renew its registration in time.
         Idle = "idle",
+        /// Nobody signed in in time, or too many sign-ins failed.
+        SignIn = "sign-in",
         /// The client did not read what was sent to it.
         Slow = "slow",
+        /// A session made its client start over: see `session.slow`, `session.info-timeout` and `leg.closed`.
+        Session = "session",
+        /// No encryption was agreed on: see `tls.failed`.
+        Tls = "tls",
         /// What came could no longer be split into messages.
         Fault = "fault",
         /// The gateway is going down.

@@ -50,8 +50,8 @@ event! {
     }
     DEBUG "leg.closed", counted as "legs_closed" by reason: LegEnd;
     measured |_, instruments| instruments.pool_legs.dec();
-    "A session is no longer connected to a pool. If the session goes on, the leg is opened again and the rooms are \
-     joined again; the client notices nothing."
+    "A session is no longer connected to a pool. If a client is there its connection is closed: it signs in again by \
+     itself, joins its rooms again and fetches what it missed."
 }
 
 event! {

@@ -15,15 +15,17 @@ label! {
         SipFraming = "sip-framing",
         /// A SIP message is not well formed. It is refused.
         SipSyntax = "sip-syntax",
-        /// An XCCOS document is not well formed or beyond the limits. It is refused.
+        /// An XCCOS document of the client is not well formed or beyond the limits. It is refused.
         Xccos = "xccos",
+        /// An XCCOS document of a pool is not well formed or beyond the limits. The client misses it.
+        PoolXccos = "pool-xccos",
     }
 }
 
 event! {
     /// A peer sent something that cannot be understood.
     ProtocolFault {
-        /// The peer's address.
+        /// The client's address.
         peer: SocketAddr => downstream.addr,
         /// The user who is signed in there, if any.
         user: Option<UserUri> => user.uri,
@@ -33,5 +35,6 @@ event! {
         detail: Detail => error,
     }
     WARN "protocol.fault", counted as "protocol_faults" by kind: FaultKind;
-    "A client sent something that is not SIP or not XCCOS. It was answered if it could be; other sessions are not touched."
+    "A client, or the pool of its rooms, sent something that is not SIP or not XCCOS. A client was answered if it could be; \
+     other sessions are not touched."
 }

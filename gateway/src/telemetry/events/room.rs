@@ -21,20 +21,6 @@ label! {
         Unlisted = "unlisted",
         /// The pool refused: the user is no member, or the room does not exist there.
         Pool = "pool",
-        /// The pool could not be reached.
-        Unreachable = "unreachable",
-    }
-}
-
-label! {
-    /// Why a user left a room.
-    PartCause as "reason" {
-        /// The user left it.
-        Client = "client",
-        /// The session ended.
-        Session = "session",
-        /// The pool took the user out.
-        Pool = "pool",
     }
 }
 
@@ -108,11 +94,9 @@ event! {
         user: UserUri => user.uri,
         /// The room as the client knows it.
         legacy: RoomUri => room.legacy,
-        /// Why.
-        reason: PartCause => reason,
     }
-    DEBUG "room.parted", counted as "rooms_parted" by reason: PartCause;
-    "A user is no longer in a room."
+    DEBUG "room.parted", counted as "rooms_parted";
+    "A user closed a room. When a session ends its rooms are left without a word of their own: see `session.closed`."
 }
 
 event! {

@@ -12,20 +12,10 @@ use crate::telemetry::{Detail, SessionId};
 label! {
     /// Why a session ended.
     SessionEnd as "reason" {
-        /// The client ended the dialog.
-        Client = "client",
         /// The client signed out, or its registration ran out.
         SignedOut = "signed-out",
-        /// The connection was lost and the client did not come back within the grace period.
+        /// The dialog or the connection ended and the client did not come back within the grace period.
         GraceExpired = "grace-expired",
-        /// The client did not refresh the dialog in time.
-        TimerExpired = "timer-expired",
-        /// The client stopped answering.
-        Unresponsive = "unresponsive",
-        /// The client did not read what was sent to it.
-        Slow = "slow",
-        /// The same client opened a newer session.
-        Replaced = "replaced",
         /// The gateway is going down.
         Draining = "draining",
     }
@@ -59,7 +49,7 @@ event! {
         grace: Duration => grace.seconds,
     }
     DEBUG "session.detached", counted as "sessions_detached";
-    "The connection under a session was lost. The user stays in the rooms for the grace period, so that others do not see \
+    "The dialog of a session ended or its connection was lost. The user stays in the rooms for the grace period, so that others do not see \
      a short outage."
 }
 
@@ -105,7 +95,7 @@ event! {
         queued: usize => queued,
     }
     WARN "session.slow", counted as "slow_clients_closed";
-    "A client did not take what was sent to it and lost its session, so that nobody waits for it. It signs in again by \
+    "A client did not take what was sent to it and lost its connection, so that nobody waits for it. It signs in again by \
      itself; what it missed is in the history."
 }
 
@@ -118,5 +108,6 @@ event! {
         user: UserUri => user.uri,
     }
     WARN "session.info-timeout", counted as "info_timeouts";
-    "A client took a message and did not answer it within 32 seconds, the time SIP allows. Its session is closed next."
+    "A client took a message and did not answer it within `limits.info_timeout_secs`. Its connection is closed; it signs in \
+     again by itself."
 }

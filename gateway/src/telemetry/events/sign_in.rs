@@ -11,16 +11,12 @@ use crate::telemetry::label::label;
 label! {
     /// Why nobody was signed in.
     SignInRefusal as "reason" {
-        /// The user is known and the password is wrong.
+        /// The password is wrong, or there is no such user.
         WrongPassword = "wrong-password",
-        /// No such user.
-        UnknownUser = "unknown-user",
-        /// The credentials are for another user than the one named in From.
+        /// The request speaks for another user than the one it is from, or the one who is signed in on the connection.
         OtherUser = "other-user",
         /// The address is not in the domain that is served.
         ForeignDomain = "foreign-domain",
-        /// The limit on signed-in users was reached.
-        Limit = "limit",
         /// The request cannot be understood.
         Malformed = "malformed",
     }
