@@ -100,7 +100,10 @@ fn check_value(name: Name, value: &str) -> Result<(), HeaderError> {
         Name::From | Name::To => NameAddr::parse(value).err(),
         Name::Contact => Contact::list(value).find_map(Result::err),
         Name::Route | Name::RecordRoute => NameAddr::list(value).find_map(Result::err),
-        Name::CallId if value.is_empty() || value.bytes().any(grammar::is_space) => {
+        // RFC 3261 §25.1: a word has no control characters, and a NUL could not be written back.
+        Name::CallId
+            if value.is_empty() || value.bytes().any(|byte| byte <= b' ' || byte == 0x7f) =>
+        {
             Some("not one word")
         }
         Name::MaxForwards if grammar::number::<u8>(value).is_none() => {
