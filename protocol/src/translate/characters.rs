@@ -1,5 +1,7 @@
 //! Characters that no strict reader accepts.
 
+use std::ops::Range;
+
 use memchr::memchr_iter;
 
 use crate::xccos::text::forbidden_references;
@@ -28,5 +30,21 @@ pub(super) fn replace_forbidden(document: &Document, root: ElementRef<'_>, edits
     }
     for text in root.descendant_texts().filter(|text| !text.is_cdata()) {
         check(text.raw(), text.range().start);
+    }
+}
+
+/// The same for a range that need not be one element. In a comment or CDATA section nobody misses the reference.
+pub(super) fn replace_forbidden_between(
+    document: &Document,
+    range: Range<usize>,
+    edits: &mut Edits,
+) {
+    let start = range.start;
+    let raw = document
+        .bytes()
+        .get(range)
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
+    for found in forbidden_references(raw.unwrap_or_default()) {
+        edits.replace_raw(start + found.start..start + found.end, REPLACEMENT);
     }
 }

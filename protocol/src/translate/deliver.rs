@@ -198,6 +198,16 @@ impl Part<'_> {
         }
         if let Some((room, rooms)) = &self.room {
             remove_around(&room.range(), rooms, &mut edits);
+            // What stands beside the rooms comes with each of them.
+            for item in self.items.clone().take(self.count) {
+                let (before, behind) =
+                    (item.range().start..rooms.start, rooms.end..item.range().end);
+                characters::replace_forbidden_between(document, before, &mut edits);
+                characters::replace_forbidden_between(document, behind, &mut edits);
+                for element in item.children().filter(|element| !element.is("data")) {
+                    ids::translate(document, element, map, &mut edits);
+                }
+            }
         }
         edits.apply(document)
     }
