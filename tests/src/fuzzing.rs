@@ -1,5 +1,7 @@
 //! What fuzzing calls where files are read. The rest of it is in `holdover_protocol::fuzzing`.
 
+#![allow(clippy::panic, reason = "a panic is how a fuzz target says no")]
+
 use std::fs;
 use std::path::Path;
 
