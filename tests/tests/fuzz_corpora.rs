@@ -2,6 +2,12 @@
 //!
 //! `HOLDOVER_MUTATIONS=1000000` makes that many changed inputs in all.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test says no by a panic, also in its helpers"
+)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -451,7 +451,7 @@ impl World {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Downstream(bytes) => self.to_client(&bytes),
+            Output::Downstream(bytes) => self.deliver(&bytes),
             Output::CloseConnection(reason) => {
                 self.log(format!("core closes the connection: {reason:?}"));
                 self.oracle.closing_connection();
@@ -545,7 +545,7 @@ impl World {
             .handle_leg(self.now, POOL, closed, &self.directory);
     }
 
-    fn to_client(&mut self, bytes: &[u8]) {
+    fn deliver(&mut self, bytes: &[u8]) {
         let message = Message::parse(bytes).unwrap();
         let owner = self
             .dialog
