@@ -240,7 +240,12 @@ impl UserAgentServer {
 
     /// The next effect, in order.
     pub fn poll_output(&mut self) -> Option<UasOutput> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // An idle connection holds no memory for what it will do some day.
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// Who is signed in.
@@ -497,6 +502,8 @@ impl UserAgentServer {
             }
             super::lookup::Outcome::Over => {
                 self.lookups.remove(at);
+                // Every client has its lookup before its session, and none after.
+                self.lookups.shrink_to_fit();
             }
         }
     }

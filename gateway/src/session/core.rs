@@ -282,7 +282,11 @@ impl SessionCore {
     /// The next effect, in order; `None` when all are carried out.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.check_invariants();
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            self.release();
+        }
+        output
     }
 
     /// When [`Self::handle_timeout`] has something to do, if nothing else happens before.
@@ -411,6 +415,20 @@ impl SessionCore {
     }
 
     // === Private ===
+
+    /// Gives back what the last burst needed and nothing needs now: there are many sessions, and most of them are idle.
+    fn release(&mut self) {
+        self.outputs = VecDeque::new();
+        if self.posts.is_empty() {
+            self.posts = Vec::new();
+        }
+        if self.commands.is_empty() {
+            self.commands = Vec::new();
+        }
+        if let Downstream::Attached(channel) = &mut self.downstream {
+            channel.release();
+        }
+    }
 
     fn flush(&mut self, now: Instant) {
         let Downstream::Attached(channel) = &mut self.downstream else {

@@ -153,6 +153,16 @@ impl Channel {
         self.outstanding.front().map(|info| info.sent_at + limit)
     }
 
+    /// Gives back the memory of queues that are empty.
+    pub(super) fn release(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+        if self.outstanding.is_empty() {
+            self.outstanding = VecDeque::new();
+        }
+    }
+
     /// Documents waiting.
     pub(super) fn queued(&self) -> usize {
         self.queue.len()

@@ -29,21 +29,26 @@ pub enum SessionInput {
     Request(Box<Request>),
     /// A response of the client inside the dialog.
     Response(Box<Response>),
-    /// A leg has something to say.
-    Leg {
-        /// Its pool.
-        pool: PoolId,
-        /// Which of the legs to this pool: events of one that was closed are late.
-        epoch: u32,
-        /// What.
-        event: LegEvent,
-    },
+    /// A leg has something to say. Boxed, as all inputs of any size are: a mailbox keeps room for 32 of them at the least,
+    /// and most mailboxes are empty.
+    Leg(Box<LegInput>),
     /// The connection with this number is gone.
     ConnectionLost(u64),
     /// The user signed out on the connection with this number.
     SignedOut(u64),
     /// Holdover shuts down.
     Drain,
+}
+
+/// What a leg has to say.
+#[derive(Debug)]
+pub struct LegInput {
+    /// Its pool.
+    pub pool: PoolId,
+    /// Which of the legs to this pool: events of one that was closed are late.
+    pub epoch: u32,
+    /// What.
+    pub event: LegEvent,
 }
 
 /// A client's channel dialog and the way to its connection.
@@ -222,7 +227,8 @@ impl Task {
                     .handle_downstream(now, request, decisions.as_ref());
             }
             SessionInput::Response(response) => self.core.handle_response(now, &response),
-            SessionInput::Leg { pool, epoch, event } => {
+            SessionInput::Leg(input) => {
+                let LegInput { pool, epoch, event } = *input;
                 if self
                     .legs
                     .iter()
@@ -364,7 +370,10 @@ impl LegSink for MailboxSink {
             return Err(LegClosed::Overflow);
         };
         let Self { pool, epoch, .. } = *self;
-        let send = |event| mailbox.try_send(SessionInput::Leg { pool, epoch, event });
+        let send = |event| {
+            let input = Box::new(LegInput { pool, epoch, event });
+            mailbox.try_send(SessionInput::Leg(input))
+        };
         if send(event).is_ok() {
             return Ok(());
         }
