@@ -127,7 +127,7 @@ fn uri(room: usize, migrated: bool) -> Result<RoomUri> {
         if matches!(at, 8 | 12 | 16 | 20) {
             value.push('-');
         }
-        let _ = write!(value, "{digit}");
+        let _infallible = write!(value, "{digit}");
     }
     RoomUri::new("contoso.com", &value).context("a room's identifier")
 }

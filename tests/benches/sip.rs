@@ -96,6 +96,6 @@ fn info() -> Vec<u8> {
          Call-ID: 2F13g5A7EaC92Bi3F0Dt4C17m81B6b5D29x1F40\r\n\
          Content-Type: text/plain\r\n",
     );
-    let _ = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
+    let _infallible = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
     text.into_bytes()
 }

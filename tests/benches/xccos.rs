@@ -13,8 +13,8 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::Throughput;
 use holdover_protocol::room::RoomUri;
-use holdover_protocol::translate::{self, CommandId, EnvelopeIds, RoomMap};
-use holdover_protocol::xccos::{Document, Limits};
+use holdover_protocol::translate::{self, EnvelopeIds, RoomMap};
+use holdover_protocol::xccos::{CommandId, Document, Limits};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
@@ -94,12 +94,7 @@ fn main() {
             });
         });
         group.bench_function("to_client", |bench| {
-            let renumber = |_: &str, _: &str| {
-                Some(CommandId {
-                    envid: "77".into(),
-                    seqid: "1".into(),
-                })
-            };
+            let renumber = |_: &CommandId<'_>| Some(CommandId::new("77", "1"));
             bench.iter(|| {
                 let document = parse(black_box(&sample.migrated))?;
                 let ids = EnvelopeIds {

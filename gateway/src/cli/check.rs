@@ -61,7 +61,7 @@ fn check_files(loaded: &Loaded) -> (Diagnostics, String) {
             if let Some(tls) = &listener.tls
                 && let Err(error) = Acceptor::load(&tls.certificate, &tls.private_key)
             {
-                found.push(unusable(tls, &error));
+                found.push(unusable(tls, error));
             }
         }
     }
@@ -81,13 +81,15 @@ fn check_files(loaded: &Loaded) -> (Diagnostics, String) {
 }
 
 /// Each file is fine, but no TLS server can be made of the two: the gateway would refuse to start.
-fn unusable(tls: &Tls, error: &TlsError) -> Diagnostic {
+fn unusable(tls: &Tls, error: TlsError) -> Diagnostic {
+    // With its causes: the file alone does not help.
+    let error = anyhow::Error::new(error);
     let file = tls.certificate.display().to_string();
     Diagnostic::whole_file(
         Severity::Error,
         UNUSABLE_CERTIFICATE,
         file,
-        format!("the certificate cannot be used: {error}"),
+        format!("the certificate cannot be used: {error:#}"),
     )
     .help("give the private key that the certificate was made for")
 }
