@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use holdover_config::Settings;
 use tokio_util::sync::CancellationToken;
 
 use super::files;
@@ -40,16 +41,26 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     .emit(&telemetry);
     // Taken before anything is open: a signal during the start is not lost.
     let stop = stop_on_signal()?;
-    let gateway = match Gateway::build(settings, telemetry).await {
-        Ok(gateway) => gateway,
-        Err(BuildError::Files(faults)) => {
-            files::tell(&faults);
-            return Ok(ExitCode::FAILURE);
-        }
-        Err(error) => return Err(error.into()),
+    let Some(gateway) = build(settings, telemetry).await? else {
+        return Ok(ExitCode::FAILURE);
     };
     gateway.run(stop).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the gateway. `None`: a file is faulty, which was told.
+pub(super) async fn build(
+    settings: Settings,
+    telemetry: Telemetry,
+) -> anyhow::Result<Option<Gateway>> {
+    match Gateway::build(settings, telemetry).await {
+        Ok(gateway) => Ok(Some(gateway)),
+        Err(BuildError::Files(faults)) => {
+            files::tell(&faults);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Cancelled by Ctrl-C or SIGTERM. A second signal ends the process at once.

@@ -12,8 +12,7 @@ use clap::Args;
 use holdover_config::LogFilter;
 use holdover_config::settings::{Log, LogFormat};
 
-use super::run::stop_on_signal;
-use crate::run::Gateway;
+use super::run::{build, stop_on_signal};
 use crate::telemetry::{self, Telemetry};
 use install::Addresses;
 
@@ -64,7 +63,9 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let Some(installed) = install::install(&dir, &addresses)? else {
         return Ok(ExitCode::FAILURE);
     };
-    let gateway = Gateway::build(installed.settings, Telemetry::new()).await?;
+    let Some(gateway) = build(installed.settings, Telemetry::new()).await? else {
+        return Ok(ExitCode::FAILURE);
+    };
     let demo = show::Demo::new(&gateway, &dir, temporary.is_some())?;
     let served = tokio::spawn(gateway.run(stop));
     if args.json {
