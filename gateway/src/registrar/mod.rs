@@ -190,7 +190,8 @@ impl Registrar {
             }
         }
         self.failures = 0;
-        if wants_to_leave(request) {
+        let requested = requested_expiry(request);
+        if requested == Some(0) {
             let answer = respond(request, Status::OK, Some(tag))
                 .header(Name::Expires, 0)
                 .finish();
@@ -201,11 +202,15 @@ impl Registrar {
             Some(_) => Change::Refreshed,
             None => Change::SignedIn(user.clone()),
         };
+        // RFC 3261 §10.3: never longer than was asked for.
+        let expires = requested.map_or(policy.expires, |seconds| {
+            policy.expires.min(Duration::from_secs(seconds.into()))
+        });
         self.state = State::SignedIn {
             user,
-            expires_at: now + policy.expires,
+            expires_at: now + expires,
         };
-        (registered(request, tag, policy.expires), change)
+        (registered(request, tag, expires), change)
     }
 
     fn refuse(
@@ -297,17 +302,14 @@ fn registered(request: &Request, tag: &str, expires: Duration) -> Bytes {
         .finish()
 }
 
-/// RFC 3261 §10.2.2: an Expires of 0, in the header or on the contact.
-fn wants_to_leave(request: &Request) -> bool {
+/// How long the client wants to be registered, seconds: on the contact or in the header (RFC 3261 §10.2.1.1), and 0 to
+/// leave (§10.2.2).
+fn requested_expiry(request: &Request) -> Option<u32> {
     let headers = request.headers();
-    let mut of_contacts = headers
+    let of_contacts = headers
         .contacts()
-        .filter_map(|contact| contact.ok()?.expires())
-        .peekable();
-    match of_contacts.peek() {
-        Some(_) => of_contacts.all(|seconds| seconds == 0),
-        None => headers.expires() == Some(0),
-    }
+        .filter_map(|contact| contact.ok()?.expires());
+    of_contacts.max().or_else(|| headers.expires())
 }
 
 /// The verdict on a request's credentials; `None` when it has none that concern us (RFC 4475 §3.3.7: an unknown scheme

@@ -133,7 +133,7 @@ fn a_contact_that_names_its_expiry_gets_the_granted_one_only() {
     let mut client = Client::of(open());
     let (answer, _) = client.send(&register(
         "ann@contoso.com",
-        "Contact: <sip:a@192.0.2.1>;expires=600\r\n",
+        "Contact: <sip:a@192.0.2.1>;expires=7200\r\n",
     ));
     assert_eq!(answer.matches("expires=").count(), 1, "{answer}");
     assert!(answer.contains("expires=3600"), "{answer}");
@@ -366,4 +366,31 @@ fn fact_login_row_2_the_provisioning_answer_starts_group_chat() {
     let other = subscribe("presence;id=1");
     assert_eq!(header(&other, "Event"), Some("presence"));
     assert_eq!(header(&other, "ms-piggyback-cseq"), None);
+}
+
+#[test]
+fn rfc3261_10_3_a_registration_lasts_no_longer_than_was_asked_for() {
+    for (lines, seconds) in [
+        ("Expires: 300\r\n", 300),
+        ("Expires: 7200\r\n", 3600),
+        (
+            "Contact: <sip:ann@192.0.2.1>;expires=60\r\nExpires: 300\r\n",
+            60,
+        ),
+        ("", 3600),
+    ] {
+        let now = Instant::now();
+        let mut registrar = Registrar::default();
+        let request = register("ann@contoso.com", lines);
+        let (answer, _) = registrar.register(now, WALL, &request, "t", &open());
+        let answer = std::str::from_utf8(&answer).unwrap();
+        assert!(
+            answer.contains(&format!("\r\nExpires: {seconds}\r\n")),
+            "{answer}"
+        );
+        assert_eq!(
+            registrar.expires_at(),
+            Some(now + Duration::from_secs(seconds))
+        );
+    }
 }
