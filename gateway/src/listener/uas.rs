@@ -361,6 +361,10 @@ impl UserAgentServer {
     }
 
     fn handle_in_dialog(&mut self, key: &DialogKey, request: Request) {
+        // Every INVITE has its final response at once, so there is never one to cancel (RFC 3261 §9.2).
+        if *request.method() == Method::Cancel {
+            return self.send(answer::refuse(&request, Status::NO_SUCH_DIALOG, None, None));
+        }
         if let Some(at) = self.lookups.iter().position(|lookup| lookup.key() == key) {
             return self.handle_lookup(at, &request);
         }

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use holdover_protocol::sip::dialog::Dialog;
-use holdover_protocol::sip::{Fault, Name, Request, Status, respond, respond_with, sdp};
+use holdover_protocol::sip::session_timer::{self, Agreement, Proposal};
+use holdover_protocol::sip::{Fault, Method, Name, Request, Status, respond, respond_with, sdp};
 
 use super::core::Attachment;
 
-/// What a channel dialog understands.
+/// What lookup and channel dialogs understand.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, INFO, UPDATE";
 
 /// Accepts an INVITE: the dialog it makes and the 200 to send.
@@ -25,6 +26,7 @@ pub(crate) fn accept_invite(
 ) -> Result<(Dialog, Bytes), Bytes> {
     let dialog =
         Dialog::accept(invite, tag).map_err(|refused| fault(invite, &refused, Some(tag)))?;
+    let timer = agree_on_timer(invite, session_expires, Some(tag))?;
     let address = &attachment.sent_by.address;
     let contact = format!(
         "<{};transport={}>",
@@ -34,10 +36,7 @@ pub(crate) fn accept_invite(
     let accepted = respond(invite, Status::OK, Some(tag))
         .record_routes_from(invite)
         .header(Name::Contact, contact)
-        .header(
-            Name::SessionExpires,
-            format_args!("{session_expires};refresher=uac"),
-        )
+        .header(Name::SessionExpires, timer)
         .header(Name::Allow, ALLOW);
     // RFC 3264 §4: an offer is answered, and where there was none there is nothing to answer.
     let accepted = if invite.body().is_empty() {
@@ -92,18 +91,40 @@ pub(crate) fn fault(request: &Request, fault: &Fault, tag: Option<&str>) -> Byte
     with_headers.finish()
 }
 
-/// Answers a session refresh (RFC 4028 §9).
+/// Answers a session refresh (RFC 4028 §9). Where the client reached us is our Contact, which RFC 3311 §5.2 wants.
 pub(crate) fn refreshed(update: &Request, session_expires: u32) -> Bytes {
-    respond(update, Status::OK, None)
-        .header(
-            Name::SessionExpires,
-            format_args!("{session_expires};refresher=uac"),
-        )
-        .finish()
+    match agree_on_timer(update, session_expires, None) {
+        Ok(timer) => respond(update, Status::OK, None)
+            .header(Name::Contact, format_args!("<{}>", update.uri()))
+            .header(Name::SessionExpires, timer)
+            .finish(),
+        Err(refused) => refused,
+    }
 }
 
-/// Refuses a method that has no place in the dialog (RFC 3261 §8.2.1).
+/// The Session-Expires of a 200: at most the interval that was asked for. The client refreshes, whatever it asked for:
+/// a legacy client must never be sent an UPDATE.
+fn agree_on_timer(
+    request: &Request,
+    session_expires: u32,
+    tag: Option<&str>,
+) -> Result<String, Bytes> {
+    let proposal = Proposal::of(request).map_err(|error| fault(request, &error.into(), tag))?;
+    match session_timer::Policy::new(session_expires, 0).answer(&proposal) {
+        Agreement::Timer { expires, .. } => Ok(format!("{};refresher=uac", expires.seconds)),
+        Agreement::TooSmall { min_se } => {
+            let refusal = respond(request, Status::SESSION_INTERVAL_TOO_SMALL, tag);
+            Err(refusal.header(Name::MinSe, min_se).finish())
+        }
+    }
+}
+
+/// Refuses a method that has no place in the dialog (RFC 3261 §8.2.1). A second INVITE has one, but there is nothing that
+/// it could change (§14.2).
 pub(crate) fn not_allowed(request: &Request) -> Bytes {
+    if *request.method() == Method::Invite {
+        return respond(request, Status::NOT_ACCEPTABLE_HERE, None).finish();
+    }
     respond(request, Status::METHOD_NOT_ALLOWED, None)
         .header(Name::Allow, ALLOW)
         .finish()
@@ -122,4 +143,52 @@ fn diagnostics(status: Status, text: &str) -> String {
     };
     let quoted = text.replace(['"', '\\'], "'");
     format!("{id};reason=\"{quoted}\";component=\"GroupChat\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use holdover_protocol::sip::Message;
+
+    use super::*;
+
+    fn answer_to(method: &str, lines: &str) -> String {
+        let text = format!(
+            "{method} sip:channel@contoso.com;transport=tcp SIP/2.0\r\nVia: SIP/2.0/tcp 192.0.2.7\r\n\
+             From: <sip:ann@contoso.com>;tag=1\r\nTo: <sip:channel@contoso.com>;tag=l\r\n\
+             Call-ID: call\r\nCSeq: 2 {method}\r\n{lines}Content-Length: 0\r\n\r\n"
+        );
+        let Ok(Message::Request(request)) = Message::parse(text.as_bytes()) else {
+            panic!("no request: {text}");
+        };
+        let answer = match method {
+            "UPDATE" => refreshed(&request, 1800),
+            _ => not_allowed(&request),
+        };
+        String::from_utf8(answer.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn rfc4028_9_an_interval_is_never_longer_than_was_asked_for() {
+        for (lines, expected) in [
+            ("", "1800;refresher=uac"),
+            ("Session-Expires: 600\r\n", "600;refresher=uac"),
+            ("Session-Expires: 9000\r\n", "1800;refresher=uac"),
+        ] {
+            let answer = answer_to("UPDATE", lines);
+            assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+            let expires = format!("\r\nSession-Expires: {expected}\r\n");
+            assert!(answer.contains(&expires), "{answer}");
+            let contact = "\r\nContact: <sip:channel@contoso.com;transport=tcp>\r\n";
+            assert!(answer.contains(contact), "{answer}");
+        }
+        let short = answer_to("UPDATE", "Supported: timer\r\nSession-Expires: 30\r\n");
+        assert!(short.starts_with("SIP/2.0 422 "), "{short}");
+        assert!(short.contains("\r\nMin-SE: 90\r\n"), "{short}");
+    }
+
+    #[test]
+    fn rfc3261_14_2_a_second_invite_changes_nothing() {
+        assert!(answer_to("INVITE", "").starts_with("SIP/2.0 488 "));
+        assert!(answer_to("OPTIONS", "").starts_with("SIP/2.0 405 "));
+    }
 }

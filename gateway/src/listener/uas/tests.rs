@@ -446,3 +446,12 @@ fn rfc3261_8_2_what_is_not_understood_is_said_so() {
         "{options}"
     );
 }
+
+#[test]
+fn rfc3261_9_2_a_cancel_finds_nothing_to_cancel() {
+    let mut client = Client::signed_in();
+    let (tag, _) = client.invite(CHANNEL, "channel");
+    for tag in [tag.as_str(), ""] {
+        assert_status(&client.send("CANCEL", CHANNEL, "channel", tag, ""), 481);
+    }
+}
