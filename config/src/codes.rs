@@ -48,6 +48,8 @@ codes! {
     BAD_USER = "HC060", "The name of a user is not `user@domain`.";
     BAD_HASH = "HC061", "The value is not an HA1 hash.";
     DUPLICATE_USER = "HC062", "One user is listed twice.";
+    BAD_ROOM = "HC070", "The value cannot be the value of a room's identifier.";
+    NOBODY_ADMITTED = "HC071", "The list names nobody who may connect.";
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl FileUse {
 /// Looks at every file that a configuration names: that certificates, keys, users and rooms are there, can be read and have
 /// the right form, and that databases have a folder. Nothing is changed. The content of the files of rooms is checked by the
 /// directory that loads them.
-pub fn check_environment(loaded: &Loaded) -> Diagnostics {
+pub fn check_environment<T>(loaded: &Loaded<T>) -> Diagnostics {
     let mut faults = Diagnostics::new();
     let mut users = HashSet::new();
     for file in &loaded.files {

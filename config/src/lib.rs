@@ -13,6 +13,7 @@ mod names;
 mod raw;
 mod reader;
 mod schema;
+pub mod serve;
 pub mod settings;
 pub mod suggest;
 mod text;

@@ -10,11 +10,11 @@ use crate::raw;
 use crate::reader::Reader;
 use crate::settings::Settings;
 
-/// Settings that can be used.
+/// Settings that can be used: those of the gateway, or of another program that has a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loaded {
+pub struct Loaded<T = Settings> {
     /// The settings.
-    pub settings: Settings,
+    pub settings: T,
     /// What is odd about them. Has no errors.
     pub warnings: Diagnostics,
     /// The files that they name, for [`check_environment`](crate::check_environment).
@@ -28,6 +28,14 @@ pub struct Loaded {
 /// # Errors
 /// All faults, if at least one is an error, with the warnings among them.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    load_by(path, parse)
+}
+
+/// Reads the file `path` and has it parsed, relative paths starting at its folder.
+pub(crate) fn load_by<T>(
+    path: &Path,
+    parse: fn(&str, &str, &Path) -> Result<Loaded<T>, Diagnostics>,
+) -> Result<Loaded<T>, Diagnostics> {
     let text = read_text(path)?;
     let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     parse(&path.display().to_string(), &text, &base)

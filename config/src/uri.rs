@@ -35,6 +35,12 @@ impl ServiceUri {
         dialled.is_some_and(|dialled| dialled.eq_ignore_ascii_case(&self.text))
     }
 
+    /// What stands behind the `@`.
+    pub(crate) fn domain(&self) -> Option<Domain> {
+        let (_, domain) = self.text.rsplit_once('@')?;
+        Domain::from_text(domain).ok()
+    }
+
     /// The URI.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -31,7 +31,12 @@ impl Checker<'_> {
                 .filter_map(|listener| listener.get_ref().name.given()),
             "listener",
         );
-        self.unique_addresses(raw);
+        let admin = raw.admin.get().and_then(|admin| admin.address.given());
+        let addresses = key
+            .elements()
+            .iter()
+            .filter_map(|listener| listener.get_ref().address.given());
+        self.unique_addresses(addresses.chain(admin));
         let listeners: Vec<_> = key
             .elements()
             .iter()
@@ -106,16 +111,13 @@ impl Checker<'_> {
         })
     }
 
-    /// Listeners and the admin server: no two may have one address, and `0.0.0.0` and `[::]` are every address.
-    fn unique_addresses(&mut self, raw: &raw::Root) {
-        let listeners = raw
-            .listener
-            .elements()
-            .iter()
-            .filter_map(|listener| listener.get_ref().address.given());
-        let admin = raw.admin.get().and_then(|admin| admin.address.given());
-        let mut by_port: HashMap<u16, Vec<&Spanned<ListenAddress>>> = HashMap::new();
-        for given in listeners.chain(admin) {
+    /// Of everything that listens no two may have one address, and `0.0.0.0` and `[::]` are every address.
+    pub(crate) fn unique_addresses<'a>(
+        &mut self,
+        addresses: impl Iterator<Item = &'a Spanned<ListenAddress>>,
+    ) {
+        let mut by_port: HashMap<u16, Vec<&'a Spanned<ListenAddress>>> = HashMap::new();
+        for given in addresses {
             let address = given.get_ref().0;
             if address.port() == 0 {
                 continue;

@@ -30,31 +30,43 @@ pub(crate) fn check(
     base: &Path,
     faults: Diagnostics,
 ) -> Result<Loaded, Diagnostics> {
-    let mut checker = Checker {
-        source,
-        base,
-        faults,
-        files: Vec::new(),
-    };
+    let mut checker = Checker::new(source, base, faults);
     let settings = checker.settings(raw);
-    checker.faults.sort();
-    match settings {
-        Some(settings) if !checker.faults.has_errors() => Ok(Loaded {
-            settings,
-            warnings: checker.faults,
-            files: checker.files,
-        }),
-        _ => Err(checker.faults),
-    }
+    checker.finish(settings)
 }
 
-struct Checker<'c> {
-    source: &'c Source<'c>,
+/// Judges the values of one file. Every kind of configuration file has settings of its own; what they share is here.
+pub(crate) struct Checker<'c> {
+    pub(crate) source: &'c Source<'c>,
     /// Folder at which relative paths start.
     base: &'c Path,
-    faults: Diagnostics,
+    pub(crate) faults: Diagnostics,
     /// Files that the configuration names.
     files: Vec<FileUse>,
+}
+
+impl<'c> Checker<'c> {
+    pub(crate) fn new(source: &'c Source<'c>, base: &'c Path, faults: Diagnostics) -> Self {
+        Self {
+            source,
+            base,
+            faults,
+            files: Vec::new(),
+        }
+    }
+
+    /// The settings, if there are some and nothing was found wrong.
+    pub(crate) fn finish<T>(mut self, settings: Option<T>) -> Result<Loaded<T>, Diagnostics> {
+        self.faults.sort();
+        match settings {
+            Some(settings) if !self.faults.has_errors() => Ok(Loaded {
+                settings,
+                warnings: self.faults,
+                files: self.files,
+            }),
+            _ => Err(self.faults),
+        }
+    }
 }
 
 impl Checker<'_> {
@@ -78,7 +90,7 @@ impl Checker<'_> {
         let directory = self.directory(&raw.directory, &raw.pool);
         let limits = self.limits(raw.limits.get());
         let admin = raw.admin.get().and_then(|admin| self.admin(admin));
-        let log = raw.log.get().map_or_else(default_log, log);
+        let log = log(raw.log.get());
         Some(Settings {
             fixed: Fixed {
                 gateway: gateway?,
@@ -180,14 +192,20 @@ impl Checker<'_> {
         Some(Admin { address })
     }
 
-    fn not_empty<T>(&mut self, key: &Key<List<T>>, code: &'static str, message: &str, table: &str) {
+    pub(crate) fn not_empty<T>(
+        &mut self,
+        key: &Key<List<T>>,
+        code: &'static str,
+        message: &str,
+        table: &str,
+    ) {
         if let Some(given) = key.given().filter(|_| key.is_empty()) {
             let fault = self.source.error(code, given.span(), message);
             self.faults.push(fault.help(format!("add a {table} table")));
         }
     }
 
-    fn unique_names<'n, T: AsRef<str> + 'n>(
+    pub(crate) fn unique_names<'n, T: AsRef<str> + 'n>(
         &mut self,
         names: impl Iterator<Item = &'n Spanned<T>>,
         what: &str,
@@ -214,7 +232,7 @@ impl Checker<'_> {
     }
 
     /// The path as seen from here, noted for the check of the environment.
-    fn file(&mut self, path: &Spanned<FilePath>, role: Role) -> PathBuf {
+    pub(crate) fn file(&mut self, path: &Spanned<FilePath>, role: Role) -> PathBuf {
         let full = path.get_ref().within(self.base);
         self.files
             .push(FileUse::new(self.source, path.span(), role, full.clone()));
@@ -226,7 +244,11 @@ impl Checker<'_> {
     }
 }
 
-fn log(raw: &raw::Log) -> Log {
+pub(crate) fn log(raw: Option<&raw::Log>) -> Log {
+    raw.map_or_else(default_log, given_log)
+}
+
+fn given_log(raw: &raw::Log) -> Log {
     let default = default_log();
     Log {
         format: raw.format.get().copied().unwrap_or(default.format),
@@ -241,13 +263,13 @@ fn default_log() -> Log {
     }
 }
 
-fn seconds<const MIN: u32, const MAX: u32, const DEFAULT: u32>(
+pub(crate) fn seconds<const MIN: u32, const MAX: u32, const DEFAULT: u32>(
     key: &Key<Int<MIN, MAX, DEFAULT>>,
 ) -> Duration {
     Duration::from_secs(key.value().into())
 }
 
-fn count<const MIN: u32, const MAX: u32, const DEFAULT: u32>(
+pub(crate) fn count<const MIN: u32, const MAX: u32, const DEFAULT: u32>(
     key: &Key<Int<MIN, MAX, DEFAULT>>,
 ) -> usize {
     usize::try_from(key.value()).unwrap_or(usize::MAX)

@@ -30,6 +30,7 @@ macro_rules! presence {
         Presence::Reserved
     };
 }
+pub(crate) use presence;
 
 macro_rules! tables {
     ($(
@@ -74,6 +75,7 @@ macro_rules! tables {
         }
     )* };
 }
+pub(crate) use tables;
 
 tables! {
     /// The configuration of Holdover.
@@ -231,12 +233,12 @@ fn paragraph(docs: &[&str]) -> String {
         .join(" ")
 }
 
-fn described(mut schema: Schema, docs: &[&str]) -> Value {
+pub(crate) fn described(mut schema: Schema, docs: &[&str]) -> Value {
     schema.insert("description".to_owned(), paragraph(docs).into());
     schema.to_value()
 }
 
-fn table_schema(
+pub(crate) fn table_schema(
     docs: &[&str],
     properties: Map<String, Value>,
     keys: &[(&str, Presence)],
