@@ -8,6 +8,7 @@ mod demo;
 mod files;
 mod lookup;
 mod pool;
+mod pool_serve;
 mod run;
 mod user;
 
@@ -38,7 +39,7 @@ enum Command {
     /// Manage the users of a digest listener
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Fill and show an embedded pool
+    /// Fill, show and serve an embedded pool
     #[command(subcommand)]
     Pool(pool::PoolCommand),
 }
@@ -54,7 +55,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => on_runtime(demo::demo(args)),
         Command::Lookup(args) => lookup::lookup(&args),
         Command::User(command) => user::user(&command),
-        Command::Pool(command) => pool::pool(&command),
+        Command::Pool(command) => pool::pool(command),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

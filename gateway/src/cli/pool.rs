@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use holdover_config::settings::{Embedded, PoolKind};
 use jiff::Timestamp;
 
-use super::files;
+use super::pool_serve::{ServeArgs, serve};
+use super::{files, on_runtime};
 use crate::pool::embedded::{LoadError, RoomRow, list, load_file};
 
 /// What can be done with an embedded pool.
@@ -33,6 +34,10 @@ pub(super) enum PoolCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Serve a pool over SIP as a Persistent Chat server of its own, for labs, until told to stop
+    ///
+    /// Its configuration is a file of its own kind; `config/examples/pool-serve.toml` shows all of it.
+    Serve(ServeArgs),
 }
 
 /// Which pool.
@@ -50,20 +55,21 @@ pub(super) struct Which {
     name: Option<String>,
 }
 
-/// Fills and shows pools.
-pub(super) fn pool(command: &PoolCommand) -> anyhow::Result<ExitCode> {
+/// Fills, shows and serves pools.
+pub(super) fn pool(command: PoolCommand) -> anyhow::Result<ExitCode> {
     match command {
+        PoolCommand::Serve(args) => on_runtime(serve(args)),
         PoolCommand::Load { file, pool } => {
             let Some(database) = pool.database()? else {
                 return Ok(ExitCode::FAILURE);
             };
-            load(&database, file)
+            load(&database, &file)
         }
         PoolCommand::List { pool, json } => {
             let Some(database) = pool.database()? else {
                 return Ok(ExitCode::FAILURE);
             };
-            show(&database, *json)
+            show(&database, json)
         }
     }
 }

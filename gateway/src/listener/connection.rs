@@ -373,7 +373,7 @@ enum Step {
 
 /// Hands over what the transport takes, and sees to it that it leaves: TLS encrypts more than the socket takes, and sends
 /// the rest only when it is told to. Ready whenever something moved.
-async fn write_some(
+pub(crate) async fn write_some(
     to: &mut (impl AsyncWrite + Unpin),
     pending: &mut BytesMut,
     unflushed: &mut bool,
@@ -402,7 +402,10 @@ async fn write_some(
 }
 
 /// Reads what is there into the decoder. Needs no memory while it waits.
-async fn read_some(from: &mut ReadHalf<Stream>, decoder: &mut Decoder) -> io::Result<usize> {
+pub(crate) async fn read_some(
+    from: &mut ReadHalf<Stream>,
+    decoder: &mut Decoder,
+) -> io::Result<usize> {
     poll_fn(|cx| {
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer.as_mut_slice());

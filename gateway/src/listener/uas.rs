@@ -547,10 +547,10 @@ impl UserAgentServer {
 
 /// A sequence of numbers without repetition, from a random start: SplitMix64.
 #[derive(Debug)]
-struct Unique(u64);
+pub(crate) struct Unique(pub(crate) u64);
 
 impl Unique {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

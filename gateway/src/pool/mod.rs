@@ -5,6 +5,7 @@
 //! pool: where a queue is full the leg is closed, and the session opens a new one and fetches what it missed.
 
 pub mod embedded;
+pub mod serve;
 
 use std::fmt;
 use std::sync::Arc;

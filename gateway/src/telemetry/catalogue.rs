@@ -3,7 +3,8 @@
 use super::Telemetry;
 use super::event::{About, Emit};
 use super::events::{
-    admin::*, connection::*, pool::*, process::*, protocol::*, room::*, session::*, sign_in::*,
+    admin::*, connection::*, pool::*, process::*, protocol::*, room::*, serve::*, session::*,
+    sign_in::*,
 };
 
 macro_rules! catalogue {
@@ -62,6 +63,8 @@ catalogue! {
     ConnectionClosed,
     TlsCompleted,
     TlsFailed,
+    CertificatesRenewed,
+    CertificatesRejected,
     SignInAccepted,
     SignInRefused,
     SignedOut,
@@ -84,6 +87,8 @@ catalogue! {
     LegOpened,
     LegClosed,
     PoolStoreFailed,
+    DialogOpened,
+    DialogClosed,
     AdminOpened,
     AdminRequest,
 }

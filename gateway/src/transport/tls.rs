@@ -1,5 +1,8 @@
 //! TLS by rustls: the only place that names it.
 
+mod acceptor;
+mod clients;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -7,17 +10,29 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
+
+pub use acceptor::Acceptor;
+pub use clients::ClientCertificates;
+use clients::NotListed;
 
 use crate::telemetry::events::connection::{TlsFailure, TlsSuite};
 
 /// What keeps a certificate, key or name from being used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A PEM file could not be read.
+    /// A file could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A PEM file could not be understood.
     #[error("cannot read {path}")]
     Pem {
         /// The file.
@@ -74,7 +89,7 @@ pub fn suite_of(stream: &Stream) -> TlsSuite {
 /// Why a handshake failed.
 #[must_use]
 pub fn failure_of(error: &io::Error) -> TlsFailure {
-    use rustls::{AlertDescription, Error, PeerIncompatible};
+    use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
     match error.kind() {
         io::ErrorKind::TimedOut => return TlsFailure::Timeout,
         io::ErrorKind::UnexpectedEof
@@ -100,52 +115,19 @@ pub fn failure_of(error: &io::Error) -> TlsFailure {
             | AlertDescription::UnsupportedCertificate,
         )) => TlsFailure::CertificateRejected,
         Some(Error::InvalidMessage(_)) => TlsFailure::NotTls,
+        Some(Error::NoCertificatesPresented) => TlsFailure::NoClientCertificate,
+        Some(Error::InvalidCertificate(fault)) => match fault {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => TlsFailure::ClientCertificateExpired,
+            CertificateError::UnknownIssuer => TlsFailure::ClientAuthorityUnknown,
+            CertificateError::Other(other) if other.0.is::<NotListed>() => {
+                TlsFailure::ClientNotListed
+            }
+            _ => TlsFailure::ClientCertificateInvalid,
+        },
         _ => TlsFailure::Other,
-    }
-}
-
-/// The server side: accepts TLS 1.2 and 1.3.
-#[derive(Clone)]
-pub struct Acceptor(TlsAcceptor);
-
-impl Acceptor {
-    /// Reads the certificate chain and its key, and proves that they belong together.
-    ///
-    /// # Errors
-    ///
-    /// A file that cannot be read or parsed, or a pair that does not match.
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let chain = certificates(certificate)?;
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
-            path: key.to_owned(),
-            source,
-        })?;
-        let pair = |source| TlsError::Pair {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            source,
-        };
-        let mut config = rustls::ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(pair)?
-            .with_no_client_auth()
-            .with_single_cert(chain, private)
-            .map_err(pair)?;
-        // A legacy client connects once a day: session tickets cost two writes and memory on both ends and buy nothing.
-        config.send_tls13_tickets = 0;
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
-    }
-
-    /// Performs the handshake.
-    ///
-    /// # Errors
-    ///
-    /// What the peer did wrong, or the connection's own failure.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
-        self.0
-            .accept(stream)
-            .await
-            .map(|stream| Stream(stream.into()))
     }
 }
 
@@ -196,14 +178,24 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = |source| TlsError::Pem {
+    certificates_in(path, &read(path)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Read {
         path: path.to_owned(),
         source,
-    };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(pem)?
+    })
+}
+
+/// The certificates in `pem`, the content of the file `path`; at least one.
+fn certificates_in(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(pem)?;
+        .map_err(|source| TlsError::Pem {
+            path: path.to_owned(),
+            source,
+        })?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate(path.to_owned()));
     }

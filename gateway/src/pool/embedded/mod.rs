@@ -19,6 +19,7 @@ mod store;
 mod thread;
 mod ticks;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -30,6 +31,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use holdover_protocol::room::{IdError, RoomUri};
 use holdover_protocol::user::UserUri;
+use holdover_protocol::xccos::PermissionMask;
 use jiff::Timestamp;
 
 pub use list::{RoomRow, list};
@@ -68,6 +70,8 @@ pub struct EmbeddedOptions {
     pub roster_limit: usize,
     /// Most rooms in the answer to one search.
     pub search_limit: usize,
+    /// Readings of the protocol other than the usual ones.
+    pub variants: Variants,
     /// The clock that stamps messages.
     pub clock: Clock,
     /// Where failures of the storage are told.
@@ -83,6 +87,7 @@ impl EmbeddedOptions {
             message_limit: MESSAGE_LIMIT,
             roster_limit: 75,
             search_limit: 999,
+            variants: Variants::default(),
             clock: Arc::new(Timestamp::now),
             on_failure: Arc::new(|_| {}),
         }
@@ -105,7 +110,33 @@ impl fmt::Debug for EmbeddedOptions {
             .field("message_limit", &self.message_limit)
             .field("roster_limit", &self.roster_limit)
             .field("search_limit", &self.search_limit)
+            .field("variants", &self.variants)
             .finish_non_exhaustive()
+    }
+}
+
+/// Readings of the protocol that differ from the usual ones where it is not known which is right (`facts/xccos.md` §8), so that
+/// those who talk to pools are tested against each.
+#[derive(Clone, Debug, Default)]
+pub struct Variants {
+    /// Messages of each room that are sent unasked after `rpl:bjoin`; 0: clients ask.
+    pub push_history: u32,
+    /// The reply to `getserverinfo` is called `getservinfo`.
+    pub short_server_info: bool,
+    /// Permission masks have the numbers of the old servers.
+    pub legacy_masks: bool,
+    /// Values of rooms that `bjoin` fails for, whoever asks.
+    pub failing_rooms: BTreeSet<Box<str>>,
+}
+
+impl Variants {
+    /// A mask as it goes on the wire.
+    fn mask(&self, mask: PermissionMask) -> PermissionMask {
+        if self.legacy_masks {
+            mask.to_legacy()
+        } else {
+            mask
+        }
     }
 }
 

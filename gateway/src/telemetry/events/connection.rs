@@ -52,6 +52,17 @@ label! {
         NoCommonVersion = "no-common-version",
         /// The client does not accept the certificate of this listener.
         CertificateRejected = "certificate-rejected",
+        /// The client showed no certificate where this listener asks for one.
+        NoClientCertificate = "client-certificate-missing",
+        /// The client's certificate has expired, or is not valid yet: renew it, or look at the clocks.
+        ClientCertificateExpired = "client-certificate-expired",
+        /// The client's certificate comes from none of the authorities of this listener.
+        ClientAuthorityUnknown = "client-authority-unknown",
+        /// The client's certificate is good, but for none of the names that this listener admits. See the log line for its
+        /// names.
+        ClientNotListed = "client-not-listed",
+        /// The client's certificate cannot be used for another reason; see the log line.
+        ClientCertificateInvalid = "client-certificate-invalid",
         /// What came is not TLS.
         NotTls = "not-tls",
         /// The handshake took too long.
@@ -253,6 +264,29 @@ event! {
     }
     WARN "tls.failed", counted as "tls_failures" by reason: TlsFailure;
     "A client could not agree with this listener on an encrypted connection. The client shows only that it cannot sign in."
+}
+
+event! {
+    /// Certificates were read anew.
+    CertificatesRenewed {
+        /// The certificate's file.
+        file: Detail => file,
+    }
+    INFO "tls.certificates-renewed", counted as "tls_certificate_renewals";
+    "The files of a listener's certificates changed, and new connections use what is in them now. Connections that are open go on."
+}
+
+event! {
+    /// New certificates cannot be used.
+    CertificatesRejected {
+        /// The certificate's file.
+        file: Detail => file,
+        /// What is wrong.
+        error: Detail => error,
+    }
+    ERROR "tls.certificates-rejected", counted as "tls_certificate_rejections";
+    "The files of a listener's certificates changed and cannot be used as they are now. The listener goes on with what it \
+     had: mend the files before that expires."
 }
 
 #[cfg(test)]

@@ -6,5 +6,6 @@ pub mod pool;
 pub mod process;
 pub mod protocol;
 pub mod room;
+pub mod serve;
 pub mod session;
 pub mod sign_in;

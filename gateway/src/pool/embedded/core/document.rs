@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use holdover_protocol::xccos::{
-    Command, CommandView, Document, Item, Reply, ReplyData, ResultCode,
+    Command, CommandView, Document, Item, Reply, ReplyData, ResultCode, Verb,
 };
 
 use super::post::Refusal;
@@ -84,6 +84,12 @@ impl Core {
         let answer = match Command::read(view) {
             Ok(command) => self.answer(&command, turn),
             Err(_) => Err(ResultCode::InvalidArgument),
+        };
+        let verb = match verb {
+            Verb::GetServerInfo if self.options.variants.short_server_info => {
+                Verb::Unknown("getservinfo".into())
+            }
+            verb => verb,
         };
         let reply = match answer {
             Ok(data) => Reply::success(verb, data),

@@ -7,9 +7,9 @@ use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos::block::{
     FailureBlock, RoleAssociation, RoomBlock, RoomMembership, UserBlock,
 };
-use holdover_protocol::xccos::verb::{BatchJoin, Join, JoinReply};
+use holdover_protocol::xccos::verb::{BackChat, BatchJoin, Join, JoinReply};
 use holdover_protocol::xccos::{
-    Arrival, Notice, OPERATION_FAILED, PermissionMask, ReplyData, ResultCode,
+    Arrival, Notice, OPERATION_FAILED, PermissionMask, Reply, ReplyData, ResultCode, Verb,
 };
 
 use super::document::Answer;
@@ -33,7 +33,12 @@ impl Core {
         let wanted = join.rooms.iter().filter(|uri| seen.insert(*uri));
         let mut entered = Vec::new();
         for uri in wanted {
-            match self.enter(uri, turn, Notice::BatchJoin) {
+            let fails = self.options.variants.failing_rooms.contains(uri.value());
+            let entry = match fails {
+                true => Err(ResultCode::ServerError),
+                false => self.enter(uri, turn, Notice::BatchJoin),
+            };
+            match entry {
                 Ok(room) => entered.push(room),
                 Err(_) => lists.reply.failures.push(FailureBlock {
                     room: uri.clone(),
@@ -44,7 +49,31 @@ impl Core {
         for room in entered {
             self.describe_joined(room, &mut lists);
         }
+        for room in &lists.reply.rooms {
+            self.push_history(&room.uri, turn);
+        }
         ReplyData::Join(lists.reply)
+    }
+
+    /// Sends the last messages of a room unasked, after the reply, if this pool is one that does so.
+    fn push_history(&mut self, room: &RoomUri, turn: &mut Turn) {
+        let last = self.options.variants.push_history;
+        if last == 0 {
+            return;
+        }
+        let query = BackChat {
+            room: room.clone(),
+            last: Some(last),
+        };
+        // Whoever may join may read; a failure of the database is told to those who ask.
+        if let Ok(history) = self.back_chat(&query, turn) {
+            let reply = Reply::success(Verb::BackChat, history);
+            let document = self.envelope().reply(1, None, &reply).finish();
+            turn.notices.push(Effect::Document {
+                legs: vec![turn.leg],
+                document,
+            });
+        }
     }
 
     fn enter(
@@ -65,7 +94,7 @@ impl Core {
                     user: UserBlock::new(turn.user.as_str()),
                     rooms: vec![RoomMembership {
                         room: uri.clone(),
-                        mask,
+                        mask: self.options.variants.mask(mask),
                     }],
                 };
                 let document = self.envelope().notice(1, &notice(vec![arrival])).finish();
@@ -83,7 +112,7 @@ impl Core {
         let mut roles: BTreeMap<PermissionMask, Vec<u32>> = BTreeMap::new();
         if !self.presence.is_crowded(key) {
             for user in self.presence.users(key) {
-                let mask = permissions(room, user);
+                let mask = self.options.variants.mask(permissions(room, user));
                 roles.entry(mask).or_default().push(lists.number(user));
             }
         }

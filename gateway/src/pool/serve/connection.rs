@@ -1,0 +1,302 @@
+//! One connection of a trusted peer: a task that moves octets between the socket, the server core and the pool's legs.
+//!
+//! Where the peer does not read, nothing more is taken from it or from the pool: its dialogs fall behind and are ended, one
+//! by one, and after a while the connection is cut.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use holdover_config::ListenerName;
+use holdover_protocol::sip::{Decoded, Decoder, Fault, KeepAlive, Limits, Message};
+use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::core::{CoreSettings, DialogNumber, Output, ServerCore};
+use super::sink::{Heard, Sink};
+use crate::listener::connection::{read_some, write_some};
+use crate::pool::LegEvent;
+use crate::pool::embedded::{EmbeddedLeg, EmbeddedPool};
+use crate::session::SentBy;
+use crate::telemetry::events::connection::{ConnectionClosed, ConnectionEnd};
+use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
+use crate::telemetry::events::serve::{DialogClosed, DialogEnd, DialogOpened};
+use crate::telemetry::{Detail, Emit as _, Telemetry};
+use crate::transport::Stream;
+
+/// Octets waiting to be written beyond which nothing more is taken in.
+const PENDING_BYTES: usize = 1 << 20;
+
+/// How long a peer may leave what is written to it unread.
+const WRITE_STALL: Duration = Duration::from_secs(20);
+
+/// How long the last words may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What all connections share.
+pub(super) struct Context {
+    pub(super) settings: Arc<CoreSettings>,
+    pub(super) pool: Arc<EmbeddedPool>,
+    pub(super) telemetry: Telemetry,
+    /// Cancelled when the server stops.
+    pub(super) stop: CancellationToken,
+}
+
+/// Serves a connection until it ends. `seed` is random.
+pub(super) async fn serve(
+    stream: Stream,
+    context: Arc<Context>,
+    local: SocketAddr,
+    peer: SocketAddr,
+    listener: ListenerName,
+    seed: u64,
+) {
+    let sent_by = SentBy {
+        transport: stream.via_transport(),
+        address: local.to_string().into(),
+    };
+    let (heard, hearing) = mpsc::unbounded_channel();
+    let mut connection = Connection {
+        decoder: Decoder::new(Limits::default()),
+        core: ServerCore::new(Arc::clone(&context.settings), sent_by, seed),
+        context,
+        peer,
+        heard,
+        legs: HashMap::new(),
+        pending: BytesMut::new(),
+        stalled_since: None,
+    };
+    let (read, write) = tokio::io::split(stream);
+    let end = connection.run(read, write, hearing).await;
+    connection.core.connection_lost(match end {
+        ConnectionEnd::Draining => DialogEnd::Draining,
+        _ => DialogEnd::Connection,
+    });
+    // Only ends of dialogs are left to be carried out.
+    let _ended = connection.carry_out();
+    ConnectionClosed {
+        listener,
+        peer,
+        reason: end,
+    }
+    .emit(&connection.context.telemetry);
+}
+
+struct Connection {
+    decoder: Decoder,
+    core: ServerCore,
+    context: Arc<Context>,
+    peer: SocketAddr,
+    heard: mpsc::UnboundedSender<Heard>,
+    legs: HashMap<DialogNumber, EmbeddedLeg>,
+    /// Octets to write.
+    pending: BytesMut,
+    /// Since when the peer has not taken anything.
+    stalled_since: Option<Instant>,
+}
+
+/// What woke the task.
+enum Step {
+    Stop,
+    Read(std::io::Result<usize>),
+    Written(std::io::Result<()>),
+    Heard(Option<Heard>),
+    Timeout,
+}
+
+impl Connection {
+    async fn run(
+        &mut self,
+        mut read: ReadHalf<Stream>,
+        mut write: WriteHalf<Stream>,
+        mut hearing: mpsc::UnboundedReceiver<Heard>,
+    ) -> ConnectionEnd {
+        let stop = self.context.stop.clone();
+        // Whether the transport may still hold octets that were written to it.
+        let mut unflushed = false;
+        loop {
+            let stalled = self.stalled_since.map(|since| since + WRITE_STALL);
+            let deadline = [stalled, self.core.poll_timeout()]
+                .into_iter()
+                .flatten()
+                .min();
+            let has_room = self.pending.len() < PENDING_BYTES;
+            let step = tokio::select! {
+                () = stop.cancelled(), if !self.core.is_draining() => Step::Stop,
+                written = write_some(&mut write, &mut self.pending, &mut unflushed),
+                    if unflushed || !self.pending.is_empty() =>
+                {
+                    Step::Written(written)
+                }
+                received = read_some(&mut read, &mut self.decoder), if has_room => {
+                    Step::Read(received)
+                }
+                heard = hearing.recv(), if has_room => Step::Heard(heard),
+                () = sleep_until(deadline) => Step::Timeout,
+            };
+            let end = match step {
+                Step::Stop => {
+                    self.core.drain(Instant::now());
+                    self.carry_out()
+                }
+                Step::Read(Ok(0)) => Some(ConnectionEnd::Client),
+                Step::Written(Ok(())) => {
+                    let is_done = self.pending.is_empty() && !unflushed;
+                    self.stalled_since = (!is_done).then(Instant::now);
+                    if self.pending.is_empty() {
+                        self.pending = BytesMut::new();
+                    }
+                    None
+                }
+                Step::Read(Ok(_)) => self.decode(),
+                Step::Read(Err(_)) | Step::Written(Err(_)) => Some(ConnectionEnd::Network),
+                Step::Heard(heard) => {
+                    let mut next = heard;
+                    let mut end = None;
+                    while let Some(heard) = next.take() {
+                        let now = Instant::now();
+                        self.core.handle_leg(now, heard.dialog, heard.event);
+                        end = self.carry_out();
+                        if end.is_none() && self.pending.len() < PENDING_BYTES {
+                            next = hearing.try_recv().ok();
+                        }
+                    }
+                    end
+                }
+                Step::Timeout => self.handle_timeout(),
+            };
+            if let Some(end) = end {
+                // What was promised is written, if the peer takes it: BYEs, and the answer that explains the end.
+                let last_words = async {
+                    let _unread = write.write_all_buf(&mut self.pending).await;
+                    let _closed = write.shutdown().await;
+                };
+                let _in_time = tokio::time::timeout(LAST_WORDS, last_words).await;
+                return end;
+            }
+        }
+    }
+
+    fn queue(&mut self, message: &[u8]) {
+        if self.pending.is_empty() {
+            self.stalled_since = Some(Instant::now());
+        }
+        self.pending.extend_from_slice(message);
+    }
+
+    fn handle_timeout(&mut self) -> Option<ConnectionEnd> {
+        let now = Instant::now();
+        if self
+            .stalled_since
+            .is_some_and(|since| since + WRITE_STALL <= now)
+        {
+            return Some(ConnectionEnd::Slow);
+        }
+        self.core.handle_timeout(now);
+        self.carry_out()
+    }
+
+    /// Takes what was read apart.
+    fn decode(&mut self) -> Option<ConnectionEnd> {
+        loop {
+            let end = match self.decoder.decode() {
+                Decoded::NeedMore { .. } => return None,
+                // RFC 5626 §4.4.1: a ping is answered with one CRLF.
+                Decoded::KeepAlive(KeepAlive::Ping) => {
+                    self.queue(b"\r\n");
+                    None
+                }
+                Decoded::KeepAlive(KeepAlive::Pong) => None,
+                Decoded::Message(message) => {
+                    self.core.handle(Instant::now(), message);
+                    self.carry_out()
+                }
+                Decoded::Malformed { message, fault } => {
+                    self.answer_fault(message.as_ref(), &fault, FaultKind::SipSyntax);
+                    None
+                }
+                Decoded::Fatal { message, fault } => {
+                    self.answer_fault(message.as_ref(), &fault, FaultKind::SipFraming);
+                    Some(ConnectionEnd::Fault)
+                }
+            };
+            if end.is_some() {
+                return end;
+            }
+        }
+    }
+
+    fn answer_fault(&mut self, message: Option<&Message>, fault: &Fault, kind: FaultKind) {
+        let tag = self.core.tag();
+        if let Some(answer) = message.and_then(|message| fault.answer(message, &tag)) {
+            self.queue(&answer.finish());
+        }
+        ProtocolFault {
+            peer: self.peer,
+            user: None,
+            kind,
+            detail: Detail::new(fault),
+        }
+        .emit(&self.context.telemetry);
+    }
+
+    /// Carries out what the core wants. Answers why the connection ends, if it does.
+    fn carry_out(&mut self) -> Option<ConnectionEnd> {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Send(message) => self.queue(&message),
+                Output::Open {
+                    dialog,
+                    user,
+                    call_id,
+                } => {
+                    let sink = Sink::new(dialog, self.heard.clone());
+                    let leg = self.context.pool.open_leg(user.clone(), Arc::new(sink));
+                    self.legs.insert(dialog, leg);
+                    DialogOpened {
+                        user,
+                        peer: self.peer,
+                        call_id: Detail::new(call_id),
+                    }
+                    .emit(&self.context.telemetry);
+                }
+                Output::Deliver {
+                    dialog,
+                    id,
+                    document,
+                } => {
+                    let sent = self.legs.get(&dialog).map(|leg| leg.send(id, document));
+                    if let Some(Err(reason)) = sent {
+                        let closed = LegEvent::Closed(reason);
+                        self.core.handle_leg(Instant::now(), dialog, closed);
+                    }
+                }
+                Output::Close {
+                    dialog,
+                    user,
+                    reason,
+                } => {
+                    self.legs.remove(&dialog);
+                    DialogClosed {
+                        user,
+                        peer: self.peer,
+                        reason,
+                    }
+                    .emit(&self.context.telemetry);
+                }
+                Output::Drained => return Some(ConnectionEnd::Draining),
+            }
+        }
+        None
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

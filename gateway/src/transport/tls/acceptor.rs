@@ -1,0 +1,218 @@
+//! The server side: its certificate, whom it asks for one, and how both change while it runs.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::NoServerSessionStorage;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::{ClientCertificates, Stream, TlsError, certificates_in, provider, read};
+use crate::telemetry::events::connection::{CertificatesRejected, CertificatesRenewed};
+use crate::telemetry::{Detail, Emit as _, Telemetry};
+
+/// How often the files are looked at, at most.
+const RENEWAL: Duration = Duration::from_secs(1);
+
+/// Accepts TLS 1.2 and 1.3. Cheap to clone; all clones change together.
+#[derive(Clone)]
+pub struct Acceptor(Arc<Shared>);
+
+struct Shared {
+    files: Files,
+    config: ArcSwap<ServerConfig>,
+    last: Mutex<Last>,
+}
+
+/// Where everything comes from.
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    clients: Option<ClientCertificates>,
+}
+
+/// What the files held when they were read last, whether or not that could be used: a fault is told once.
+struct Last {
+    content: Option<Content>,
+    at: Instant,
+}
+
+#[derive(PartialEq, Eq)]
+struct Content {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    authorities: Vec<u8>,
+}
+
+impl Acceptor {
+    /// Reads the certificate chain and its key, and proves that they belong together. Clients need no certificate.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or parsed, or a pair that does not match.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Self::open(certificate, key, None)
+    }
+
+    /// Like [`load`](Self::load), for peers that must show a certificate themselves.
+    ///
+    /// # Errors
+    ///
+    /// As there, and authorities that cannot be read or used.
+    pub fn mutual(
+        certificate: &Path,
+        key: &Path,
+        clients: ClientCertificates,
+    ) -> Result<Self, TlsError> {
+        Self::open(certificate, key, Some(clients))
+    }
+
+    fn open(
+        certificate: &Path,
+        key: &Path,
+        clients: Option<ClientCertificates>,
+    ) -> Result<Self, TlsError> {
+        let files = Files {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            clients,
+        };
+        let content = files.read()?;
+        let config = files.config(&content)?;
+        Ok(Self(Arc::new(Shared {
+            files,
+            config: ArcSwap::from_pointee(config),
+            last: Mutex::new(Last {
+                content: Some(content),
+                at: Instant::now(),
+            }),
+        })))
+    }
+
+    /// Performs the handshake.
+    ///
+    /// # Errors
+    ///
+    /// What the peer did wrong, or the connection's own failure.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
+        TlsAcceptor::from(self.0.config.load_full())
+            .accept(stream)
+            .await
+            .map(|stream| Stream(stream.into()))
+    }
+
+    /// Looks whether the files have changed, unless that was done less than a second ago. What is good is used for the
+    /// handshakes to come; otherwise what was in use stays in use. Tells either. To be called before each
+    /// [`accept`](Self::accept).
+    pub async fn renew(&self, telemetry: &Telemetry) {
+        let shared = Arc::clone(&self.0);
+        if !shared.is_due(Instant::now()) {
+            return;
+        }
+        // Certificates may lie on a network share.
+        let renewed = tokio::task::spawn_blocking(move || shared.renew()).await;
+        let file = Detail::new(self.0.files.certificate.display());
+        match renewed {
+            Ok(Some(Ok(()))) => CertificatesRenewed { file }.emit(telemetry),
+            Ok(Some(Err(error))) => {
+                let error = match error.source() {
+                    Some(source) => Detail::new(format_args!("{error}: {source}")),
+                    None => Detail::new(error),
+                };
+                CertificatesRejected { file, error }.emit(telemetry);
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("certificate", &self.0.files.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Whether it is time to look; if so, nobody else will look for a while.
+    fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = now.saturating_duration_since(last.at) >= RENEWAL;
+        if due {
+            last.at = now;
+        }
+        due
+    }
+
+    /// Uses what the files hold now. `None`: they hold what they held when they were read last.
+    fn renew(&self) -> Option<Result<(), TlsError>> {
+        let (content, fault) = match self.files.read() {
+            Ok(content) => (Some(content), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Compared by content: the time of a file that is copied, linked or restored says nothing.
+        if last.content == content {
+            return None;
+        }
+        last.content = content;
+        let built = match (&last.content, fault) {
+            (Some(content), _) => self.files.config(content),
+            (None, fault) => Err(fault?),
+        };
+        Some(built.map(|config| self.config.store(Arc::new(config))))
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<Content, TlsError> {
+        Ok(Content {
+            certificate: read(&self.certificate)?,
+            key: read(&self.key)?,
+            authorities: match &self.clients {
+                Some(clients) => read(clients.authorities())?,
+                None => Vec::new(),
+            },
+        })
+    }
+
+    fn config(&self, content: &Content) -> Result<ServerConfig, TlsError> {
+        let chain = certificates_in(&self.certificate, &content.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|source| TlsError::Pem {
+            path: self.key.clone(),
+            source,
+        })?;
+        let pair = |source| TlsError::Pair {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            source,
+        };
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(pair)?;
+        let builder = match &self.clients {
+            Some(clients) => {
+                builder.with_client_cert_verifier(clients.verifier(&content.authorities)?)
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_single_cert(chain, key).map_err(pair)?;
+        // A legacy client connects once a day, a front end once a week: session tickets cost two writes and memory on both
+        // ends and buy nothing.
+        config.send_tls13_tickets = 0;
+        if self.clients.is_some() {
+            // A session that is resumed is not verified again: a certificate that has expired since would be let in.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
+        Ok(config)
+    }
+}

@@ -1,0 +1,158 @@
+//! Which clients may connect: those who show a certificate of known authorities, and are on the list if there is one.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
+};
+
+use super::{TlsError, certificates_in, provider};
+
+/// Whose certificates are asked for.
+#[derive(Clone, Debug)]
+pub struct ClientCertificates {
+    authorities: PathBuf,
+    names: Vec<ServerName<'static>>,
+}
+
+impl ClientCertificates {
+    /// Those issued by an authority in the PEM file `authorities` and, unless `names` is empty, valid for one of the DNS
+    /// names in it. As with servers (RFC 9525 §6.3), names are those in the certificate's subjectAltName; a common name
+    /// is none.
+    ///
+    /// # Errors
+    ///
+    /// A name that no certificate can carry.
+    pub fn of<'n>(
+        authorities: &Path,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Self, TlsError> {
+        let names = names.into_iter().map(|name| {
+            ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name(name.into()))
+        });
+        Ok(Self {
+            authorities: authorities.to_owned(),
+            names: names.collect::<Result<_, _>>()?,
+        })
+    }
+
+    pub(super) fn authorities(&self) -> &Path {
+        &self.authorities
+    }
+
+    /// What verifies clients, with `pem` as the content of the authorities' file.
+    pub(super) fn verifier(&self, pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let root = |source| TlsError::Root {
+            path: self.authorities.clone(),
+            source,
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates_in(&self.authorities, pem)? {
+            roots.add(certificate).map_err(root)?;
+        }
+        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| root(Error::General(error.to_string())))?;
+        Ok(Arc::new(Verifier {
+            inner,
+            names: self.names.clone(),
+        }))
+    }
+}
+
+/// The chain is good, but its certificate is for other names.
+#[derive(Debug)]
+pub(super) struct NotListed {
+    presented: Vec<String>,
+}
+
+impl fmt::Display for NotListed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "none of the certificate's names is on the list: {}",
+            self.presented.join(", ")
+        )
+    }
+}
+
+impl std::error::Error for NotListed {}
+
+/// First the chain, then the name.
+#[derive(Debug)]
+struct Verifier {
+    inner: Arc<dyn ClientCertVerifier>,
+    /// Empty: any name.
+    names: Vec<ServerName<'static>>,
+}
+
+impl Verifier {
+    fn check_name(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        if self.names.is_empty() {
+            return Ok(());
+        }
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        let mut presented = Vec::new();
+        for name in &self.names {
+            match verify_server_name(&parsed, name) {
+                Ok(()) => return Ok(()),
+                Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                    presented: names,
+                    ..
+                })) => presented = names,
+                Err(_) => {}
+            }
+        }
+        let foreign = OtherError(Arc::new(NotListed { presented }));
+        Err(Error::InvalidCertificate(CertificateError::Other(foreign)))
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self
+            .inner
+            .verify_client_cert(end_entity, intermediates, now)?;
+        self.check_name(end_entity)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
