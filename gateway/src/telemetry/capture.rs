@@ -11,7 +11,8 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::events::{
-    admin::*, connection::*, pool::*, process::*, protocol::*, room::*, session::*, sign_in::*,
+    admin::*, connection::*, pool::*, process::*, protocol::*, room::*, serve::*, session::*,
+    sign_in::*,
 };
 use super::{Detail, Event, SessionId};
 
@@ -118,6 +119,12 @@ pub(super) fn samples() -> Vec<Event> {
         TlsFailed {
             peer,
             reason: TlsFailure::NotTls,
+            error: text(),
+        }
+        .into(),
+        CertificatesRenewed { file: text() }.into(),
+        CertificatesRejected {
+            file: text(),
             error: text(),
         }
         .into(),
@@ -262,6 +269,18 @@ pub(super) fn samples() -> Vec<Event> {
         PoolStoreFailed {
             pool: pool(),
             error: text(),
+        }
+        .into(),
+        DialogOpened {
+            user: user(),
+            peer,
+            call_id: text(),
+        }
+        .into(),
+        DialogClosed {
+            user: user(),
+            peer,
+            reason: DialogEnd::Peer,
         }
         .into(),
         AdminOpened { address: peer }.into(),
