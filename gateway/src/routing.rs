@@ -14,6 +14,8 @@ pub struct Router {
     directory: Arc<Directory>,
     pools: Arc<Pools>,
     default_pool: PoolId,
+    /// All pools, the default one first.
+    order: Vec<PoolId>,
     shows_unlisted: bool,
 }
 
@@ -27,7 +29,10 @@ impl Router {
         default_pool: PoolId,
         shows_unlisted: bool,
     ) -> Self {
+        let others = pools.ids().filter(|pool| *pool != default_pool);
+        let order = std::iter::once(default_pool).chain(others).collect();
         Self {
+            order,
             directory,
             pools,
             default_pool,
@@ -88,5 +93,9 @@ impl Decisions for Router {
 
     fn default_pool(&self) -> PoolId {
         self.default_pool
+    }
+
+    fn pools(&self) -> &[PoolId] {
+        &self.order
     }
 }

@@ -65,6 +65,11 @@ impl Pools {
         u16::try_from(at).ok().map(PoolId)
     }
 
+    /// All of them, in order.
+    pub fn ids(&self) -> impl Iterator<Item = PoolId> {
+        (0..self.0.len()).filter_map(|at| u16::try_from(at).ok().map(PoolId))
+    }
+
     /// A pool's name.
     #[must_use]
     pub fn name(&self, id: PoolId) -> Option<&PoolName> {

@@ -15,7 +15,7 @@ use holdover_protocol::xccos::{
 use super::answer;
 use super::core::SessionCore;
 use super::output::{Event, Side};
-use super::pending::{PendingCommand, PendingPost, all_failed};
+use super::pending::{PendingCommand, PendingPost, Purpose, all_failed};
 use super::rooms::{Decisions, Refusal, RefusalReason, Rooms, Target};
 use crate::pool::{PoolId, SendId};
 
@@ -126,7 +126,13 @@ impl SessionCore {
             let (status, by) = (status.code(), Side::Downstream);
             return self.event(Event::PostRefused { legacy, status, by });
         }
-        let id = self.next_id(target.pool);
+        let Some(id) = self.next_id(target.pool) else {
+            let status = Status::SERVICE_UNAVAILABLE;
+            let text = "The room cannot be reached at the moment.";
+            self.respond(answer::refuse(&request, status, Some(text), None));
+            let (status, by) = (status.code(), Side::Downstream);
+            return self.event(Event::PostRefused { legacy, status, by });
+        };
         let body = self.to_pool(document, target.pool, id, decisions);
         self.send(target.pool, id, body);
         let transaction = self.transaction(request);
@@ -202,22 +208,57 @@ impl SessionCore {
         let part = holdover_protocol::xccos::verb::Part {
             rooms: vec![target.migrated.clone()],
         };
-        self.send_own(now, target.pool, &Command::Part(part));
+        self.tracks.forget(target.pool, &target.migrated);
+        self.send_own(now, target.pool, &Command::Part(part), Purpose::Nobody);
     }
 
-    fn send_own(&mut self, now: Instant, pool: PoolId, command: &Command) {
+    /// Sends a command of our own.
+    pub(super) fn send_own(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        command: &Command,
+        purpose: Purpose,
+    ) {
+        let request = Outgoing::new(pool, command.verb(), purpose);
+        self.send_command(now, request, |_, id| {
+            Envelope::new(id.0).command(1, command).finish()
+        });
+    }
+
+    /// Sends a command and waits for its reply. A pool that cannot be reached fails it at once.
+    fn send_command(
+        &mut self,
+        now: Instant,
+        request: Outgoing,
+        body: impl FnOnce(&Self, SendId) -> Bytes,
+    ) {
+        let Outgoing {
+            pool,
+            verb,
+            purpose,
+            rooms,
+            refused,
+        } = request;
+        let deadline = now + self.settings.pool_timeout;
         let id = self.next_id(pool);
-        let body = Envelope::new(id.0).command(1, command).finish();
-        self.send(pool, id, body);
-        self.commands.push(PendingCommand {
+        let is_reachable = id.is_some();
+        let id = id.unwrap_or(SendId(0));
+        let command = PendingCommand {
             pool,
             id,
-            verb: command.verb(),
-            client: None,
-            rooms: Vec::new(),
-            refused: Vec::new(),
-            deadline: now + self.settings.pool_timeout,
-        });
+            verb,
+            purpose,
+            rooms,
+            refused,
+            deadline,
+        };
+        if !is_reachable {
+            return self.fail_command(now, command, ResultCode::Unavailable.into());
+        }
+        let body = body(self, id);
+        self.commands.push(command);
+        self.send(pool, id, body);
     }
 
     fn handle_bjoin(
@@ -228,52 +269,80 @@ impl SessionCore {
         bjoin: BatchJoin,
         decisions: &dyn Decisions,
     ) {
-        let mut rooms: Vec<(RoomUri, Target)> = Vec::with_capacity(bjoin.rooms.len());
+        let order = bjoin.rooms.clone();
+        let mut pools: Vec<(PoolId, Vec<(RoomUri, Target)>)> = Vec::new();
         let mut refused = Vec::new();
         for legacy in bjoin.rooms {
             match self.target(&legacy, decisions) {
-                Ok(target) => rooms.push((legacy, target)),
+                Ok(target) => {
+                    self.rooms.joining(&legacy, &target);
+                    match pools.iter_mut().find(|(pool, _)| *pool == target.pool) {
+                        Some((_, rooms)) => rooms.push((legacy, target)),
+                        None => pools.push((target.pool, vec![(legacy, target)])),
+                    }
+                }
                 Err(refusal) => {
                     self.refuse_room(&legacy, refusal.reason);
                     refused.push(legacy);
                 }
             }
         }
-        let Some(pool) = rooms.first().map(|(_, target)| target.pool) else {
+        if pools.len() > 1 {
+            let gather = self.gather(now, client.clone(), Verb::BatchJoin, order, refused);
+            for (pool, rooms) in pools {
+                let purpose = Purpose::Part(gather, client.clone());
+                let request = Outgoing {
+                    rooms,
+                    ..Outgoing::new(pool, Verb::BatchJoin, purpose)
+                };
+                self.send_bjoin(now, document, &client, request, true, decisions);
+            }
+            return self.gather_begun(now, gather);
+        }
+        let Some((pool, rooms)) = pools.pop() else {
             return self.reply(now, &client, &all_failed(refused.into_iter()));
         };
-        for (legacy, target) in &rooms {
-            self.rooms.joining(legacy, target);
-        }
-        let id = self.next_id(pool);
-        let mut migrated: Vec<RoomUri> = Vec::with_capacity(rooms.len());
-        for (_, target) in &rooms {
+        let is_partial = !refused.is_empty();
+        let purpose = Purpose::Client(client.clone());
+        let request = Outgoing {
+            rooms,
+            refused,
+            ..Outgoing::new(pool, Verb::BatchJoin, purpose)
+        };
+        self.send_bjoin(now, document, &client, request, is_partial, decisions);
+    }
+
+    /// Sends a `bjoin` of the rooms in `request`, which are only some of the client's if `is_partial`.
+    fn send_bjoin(
+        &mut self,
+        now: Instant,
+        document: &Document,
+        client: &CommandId<'_>,
+        request: Outgoing,
+        is_partial: bool,
+        decisions: &dyn Decisions,
+    ) {
+        let mut migrated: Vec<RoomUri> = Vec::with_capacity(request.rooms.len());
+        for (_, target) in &request.rooms {
             if !migrated.contains(&target.migrated) {
                 migrated.push(target.migrated.clone());
             }
         }
         // The document goes on as the client wrote it, unless rooms must be left out of it or were merged into one.
-        let body = if refused.is_empty() && migrated.len() == rooms.len() {
-            self.to_pool(document, pool, id, decisions)
-        } else {
+        let is_whole = !is_partial && migrated.len() == request.rooms.len();
+        let pool = request.pool;
+        self.send_command(now, request, |core, id| {
+            if is_whole {
+                return core.to_pool(document, pool, id, decisions);
+            }
             let command = Command::BatchJoin(BatchJoin { rooms: migrated });
             Envelope::new(id.0)
                 .command(&client.seqid, &command)
                 .finish()
-        };
-        self.send(pool, id, body);
-        self.commands.push(PendingCommand {
-            pool,
-            id,
-            verb: Verb::BatchJoin,
-            client: Some(client),
-            rooms,
-            refused,
-            deadline: now + self.settings.pool_timeout,
         });
     }
 
-    /// A command that names at most rooms of one pool.
+    /// A command that names rooms of one pool, or none.
     fn handle_other(
         &mut self,
         now: Instant,
@@ -294,6 +363,18 @@ impl SessionCore {
                 }
             }
         }
+        let pools = decisions.pools();
+        if rooms.is_empty() && pools.len() > 1 && concerns_all_pools(&verb) {
+            let gather = self.gather(now, client.clone(), verb.clone(), Vec::new(), Vec::new());
+            for pool in pools {
+                let purpose = Purpose::Part(gather, client.clone());
+                let request = Outgoing::new(*pool, verb.clone(), purpose);
+                self.send_command(now, request, |core, id| {
+                    core.to_pool(document, *pool, id, decisions)
+                });
+            }
+            return self.gather_begun(now, gather);
+        }
         let pool = rooms
             .first()
             .map_or_else(|| decisions.default_pool(), |(_, target)| target.pool);
@@ -302,17 +383,12 @@ impl SessionCore {
                 self.rooms.joining(legacy, target);
             }
         }
-        let id = self.next_id(pool);
-        let body = self.to_pool(document, pool, id, decisions);
-        self.send(pool, id, body);
-        self.commands.push(PendingCommand {
-            pool,
-            id,
-            verb,
-            client: Some(client),
+        let request = Outgoing {
             rooms,
-            refused: Vec::new(),
-            deadline: now + self.settings.pool_timeout,
+            ..Outgoing::new(pool, verb, Purpose::Client(client))
+        };
+        self.send_command(now, request, |core, id| {
+            core.to_pool(document, pool, id, decisions)
         });
     }
 
@@ -361,6 +437,35 @@ fn target_of(
         Some(target) => Ok(target.clone()),
         None => decisions.resolve(legacy),
     }
+}
+
+/// A command on its way to a pool.
+struct Outgoing {
+    pool: PoolId,
+    verb: Verb,
+    purpose: Purpose,
+    rooms: Vec<(RoomUri, Target)>,
+    refused: Vec<RoomUri>,
+}
+
+impl Outgoing {
+    fn new(pool: PoolId, verb: Verb, purpose: Purpose) -> Self {
+        Self {
+            pool,
+            verb,
+            purpose,
+            rooms: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+}
+
+/// Commands that name no room and are answered by all pools together.
+fn concerns_all_pools(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::ChannelSearch | Verb::GetInvitations | Verb::GetAssociations | Verb::GetServerInfo
+    )
 }
 
 fn refused_code(reason: RefusalReason) -> ResultCode {

@@ -19,8 +19,10 @@ use holdover_protocol::xccos;
 
 use super::answer;
 use super::downstream::{Channel, ClientVerdict, QueueLimits, SentBy, ServerTransaction};
+use super::gather::Gathers;
 use super::output::{CloseReason, Event, FinishReason, Output};
 use super::pending::{PendingCommand, PendingPost};
+use super::recovery::Tracks;
 use super::rooms::{Decisions, Rooms};
 use crate::pool::{LegEvent, PoolId, SendId};
 
@@ -37,6 +39,8 @@ pub struct SessionSettings {
     pub info_timeout: Duration,
     /// How long a pool may take for a receipt or a reply.
     pub pool_timeout: Duration,
+    /// How long a pool may keep the rooms of other pools waiting, when a client asks for rooms of several at once.
+    pub split_timeout: Duration,
     /// How long the rooms of a lost client are kept.
     pub grace: Duration,
     /// Bounds of an XCCOS document.
@@ -74,12 +78,22 @@ enum Downstream {
     Finished,
 }
 
-/// One pool as this session sees it. Closed legs are not in the list.
+/// One pool as this session sees it. A pool the session has nothing to do with is not in the list.
 #[derive(Debug)]
 struct Leg {
     pool: PoolId,
-    /// Number of the next document on it, which is its envelope id too.
+    /// Number of the next document, which is its envelope id too. Never used twice, also not by the next leg.
     next: u64,
+    state: LegState,
+}
+
+/// Whether a pool can be reached.
+#[derive(Debug)]
+enum LegState {
+    /// There is a leg. → `Down` when it closes.
+    Up,
+    /// There is none, and the client has rooms there. → `Up` at `retry_at`.
+    Down { retry_at: Instant },
 }
 
 /// One session. See the module's documentation for how to drive it.
@@ -96,6 +110,10 @@ pub struct SessionCore {
     legs: Vec<Leg>,
     pub(super) commands: Vec<PendingCommand>,
     pub(super) posts: Vec<PendingPost>,
+    /// Commands that were split over several pools.
+    pub(super) gathers: Gathers,
+    /// What was delivered last of each room, to find what a lost leg missed.
+    pub(super) tracks: Tracks,
     /// When rooms that a returned client has not asked for again are given up.
     claim_by: Option<Instant>,
     /// Holdover shuts down: the session ends with its last post that waits for a receipt.
@@ -118,6 +136,8 @@ impl SessionCore {
             legs: Vec::new(),
             commands: Vec::new(),
             posts: Vec::new(),
+            gathers: Gathers::default(),
+            tracks: Tracks::default(),
             claim_by: None,
             is_draining: false,
             outputs: VecDeque::new(),
@@ -220,7 +240,7 @@ impl SessionCore {
         event: LegEvent,
         decisions: &dyn Decisions,
     ) {
-        if !self.legs.iter().any(|leg| leg.pool == pool) {
+        if !self.is_up(pool) {
             return;
         }
         match event {
@@ -274,7 +294,9 @@ impl SessionCore {
             }
         }
         self.expire_posts(now);
+        self.expire_gathers(now);
         self.expire_commands(now);
+        self.retry_legs(now);
         self.flush(now);
         self.finish_drain();
     }
@@ -300,6 +322,8 @@ impl SessionCore {
         [
             downstream,
             self.claim_by,
+            self.legs_deadline(),
+            self.gathers.deadline(),
             self.posts.iter().map(|post| post.deadline).min(),
             self.commands.iter().map(|command| command.deadline).min(),
         ]
@@ -394,20 +418,60 @@ impl SessionCore {
         }
     }
 
-    /// The number of the next document on the pool's leg, which is opened if there is none.
-    pub(super) fn next_id(&mut self, pool: PoolId) -> SendId {
-        let leg = match self.legs.iter_mut().position(|leg| leg.pool == pool) {
-            Some(at) => self.legs.get_mut(at),
-            None => {
-                self.outputs.push_back(Output::OpenLeg(pool));
-                self.legs.push(Leg { pool, next: 1 });
-                self.legs.last_mut()
-            }
-        };
-        let Some(leg) = leg else { return SendId(0) };
+    /// The number of the next document on the pool's leg, which is opened if there is none. `None`: the pool cannot be
+    /// reached at present.
+    pub(super) fn next_id(&mut self, pool: PoolId) -> Option<SendId> {
+        let known = self.legs.iter().position(|leg| leg.pool == pool);
+        let at = known.unwrap_or(self.legs.len());
+        if known.is_none() {
+            self.outputs.push_back(Output::OpenLeg(pool));
+            self.legs.push(Leg {
+                pool,
+                next: 1,
+                state: LegState::Up,
+            });
+        }
+        let leg = self
+            .legs
+            .get_mut(at)
+            .filter(|leg| matches!(leg.state, LegState::Up))?;
         let id = SendId(leg.next);
         leg.next += 1;
-        id
+        Some(id)
+    }
+
+    /// Whether there is a leg to the pool.
+    fn is_up(&self, pool: PoolId) -> bool {
+        self.legs
+            .iter()
+            .any(|leg| leg.pool == pool && matches!(leg.state, LegState::Up))
+    }
+
+    /// Opens the legs whose time has come, and joins the client's rooms there again.
+    fn retry_legs(&mut self, now: Instant) {
+        let due =
+            |leg: &&mut Leg| matches!(leg.state, LegState::Down { retry_at } if retry_at <= now);
+        let pools: Vec<PoolId> = self
+            .legs
+            .iter_mut()
+            .filter(due)
+            .map(|leg| {
+                leg.state = LegState::Up;
+                leg.pool
+            })
+            .collect();
+        for pool in pools {
+            self.outputs.push_back(Output::OpenLeg(pool));
+            self.rejoin(now, pool);
+        }
+    }
+
+    fn legs_deadline(&self) -> Option<Instant> {
+        let retry = |leg: &Leg| match leg.state {
+            LegState::Up => None,
+            LegState::Down { retry_at } => Some(retry_at),
+        };
+        self.legs.iter().filter_map(retry).min()
     }
 
     pub(super) fn send(&mut self, pool: PoolId, id: SendId, body: Bytes) {
@@ -448,24 +512,38 @@ impl SessionCore {
             // What the client asked for in this dialog is not answered in the next: a room it did not see opening it
             // asks for again, and an rpl:join for an open room breaks sending in it (facts/sipe-client.md).
             for command in &mut self.commands {
-                command.client = None;
-                command.rooms.clear();
+                command.disown();
             }
+            self.gathers = Gathers::default();
             self.rooms.unclaim_joining();
             self.event(Event::Detached);
         }
     }
 
+    /// The client is not told: its rooms there are joined again as soon as the pool can be reached, and what was missed
+    /// is fetched from the history.
     fn handle_leg_closed(&mut self, now: Instant, pool: PoolId) {
-        self.legs.retain(|leg| leg.pool != pool);
-        // The client's rooms on this pool are gone with the leg. Closing the connection makes the client sign in again,
-        // join them with one bjoin and fetch what it missed.
-        self.rooms.lose(pool);
+        let retry_at = now
+            + self
+                .tracks
+                .backoff(pool, self.connection.unwrap_or_default());
+        if self.rooms.has_any(pool) {
+            if let Some(leg) = self.legs.iter_mut().find(|leg| leg.pool == pool) {
+                leg.state = LegState::Down { retry_at };
+            }
+        } else {
+            self.legs.retain(|leg| leg.pool != pool);
+        }
+        self.tracks.leg_lost(pool);
         self.fail_posts(pool);
         self.fail_commands(now, pool);
-        if self.is_attached() {
-            self.outputs
-                .push_back(Output::CloseConnection(CloseReason::LegLost));
+    }
+
+    /// Closes a leg that is of no use, to be opened again later.
+    pub(super) fn give_up_leg(&mut self, now: Instant, pool: PoolId) {
+        if self.is_up(pool) {
+            self.outputs.push_back(Output::CloseLeg(pool));
+            self.handle_leg_closed(now, pool);
         }
     }
 
@@ -483,9 +561,13 @@ impl SessionCore {
             self.report_unknown(post);
         }
         for leg in std::mem::take(&mut self.legs) {
-            self.outputs.push_back(Output::CloseLeg(leg.pool));
+            if matches!(leg.state, LegState::Up) {
+                self.outputs.push_back(Output::CloseLeg(leg.pool));
+            }
         }
         self.commands.clear();
+        self.gathers = Gathers::default();
+        self.tracks = Tracks::default();
         self.rooms = Rooms::default();
         self.downstream = Downstream::Finished;
         self.outputs.push_back(Output::Finished(reason));
@@ -497,9 +579,7 @@ impl SessionCore {
         }
         debug_assert!(!self.is_finished() || (self.legs.is_empty() && self.posts.is_empty()));
         debug_assert!(
-            self.posts
-                .iter()
-                .all(|post| self.legs.iter().any(|leg| leg.pool == post.pool)),
+            self.posts.iter().all(|post| self.is_up(post.pool)),
             "a post waits for a leg that is not there"
         );
     }
@@ -516,6 +596,10 @@ mod drain_tests {
     struct SameRooms;
 
     impl Decisions for SameRooms {
+        fn pools(&self) -> &[PoolId] {
+            &[PoolId(0)]
+        }
+
         fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
             Ok(Target {
                 pool: PoolId(0),
@@ -567,6 +651,7 @@ mod drain_tests {
             },
             info_timeout: 32 * second,
             pool_timeout: 32 * second,
+            split_timeout: Duration::from_millis(800),
             grace: second,
             xccos: xccos::Limits::DEFAULT,
         };

@@ -7,8 +7,10 @@ pub(crate) mod answer;
 mod commands;
 pub mod core;
 mod downstream;
+mod gather;
 pub mod output;
 pub(crate) mod pending;
+mod recovery;
 pub mod rooms;
 #[cfg(test)]
 mod simulation;

@@ -46,8 +46,6 @@ pub enum CloseReason {
     },
     /// The client does not answer a request within the limit.
     Silent,
-    /// The pool's leg ended; the client's rooms come back when it signs in again.
-    LegLost,
 }
 
 /// Why a session ended.
@@ -128,6 +126,31 @@ pub enum Event {
         legacy: RoomUri,
         /// Which pool.
         pool: PoolId,
+    },
+    /// The rooms of a pool were joined again after its leg was lost.
+    Rejoined {
+        /// Which pool.
+        pool: PoolId,
+        /// How many rooms.
+        rooms: usize,
+    },
+    /// A room was not joined again: the pool does not let the user in any more.
+    RoomLost {
+        /// As the pool knows the room.
+        migrated: RoomUri,
+        /// Which pool.
+        pool: PoolId,
+    },
+    /// What a room missed while its pool could not be reached was delivered from its history.
+    GapClosed {
+        /// As the pool knows the room.
+        migrated: RoomUri,
+        /// Which pool.
+        pool: PoolId,
+        /// How many messages.
+        messages: usize,
+        /// Whether there may be more that the history did not show.
+        complete: bool,
     },
     /// A peer sent something that is no XCCOS.
     Malformed {

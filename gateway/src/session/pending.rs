@@ -14,6 +14,7 @@ use holdover_protocol::xccos::{
 use super::answer;
 use super::core::SessionCore;
 use super::downstream::ServerTransaction;
+use super::gather::GatherId;
 use super::output::{Event, Side};
 use super::rooms::Target;
 use crate::pool::{PoolId, Receipt, SendId};
@@ -24,8 +25,8 @@ pub(super) struct PendingCommand {
     pub(super) pool: PoolId,
     pub(super) id: SendId,
     pub(super) verb: Verb,
-    /// How the client numbered it. `None`: the command was ours, and its reply is for nobody.
-    pub(super) client: Option<CommandId<'static>>,
+    /// Who waits for the reply.
+    pub(super) purpose: Purpose,
     /// The rooms the command names, as the client and as the pool knows them, in the client's order.
     pub(super) rooms: Vec<(RoomUri, Target)>,
     /// The rooms of a `bjoin` that were refused before the pool was asked.
@@ -33,7 +34,55 @@ pub(super) struct PendingCommand {
     pub(super) deadline: Instant,
 }
 
+/// Who waits for a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The client, which numbered its command so.
+    Client(CommandId<'static>),
+    /// The client, for one reply that is gathered from several pools.
+    Part(GatherId, CommandId<'static>),
+    /// The client, which was told that these rooms failed, as their pool was slow. It hears of those that do not.
+    Late(CommandId<'static>),
+    /// Nobody.
+    Nobody,
+    /// The rooms of a pool are joined again.
+    Rejoin,
+    /// What a room missed is fetched.
+    Gap {
+        /// The room, as the pool knows it.
+        room: RoomUri,
+        /// How often it was fetched before.
+        attempt: usize,
+    },
+}
+
 impl PendingCommand {
+    /// The client's number of the command, if it waits for the reply.
+    pub(super) fn client(&self) -> Option<&CommandId<'static>> {
+        match &self.purpose {
+            Purpose::Client(client) | Purpose::Part(_, client) | Purpose::Late(client) => {
+                Some(client)
+            }
+            Purpose::Nobody | Purpose::Rejoin | Purpose::Gap { .. } => None,
+        }
+    }
+
+    /// The split command that this is a part of.
+    pub(super) fn gather(&self) -> Option<GatherId> {
+        match &self.purpose {
+            Purpose::Part(gather, _) => Some(*gather),
+            _ => None,
+        }
+    }
+
+    /// The client does not wait for the reply any more.
+    pub(super) fn disown(&mut self) {
+        if self.client().is_some() {
+            self.purpose = Purpose::Nobody;
+            self.rooms.clear();
+        }
+    }
+
     pub(super) fn is_join(&self) -> bool {
         matches!(self.verb, Verb::Join | Verb::BatchJoin)
     }
@@ -175,28 +224,32 @@ impl SessionCore {
         }
     }
 
-    /// Tells the client that a command failed, in place of the pool.
-    fn fail_command(&mut self, now: Instant, command: PendingCommand, outcome: Outcome) {
+    /// Tells whoever waits for it that a command failed, in place of the pool.
+    pub(super) fn fail_command(&mut self, now: Instant, command: PendingCommand, outcome: Outcome) {
         if command.is_join() {
             self.forget_rooms(now, command.rooms.iter().map(|(legacy, _)| legacy));
         }
-        let Some(client) = command.client else { return };
-        self.event(Event::CommandFailed {
-            verb: command.verb.clone(),
-            code: outcome.code,
-        });
-        let reply = if command.verb == Verb::BatchJoin {
-            // A failed bjoin as a whole would hide from the client which rooms it was about.
-            let rooms = command
-                .rooms
-                .into_iter()
-                .map(|(legacy, _)| legacy)
-                .chain(command.refused);
-            all_failed(rooms)
-        } else {
-            Reply::failure(command.verb, outcome)
-        };
-        self.reply(now, &client, &reply);
+        let rooms = command.rooms.into_iter().map(|(legacy, _)| legacy);
+        match command.purpose {
+            Purpose::Client(client) => {
+                self.event(Event::CommandFailed {
+                    verb: command.verb.clone(),
+                    code: outcome.code,
+                });
+                let reply = if command.verb == Verb::BatchJoin {
+                    // A failed bjoin as a whole would hide from the client which rooms it was about.
+                    all_failed(rooms.chain(command.refused))
+                } else {
+                    Reply::failure(command.verb, outcome)
+                };
+                self.reply(now, &client, &reply);
+            }
+            Purpose::Part(gather, _) => self.gather_failed(now, gather, rooms),
+            Purpose::Rejoin => self.rejoined(now, command.pool, None),
+            // What was held back meanwhile is in the history too: it is all fetched again.
+            Purpose::Gap { .. } => self.give_up_leg(now, command.pool),
+            Purpose::Late(_) | Purpose::Nobody => {}
+        }
     }
 
     /// Forgets rooms that could not be joined, unless another join for them is under way. The pool is told: it may have

@@ -48,8 +48,11 @@ pub trait Decisions {
     /// Whether a room that has no legacy identifier may be shown under the pool's own.
     fn shows_unlisted(&self) -> bool;
 
-    /// The pool that answers what names no room.
+    /// The pool that answers what names no room and is not put together from all pools' answers.
     fn default_pool(&self) -> PoolId;
+
+    /// All pools, the default one first.
+    fn pools(&self) -> &[PoolId];
 }
 
 /// How far a room is.
@@ -189,9 +192,29 @@ impl Rooms {
         targets
     }
 
-    /// Forgets the rooms of a pool whose leg is gone.
-    pub(super) fn lose(&mut self, pool: PoolId) {
-        self.0.retain(|room| room.target.pool != pool);
+    /// Whether the client has, or may soon have, a room on the pool.
+    pub(super) fn has_any(&self, pool: PoolId) -> bool {
+        self.0
+            .iter()
+            .any(|room| room.target.pool == pool && room.state != State::Joining)
+    }
+
+    /// The pool's rooms that were joined, each once.
+    pub(super) fn joined_on(&self, pool: PoolId) -> Vec<RoomUri> {
+        let mut rooms: Vec<RoomUri> = Vec::new();
+        for room in &self.0 {
+            let is_there = room.target.pool == pool && room.state != State::Joining;
+            if is_there && !rooms.contains(&room.target.migrated) {
+                rooms.push(room.target.migrated.clone());
+            }
+        }
+        rooms
+    }
+
+    /// Forgets a room of a pool under all its identifiers: the pool does not let the user in any more.
+    pub(super) fn lose(&mut self, pool: PoolId, migrated: &RoomUri) {
+        self.0
+            .retain(|room| room.target.pool != pool || room.target.migrated != *migrated);
     }
 
     /// How many rooms the client has open.

@@ -400,6 +400,10 @@ mod tests {
     struct NoRooms;
 
     impl Decisions for NoRooms {
+        fn pools(&self) -> &[PoolId] {
+            &[PoolId(0)]
+        }
+
         fn resolve(&self, _: &RoomUri) -> Result<Target, Refusal> {
             Err(Refusal {
                 reason: RefusalReason::Unlisted,
@@ -432,6 +436,7 @@ mod tests {
                 },
                 info_timeout: Duration::from_secs(32),
                 pool_timeout: Duration::from_secs(32),
+                split_timeout: Duration::from_millis(800),
                 grace: Duration::from_secs(60),
                 xccos: xccos::Limits::default(),
             }),

@@ -11,8 +11,8 @@ use crate::pool::{LegClosed, PoolId, Pools};
 use crate::telemetry::events::pool::{LegClosed as LegClosedEvent, LegEnd, LegOpened};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::room::{
-    CommandFailed, JoinRefusal, JoinRefused, PostAccepted, PostRefusal, PostRefused, PostUnknown,
-    RoomJoined, RoomParted,
+    CommandFailed, GapClosed, JoinRefusal, JoinRefused, PostAccepted, PostRefusal, PostRefused,
+    PostUnknown, RoomJoined, RoomLost, RoomParted, RoomsRejoined,
 };
 use crate::telemetry::events::session::{
     InfoTimedOut, SessionClosed, SessionDetached, SessionEnd, SessionOpened, SessionResumed,
@@ -93,8 +93,6 @@ impl Teller {
                 .emit(&self.telemetry);
             }
             CloseReason::Silent => InfoTimedOut { session, user }.emit(&self.telemetry),
-            // The leg's own end was told.
-            CloseReason::LegLost => {}
         }
     }
 
@@ -244,6 +242,49 @@ impl Teller {
                     user,
                     legacy,
                     pool,
+                }
+                .emit(telemetry);
+            }
+            Event::Rejoined { pool, rooms } => {
+                let Some(pool) = pools.name(pool).cloned() else {
+                    return;
+                };
+                RoomsRejoined {
+                    session,
+                    user,
+                    pool,
+                    rooms,
+                }
+                .emit(telemetry);
+            }
+            Event::RoomLost { migrated, pool } => {
+                let Some(pool) = pools.name(pool).cloned() else {
+                    return;
+                };
+                RoomLost {
+                    session,
+                    user,
+                    migrated,
+                    pool,
+                }
+                .emit(telemetry);
+            }
+            Event::GapClosed {
+                migrated,
+                pool,
+                messages,
+                complete,
+            } => {
+                let Some(pool) = pools.name(pool).cloned() else {
+                    return;
+                };
+                GapClosed {
+                    session,
+                    user,
+                    migrated,
+                    pool,
+                    messages,
+                    complete,
                 }
                 .emit(telemetry);
             }

@@ -1,5 +1,7 @@
 //! Single rules of the session core, told one by one. The [simulation](super::simulation) holds all of them at once.
 
+mod pools;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,10 @@ const GRACE: Duration = Duration::from_secs(60);
 struct Directory;
 
 impl Decisions for Directory {
+    fn pools(&self) -> &[PoolId] {
+        &[PoolId(0)]
+    }
+
     fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
         let value = match legacy.value() {
             "gone" => {
@@ -93,6 +99,7 @@ impl Session {
             },
             info_timeout: INFO_TIMEOUT,
             pool_timeout: POOL_TIMEOUT,
+            split_timeout: Duration::from_millis(800),
             grace: GRACE,
             xccos: xccos::Limits::DEFAULT,
         };
@@ -541,17 +548,6 @@ fn the_grace_period_keeps_the_rooms_and_then_parts_them() {
             Output::Finished(FinishReason::GraceOver)
         ]
     );
-}
-
-#[test]
-fn a_leg_that_ends_makes_the_client_start_over() {
-    let mut session = Session::attached();
-    session.open("x", "x");
-    session.post("x");
-    let outputs = session.leg(LegEvent::Closed(LegClosed::Pool));
-    assert_status(&outputs, 504);
-    assert!(outputs.contains(&Output::CloseConnection(CloseReason::LegLost)));
-    assert_eq!(session.core.open_rooms(), 0);
 }
 
 #[test]

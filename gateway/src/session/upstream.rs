@@ -6,14 +6,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::translate::{self, EnvelopeIds, RoomMap};
+use holdover_protocol::xccos::verb::RoomHistory;
 use holdover_protocol::xccos::{
-    CommandId, Document, Edits, ElementRef, Item, OPERATION_FAILED, ReplyView, Verb, XccosError,
-    text,
+    CommandId, Document, Edits, ElementRef, Item, OPERATION_FAILED, Outcome, Reply, ReplyData,
+    ReplyView, Verb, XccosError, text,
 };
 
 use super::core::SessionCore;
 use super::output::{Event, Side};
-use super::pending::PendingCommand;
+use super::pending::{PendingCommand, Purpose};
+use super::recovery::Fingerprint;
 use super::rooms::{Decisions, Rooms, Target};
 use crate::pool::PoolId;
 
@@ -104,7 +106,7 @@ impl SessionCore {
         }
     }
 
-    fn handle_item(
+    pub(super) fn handle_item(
         &mut self,
         now: Instant,
         pool: PoolId,
@@ -116,6 +118,16 @@ impl SessionCore {
             Item::Reply(reply) => self.handle_reply(now, pool, document, reply, decisions),
             // What concerns only rooms the client does not have open is not for it.
             Item::GroupChat(_) | Item::Notice(_) if !self.concerns_open_room(pool, document) => {}
+            Item::GroupChat(post) => {
+                if let Ok(room) = post.room() {
+                    let fingerprint = Fingerprint::of(post);
+                    if self.tracks.hold(pool, &room, fingerprint, document.bytes()) {
+                        return;
+                    }
+                    self.tracks.saw(pool, &room, fingerprint);
+                }
+                self.pass_on(now, pool, document, None, decisions);
+            }
             Item::Notice(notice) => {
                 let edits = without_rooms(notice.element(), |room| {
                     self.rooms
@@ -154,8 +166,20 @@ impl SessionCore {
             return;
         };
         let command = self.commands.remove(at);
-        if command.client.is_none() {
-            return;
+        match &command.purpose {
+            Purpose::Client(_) | Purpose::Part(..) | Purpose::Late(_) => {}
+            Purpose::Nobody => return,
+            Purpose::Rejoin => return self.rejoined(now, pool, Some(reply)),
+            Purpose::Gap { room, attempt } => {
+                return self.gap_fetched(now, pool, room, *attempt, reply, decisions);
+            }
+        }
+        if !reply.is_success() && !matches!(command.purpose, Purpose::Client(_)) {
+            let outcome = Outcome {
+                code: reply.code(),
+                text: reply.text().into_owned().into(),
+            };
+            return self.fail_command(now, command, outcome);
         }
         if !reply.is_success() {
             if command.is_join() {
@@ -175,6 +199,8 @@ impl SessionCore {
                     .any(|(_, target)| target.migrated == *room)
             });
             return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
+        } else if command.verb == Verb::BackChat {
+            self.note_history(pool, reply);
         } else if matches!(command.verb, Verb::ChannelSearch | Verb::GetInvitations)
             && !decisions.shows_unlisted()
         {
@@ -185,6 +211,24 @@ impl SessionCore {
             return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
         }
         self.pass_on(now, pool, document, Some(&command), decisions);
+    }
+
+    /// Remembers what the client saw of a room's history.
+    fn note_history(&mut self, pool: PoolId, reply: ReplyView<'_>) {
+        let Ok(Reply {
+            data: ReplyData::BackChat(history),
+            ..
+        }) = Reply::read(reply)
+        else {
+            return;
+        };
+        for RoomHistory { room, messages } in history.rooms {
+            self.tracks.looked_back(pool, &room);
+            for message in &messages {
+                self.tracks
+                    .saw(pool, &room, Fingerprint::of_message(message));
+            }
+        }
     }
 
     /// Whether a document is about a room that the client has open, or about none at all.
@@ -265,14 +309,19 @@ impl SessionCore {
             rooms: &self.rooms,
             asked,
         };
-        let client = command.and_then(|command| command.client.as_ref());
+        let client = command.and_then(PendingCommand::client);
         let renumber = |_: &CommandId<'_>| client.cloned();
         let ids = EnvelopeIds {
             envid: None,
             command: Some(&renumber),
         };
         let refused = command.map_or(&[][..], |command| &command.refused);
+        let gather = command.and_then(PendingCommand::gather);
         for body in translate::to_client(document, &map, &ids) {
+            if let Some(gather) = gather {
+                self.gathered(now, gather, pool, body);
+                continue;
+            }
             let body = if refused.is_empty() {
                 body
             } else {
@@ -283,7 +332,7 @@ impl SessionCore {
     }
 
     /// The reply to a `bjoin` that was sent without some of its rooms: it gets a `fib` for each of them.
-    fn with_failures(&self, reply: Bytes, refused: &[RoomUri]) -> Bytes {
+    pub(super) fn with_failures(&self, reply: Bytes, refused: &[RoomUri]) -> Bytes {
         let Ok(document) = Document::parse(reply.clone(), &self.settings.xccos) else {
             return reply;
         };

@@ -89,6 +89,10 @@ impl Directory {
 }
 
 impl Decisions for Directory {
+    fn pools(&self) -> &[PoolId] {
+        &[PoolId(0)]
+    }
+
     fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
         match self
             .rooms

@@ -15,7 +15,7 @@ use super::oracle::{Oracle, check_pool_ids};
 use super::pool::{Pool, Said};
 use super::random::Random;
 use super::wire::{self, ClientDialog};
-use crate::pool::{LegClosed, LegEvent, SendId};
+use crate::pool::{LegEvent, SendId};
 use crate::session::{
     Attachment, Event as CoreEvent, Output, QueueLimits, SentBy, SessionCore, SessionSettings,
 };
@@ -87,6 +87,7 @@ impl World {
             },
             info_timeout: Duration::from_secs(32),
             pool_timeout: Duration::from_secs(*random.pick(&[2, 10])),
+            split_timeout: Duration::from_millis(800),
             grace: Duration::from_secs(*random.pick(&[1, 5, 60])),
             xccos: Limits::DEFAULT,
         };
@@ -239,11 +240,6 @@ impl World {
             Event::PoolActs => {
                 let said = if self.is_settling {
                     self.pool.release(&mut self.random)
-                } else if self.pool.is_open && self.random.chance(1) {
-                    vec![Said {
-                        event: LegEvent::Closed(LegClosed::Pool),
-                        meaning: Vec::new(),
-                    }]
                 } else {
                     self.pool.act(&mut self.random)
                 };
@@ -463,9 +459,6 @@ impl World {
                 assert_eq!(pool, POOL);
                 self.pool.open();
                 (self.up, self.down) = (self.now, self.now);
-                if self.random.chance(3) {
-                    self.break_leg();
-                }
             }
             Output::Send { pool, id, body } => {
                 assert_eq!(pool, POOL);
@@ -498,9 +491,7 @@ impl World {
         let text = String::from_utf8(body.to_vec()).unwrap();
         self.log(format!("up {id:?} {text}"));
         // As the task does when the leg is gone.
-        if !self.pool.is_open || self.random.chance(1) {
-            return self.break_leg();
-        }
+        assert!(self.pool.is_open, "a document for a leg that is not open");
         check_pool_ids(&text);
         let post = self.post.take();
         if let Some((_, token, target)) = &post {
@@ -526,23 +517,6 @@ impl World {
                 body,
             },
         );
-    }
-
-    fn break_leg(&mut self) {
-        self.log("the leg breaks".to_owned());
-        if let Some((cseq, ..)) = self.post.take() {
-            self.oracle
-                .sent(self.now, SendId(u64::MAX), None, Some(cseq));
-        }
-        if let Some(envid) = self.command.take() {
-            self.oracle
-                .sent(self.now, SendId(u64::MAX - 1), Some(envid), None);
-        }
-        self.pool.close();
-        self.oracle.leg_closed();
-        let closed = LegEvent::Closed(LegClosed::Unreachable);
-        self.core
-            .handle_leg(self.now, POOL, closed, &self.directory);
     }
 
     fn deliver(&mut self, bytes: &[u8]) {

@@ -152,3 +152,57 @@ event! {
     "A user's message was sent to a pool and no receipt came. It may be in the room or not; the client was told that it \
      failed. Look at the pool's health."
 }
+
+event! {
+    /// A user's rooms were joined again after the pool was lost.
+    RoomsRejoined {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The pool.
+        pool: PoolName => pool,
+        /// How many rooms.
+        rooms: usize => rooms,
+    }
+    INFO "rooms.rejoined", counted as "rooms_rejoined";
+    "A pool could not be reached for a while and is back. The user's rooms on it were joined again; the user did nothing."
+}
+
+event! {
+    /// A user's room was not joined again.
+    RoomLost {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The room as the pool knows it.
+        migrated: RoomUri => room.migrated,
+        /// The pool.
+        pool: PoolName => pool,
+    }
+    WARN "room.lost", counted as "rooms_lost";
+    "A pool is back and does not let a user into a room that the user had open. The client still shows it; posts to it are \
+     refused."
+}
+
+event! {
+    /// What a room missed was delivered.
+    GapClosed {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The room as the pool knows it.
+        migrated: RoomUri => room.migrated,
+        /// The pool.
+        pool: PoolName => pool,
+        /// How many messages.
+        messages: usize => messages,
+        /// Whether the history reached back to what was delivered before.
+        complete: bool => complete,
+    }
+    INFO "room.gap-closed", counted as "gaps_closed";
+    "Messages that a room got while its pool could not be reached were delivered from its history. If `complete` is false \
+     there were more of them than the history shows at once."
+}

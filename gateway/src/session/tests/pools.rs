@@ -1,0 +1,327 @@
+//! Several pools behind one client, and pools that are away for a while.
+
+use super::*;
+
+const OTHER: PoolId = PoolId(1);
+
+/// Rooms whose value starts with `q` live on the other pool.
+struct TwoPools;
+
+impl Decisions for TwoPools {
+    fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
+        let target = Directory.resolve(legacy)?;
+        let pool = if legacy.value().starts_with('q') {
+            OTHER
+        } else {
+            POOL
+        };
+        Ok(Target { pool, ..target })
+    }
+
+    fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri> {
+        Directory.legacy_of(pool, migrated)
+    }
+
+    fn shows_unlisted(&self) -> bool {
+        true
+    }
+
+    fn default_pool(&self) -> PoolId {
+        POOL
+    }
+
+    fn pools(&self) -> &[PoolId] {
+        &[POOL, OTHER]
+    }
+}
+
+impl Session {
+    fn ask(&mut self, body: &str) -> Vec<Output> {
+        self.cseq += 1;
+        let request = Box::new(request("INFO", self.cseq, ";tag=here", body));
+        self.core.handle_downstream(self.now, request, &TwoPools);
+        self.drain()
+    }
+
+    fn hear(&mut self, pool: PoolId, content: &str) -> Vec<Output> {
+        let event = LegEvent::Document(envelope(content).into());
+        self.core.handle_leg(self.now, pool, event, &TwoPools);
+        self.drain()
+    }
+
+    fn lose(&mut self, pool: PoolId) -> Vec<Output> {
+        let event = LegEvent::Closed(LegClosed::Unreachable);
+        self.core.handle_leg(self.now, pool, event, &TwoPools);
+        self.drain()
+    }
+
+    /// Answers what was sent to the client, until nothing more comes; the documents it got.
+    fn read(&mut self, outputs: Vec<Output>) -> Vec<String> {
+        let mut waiting: std::collections::VecDeque<Output> = outputs.into();
+        let mut read = Vec::new();
+        while let Some(output) = waiting.pop_front() {
+            let Output::Downstream(message) = output else {
+                continue;
+            };
+            let whole = text(&message);
+            if whole.starts_with("INFO ") {
+                waiting.extend(self.answer(cseq_of(&message), 200));
+                read.push(whole.split_once("\r\n\r\n").unwrap().1.to_owned());
+            }
+        }
+        read
+    }
+
+    /// Waits for the leg to be opened again; the documents sent on it.
+    fn retry(&mut self, pool: PoolId) -> Vec<(u64, String)> {
+        let at = self.core.poll_timeout().unwrap();
+        let outputs = self.wait(at - self.now);
+        assert!(outputs.contains(&Output::OpenLeg(pool)), "{outputs:?}");
+        sent(&outputs)
+    }
+}
+
+/// What was sent to pools: number and text.
+fn sent(outputs: &[Output]) -> Vec<(u64, String)> {
+    let sent = outputs.iter().filter_map(|output| match output {
+        Output::Send { id, body, .. } => Some((id.0, text(body))),
+        _ => None,
+    });
+    sent.collect()
+}
+
+fn bjoin(rooms: &[&str]) -> String {
+    let chanids: String = rooms
+        .iter()
+        .map(|room| format!(r#"<chanid domain="old.example" value="{room}"/>"#))
+        .collect();
+    command("bjoin", &chanids)
+}
+
+fn reply(verb: &str, id: u64, data: &str) -> String {
+    format!(
+        r#"<rpl id="rpl:{verb}" seqid="1"><commandid seqid="1" envid="{id}"/><resp code="200">SUCCESS_OK</resp><data>{data}</data></rpl>"#
+    )
+}
+
+fn chanib(room: &str) -> String {
+    format!(r#"<chanib uri="ma-chan://new.example/{room}" name="R"/>"#)
+}
+
+fn message(room: &str, number: u32) -> String {
+    format!(
+        r#"id="grpchat" chanUri="ma-chan://new.example/{room}" author="sip:bob@contoso.com" ts="2026-01-01T00:00:{number:02}Z"><chat>m{number}</chat>"#
+    )
+}
+
+fn live(room: &str, number: u32) -> String {
+    format!("<grpchat seqid=\"1\" {}</grpchat>", message(room, number))
+}
+
+fn history(room: &str, numbers: std::ops::RangeInclusive<u32>) -> String {
+    let messages: String = numbers
+        .map(|number| format!("<msg {}</msg>", message(room, number)))
+        .collect();
+    format!(r#"<chanib uri="ma-chan://new.example/{room}">{messages}</chanib>"#)
+}
+
+/// The numbers of the messages in documents for the client.
+fn numbers(documents: &[String]) -> Vec<u32> {
+    let texts = documents
+        .iter()
+        .filter_map(|document| document.split_once("<chat>m"));
+    texts
+        .map(|(_, rest)| rest.split_once('<').unwrap().0.parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_bjoin_of_rooms_on_two_pools_is_answered_once_in_the_clients_order() {
+    let mut session = Session::attached();
+    let parts = sent(&session.ask(&bjoin(&["q1", "x", "q2", "gone"])));
+    let [(first, to_other), (second, to_pool)] = &parts[..] else {
+        panic!("{parts:?}")
+    };
+    assert!(
+        to_other.contains("\"q1\"") && to_other.contains("\"q2\"") && !to_other.contains("\"x\"")
+    );
+    assert!(to_pool.contains("\"x\"") && !to_pool.contains("\"q1\""));
+    assert!(
+        session
+            .hear(POOL, &reply("bjoin", *second, &chanib("x")))
+            .is_empty()
+    );
+    let outputs = session.hear(
+        OTHER,
+        &reply("bjoin", *first, &(chanib("q2") + &chanib("q1"))),
+    );
+    let read = session.read(outputs);
+    assert_eq!(read.len(), 1, "{read:?}");
+    let places = ["old.example/q1", "old.example/x", "old.example/q2", "<fib"].map(|part| {
+        read[0]
+            .find(part)
+            .unwrap_or_else(|| panic!("{part} is not in {}", read[0]))
+    });
+    assert!(places.is_sorted(), "{}", read[0]);
+    assert!(read[0].contains(r#"value="gone""#));
+    assert!(!read[0].contains("new.example"), "{}", read[0]);
+    assert_eq!(session.core.open_rooms(), 3);
+}
+
+#[test]
+fn a_silent_pool_costs_its_own_rooms_only_and_a_late_one_brings_them_after_all() {
+    let mut session = Session::attached();
+    let parts = sent(&session.ask(&bjoin(&["x", "q1"])));
+    session.hear(POOL, &reply("bjoin", parts[0].0, &chanib("x")));
+    let outputs = session.wait(Duration::from_millis(800));
+    let read = session.read(outputs);
+    assert_eq!(read.len(), 1, "{read:?}");
+    assert!(
+        read[0].contains("old.example/x\"") && read[0].contains(r#"value="q1""#),
+        "{}",
+        read[0]
+    );
+    let outputs = session.hear(OTHER, &reply("bjoin", parts[1].0, &chanib("q1")));
+    let late = session.read(outputs);
+    assert_eq!(late.len(), 1, "{late:?}");
+    assert!(
+        late[0].contains("rpl:bjoin") && late[0].contains("old.example/q1\""),
+        "{}",
+        late[0]
+    );
+    assert_eq!(session.core.open_rooms(), 2);
+}
+
+#[test]
+fn a_search_asks_all_pools_and_is_answered_once() {
+    let mut session = Session::attached();
+    let search = command(
+        "chansrch",
+        r#"<qib qtype="BYNAME" criteria="" extended="false"/>"#,
+    );
+    let parts = sent(&session.ask(&search));
+    assert_eq!(parts.len(), 2);
+    assert!(
+        session
+            .hear(OTHER, &reply("chansrch", parts[1].0, &chanib("q1")))
+            .is_empty()
+    );
+    let outputs = session.hear(POOL, &reply("chansrch", parts[0].0, &chanib("x")));
+    let read = session.read(outputs);
+    let places = ["old.example/x", "old.example/q1"].map(|room| read[0].find(room).unwrap());
+    assert!(places.is_sorted(), "{}", read[0]);
+}
+
+#[test]
+fn a_pool_that_is_away_is_told_of_at_once_and_the_others_go_on() {
+    let mut session = Session::attached();
+    let parts = sent(&session.ask(&bjoin(&["x", "q1"])));
+    session.hear(POOL, &reply("bjoin", parts[0].0, &chanib("x")));
+    let outputs = session.hear(OTHER, &reply("bjoin", parts[1].0, &chanib("q1")));
+    session.read(outputs);
+    let outputs = session.lose(OTHER);
+    assert!(
+        outputs.is_empty(),
+        "the client notices nothing: {outputs:?}"
+    );
+    assert_status(&session.ask(&post("q1")), 503);
+    let outputs = session.ask(&post("x"));
+    assert!(
+        matches!(&outputs[..], [Output::Send { pool: POOL, .. }]),
+        "{outputs:?}"
+    );
+    assert_eq!(session.core.open_rooms(), 2);
+}
+
+#[test]
+fn posts_on_a_lost_leg_are_unknown() {
+    let mut session = Session::attached();
+    session.open("x", "x");
+    session.post("x");
+    assert_status(&session.lose(POOL), 504);
+    assert_eq!(session.core.open_rooms(), 1);
+}
+
+/// A session with one open room in which messages 1 to 3 were seen, whose leg was lost and opened again: the number of
+/// the `bjoin` on the new leg.
+fn lost() -> (Session, u64) {
+    let mut session = Session::attached();
+    session.open("x", "x");
+    for number in 1..=3 {
+        let outputs = session.hear(POOL, &live("x", number));
+        assert_eq!(numbers(&session.read(outputs)), [number]);
+    }
+    assert!(session.lose(POOL).is_empty());
+    let again = session.retry(POOL);
+    let [(id, bjoin)] = &again[..] else {
+        panic!("{again:?}")
+    };
+    assert!(
+        bjoin.contains("cmd:bjoin") && bjoin.contains(r#"value="x""#),
+        "{bjoin}"
+    );
+    let id = *id;
+    (session, id)
+}
+
+#[test]
+fn what_a_lost_leg_missed_is_delivered_once_and_in_order() {
+    let (mut session, id) = lost();
+    let asked = sent(&session.hear(POOL, &reply("bjoin", id, &chanib("x"))));
+    let [(id, asked)] = &asked[..] else {
+        panic!("{asked:?}")
+    };
+    assert!(asked.contains("cmd:bccontext"), "{asked}");
+    // These come before the history does; the first is in it.
+    assert!(session.hear(POOL, &live("x", 6)).is_empty());
+    assert!(session.hear(POOL, &live("x", 7)).is_empty());
+    let outputs = session.hear(POOL, &reply("bccontext", *id, &history("x", 2..=6)));
+    assert_eq!(numbers(&session.read(outputs)), [4, 5, 6, 7]);
+    let outputs = session.hear(POOL, &live("x", 8));
+    assert_eq!(numbers(&session.read(outputs)), [8]);
+}
+
+#[test]
+fn a_gap_larger_than_one_look_is_looked_at_again() {
+    let (mut session, id) = lost();
+    let asked = sent(&session.hear(POOL, &reply("bjoin", id, &chanib("x"))));
+    let short: u64 = asked[0].0;
+    // Nothing known in the last fifty: more are fetched.
+    let outputs = session.hear(POOL, &reply("bccontext", short, &history("x", 10..=59)));
+    let more = sent(&outputs);
+    assert!(more[0].1.contains(r#"cnt="500""#), "{more:?}");
+    let outputs = session.hear(POOL, &reply("bccontext", more[0].0, &history("x", 1..=7)));
+    assert_eq!(numbers(&session.read(outputs)), [4, 5, 6, 7]);
+}
+
+#[test]
+fn a_pool_that_stays_away_is_tried_again_later_each_time() {
+    let mut session = Session::attached();
+    session.open("x", "x");
+    session.lose(POOL);
+    let mut last = Duration::ZERO;
+    for _ in 0..4 {
+        let pause = session.core.poll_timeout().unwrap() - session.now;
+        assert!(pause > last / 2, "{pause:?} after {last:?}");
+        last = pause;
+        session.retry(POOL);
+        session.lose(POOL);
+    }
+    assert!(last > Duration::from_millis(300), "{last:?}");
+}
+
+#[test]
+fn a_room_that_the_pool_no_longer_opens_is_given_up() {
+    let (mut session, id) = lost();
+    let failed = r#"<fib key="OPERATION_FAILED" value="x" domain="new.example"/>"#;
+    session.hear(POOL, &reply("bjoin", id, failed));
+    assert_eq!(session.core.open_rooms(), 0);
+}
+
+#[test]
+fn a_leg_on_which_nothing_is_joined_in_time_is_given_up() {
+    let (mut session, _) = lost();
+    let outputs = session.wait(POOL_TIMEOUT);
+    assert!(outputs.contains(&Output::CloseLeg(POOL)), "{outputs:?}");
+    session.retry(POOL);
+}
