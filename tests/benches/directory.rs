@@ -7,7 +7,6 @@ mod process;
 #[path = "support/report.rs"]
 mod report;
 
-use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -127,7 +126,7 @@ fn uri(room: usize, migrated: bool) -> Result<RoomUri> {
         if matches!(at, 8 | 12 | 16 | 20) {
             value.push('-');
         }
-        let _infallible = write!(value, "{digit}");
+        value.push(digit);
     }
     RoomUri::new("contoso.com", &value).context("a room's identifier")
 }

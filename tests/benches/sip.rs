@@ -5,7 +5,6 @@ mod report;
 #[path = "support/samples.rs"]
 mod samples;
 
-use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput};
@@ -96,6 +95,6 @@ fn info() -> Vec<u8> {
          Call-ID: 2F13g5A7EaC92Bi3F0Dt4C17m81B6b5D29x1F40\r\n\
          Content-Type: text/plain\r\n",
     );
-    let _infallible = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
+    text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
     text.into_bytes()
 }

@@ -94,7 +94,12 @@ fn main() {
             });
         });
         group.bench_function("to_client", |bench| {
-            let renumber = |_: &CommandId<'_>| Some(CommandId::new("77", "1"));
+            let renumber = |_: &CommandId<'_>| {
+                Some(CommandId {
+                    envid: "77".into(),
+                    seqid: "1".into(),
+                })
+            };
             bench.iter(|| {
                 let document = parse(black_box(&sample.migrated))?;
                 let ids = EnvelopeIds {

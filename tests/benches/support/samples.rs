@@ -1,8 +1,6 @@
 //! Messages in the form of the wire, of chosen sizes.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
-use std::fmt::Write as _;
-
 /// The domain of every identifier, on both sides.
 pub(crate) const DOMAIN: &str = "contoso.com";
 
@@ -46,8 +44,7 @@ pub(crate) fn post(bytes: usize, number: usize, migrated: bool) -> String {
     while text.len() + end.len() + words.len() < bytes {
         if text.len() - start > (links + 1) * 1_500 {
             links += 1;
-            let _infallible = write!(
-                text,
+            text += &format!(
                 "See ma-chan://{DOMAIN}/{}. ",
                 room(number + links, migrated)
             );
@@ -74,16 +71,12 @@ pub(crate) fn bjoin_reply(bytes: usize, migrated: bool) -> String {
         }
         let first = users;
         for _ in 0..8 {
-            let _infallible = write!(
-                text,
-                r#"<uib id="{users}" uri="sip:user{users}@{DOMAIN}"/>"#
-            );
+            text += &format!(r#"<uib id="{users}" uri="sip:user{users}@{DOMAIN}"/>"#);
             users += 1;
         }
         let ids: Vec<String> = (first..users).map(|user| user.to_string()).collect();
         // Masks as pools of 2013 send them: the translation toward the client rewrites them.
-        let _infallible = write!(
-            text,
+        text += &format!(
             r#"<chanib uri="ma-chan://{DOMAIN}/{}" name="Room {number}" description="Where the desk of region {number} talks"><info id="urn:parlano:ma:info:visibilty">open</info><prop id="urn:parlano:ma:prop:filepost">True</prop><aib key="3472" value="{}"/><aib key="11668" value="{}"/></chanib>"#,
             room(number, migrated),
             ids.join(","),
