@@ -24,12 +24,12 @@ codes! {
     BAD_PATH = "HC012", "The value cannot be the path of a file.";
     BAD_LOG_LEVEL = "HC013", "The value is not a level or a list of `target=level`.";
     BAD_REALM = "HC014", "The realm cannot be written in a challenge.";
+    BAD_SERVER = "HC015", "The value is not a host with a port.";
     DUPLICATE_NAME = "HC020", "Two listeners or two pools have one name.";
     DUPLICATE_ADDRESS = "HC021", "Two things listen on one address.";
     DUPLICATE_FILE = "HC022", "One file is named twice where each needs its own.";
     SAME_URIS = "HC023", "`lookup_uri` and `channel_uri` are the same.";
     POOL_KIND = "HC024", "A pool has no kind, or more than one.";
-    POOL_KIND_UNSUPPORTED = "HC025", "This version does not know pools of this kind.";
     UNKNOWN_POOL = "HC026", "No pool of this name is configured.";
     DEFAULT_POOL_MISSING = "HC027", "There are several pools, and none is named as the default.";
     OPEN_SIGN_IN = "HC028", "Anyone could sign in as anyone over the network.";
@@ -37,6 +37,10 @@ codes! {
     NO_POOL = "HC030", "There is no pool.";
     QUEUE_TOO_SMALL = "HC031", "A queue could never hold the largest message.";
     RULES_UNSUPPORTED = "HC032", "This version does not know rules.";
+    NO_SERVER = "HC033", "A pool has no server.";
+    DUPLICATE_SERVER = "HC034", "One server is listed twice.";
+    TRANSPORT_AND_TLS = "HC035", "The transport of a pool and its TLS settings do not fit together.";
+    HALF_A_PAIR = "HC036", "A certificate has no private key, or a private key no certificate.";
     NO_EFFECT = "HC040", "The value has no effect (warning).";
     NO_ROOMS = "HC041", "No room can be reached (warning).";
     ADMIN_EXPOSED = "HC042", "The admin address is open to the network (warning).";

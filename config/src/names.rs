@@ -212,6 +212,90 @@ impl FromText for ListenAddress {
     }
 }
 
+/// A host and a port to connect to. The host is a name, to be looked up, or an IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    host: Box<str>,
+    port: u16,
+}
+
+impl ServerAddress {
+    /// The name, in lower case, or the address, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port; not 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl From<SocketAddr> for ServerAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string().into(),
+            port: address.port(),
+        }
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
+impl FromText for ServerAddress {
+    const CODE: &'static str = codes::BAD_SERVER;
+
+    fn from_text(text: &str) -> Result<Self, TextError> {
+        const HELP: &str =
+            "write a host and a port such as `pc1.contoso.com:5041` or `[2001:db8::1]:5041`";
+        let not = |help: String| TextError::new("not a host with a port", help);
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return match address.port() {
+                0 => Err(TextError::new("a server at port 0", HELP)),
+                _ => Ok(Self::from(address)),
+            };
+        }
+        if let Ok(ip) = text.parse() {
+            let with_port = SocketAddr::new(ip, 5061);
+            return Err(not(format!("add the port: `{with_port}`")));
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(match check_domain(text) {
+                Ok(host) => not(format!("add the port: `{host}:5061`")),
+                Err(_) => not(HELP.to_owned()),
+            });
+        };
+        let host = check_domain(host).map_err(|_| not(HELP.to_owned()))?;
+        // What has only digits and dots is an address, and was none above.
+        if host
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+        {
+            return Err(not(HELP.to_owned()));
+        }
+        match port.parse() {
+            Ok(port) if port > 0 => Ok(Self {
+                host: (*host).into(),
+                port,
+            }),
+            _ => Err(not("ports are numbers from 1 to 65535".to_owned())),
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.%]+\\]):\\d{1,5}$" })
+    }
+}
+
 /// A path as it is written: relative ones start at the folder of the file that names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FilePath(PathBuf);
@@ -243,7 +327,7 @@ impl FromText for FilePath {
     }
 }
 
-text_types!(ListenAddress, FilePath);
+text_types!(ListenAddress, ServerAddress, FilePath);
 
 #[cfg(test)]
 mod tests {
@@ -314,6 +398,36 @@ mod tests {
         );
         assert!("localhost:5060".parse::<ListenAddress>().is_err());
         assert!("1.2.3.4:70000".parse::<ListenAddress>().is_err());
+    }
+
+    #[test]
+    fn a_server_is_a_name_or_an_address_with_a_port() {
+        for (text, host, port) in [
+            ("PC1.contoso.com:5041", "pc1.contoso.com", 5041),
+            ("10.0.0.1:5061", "10.0.0.1", 5061),
+            ("[2001:db8::1]:5061", "2001:db8::1", 5061),
+        ] {
+            let server: ServerAddress = text.parse().unwrap();
+            assert_eq!((server.host(), server.port()), (host, port));
+            assert_eq!(server.to_string(), text.to_ascii_lowercase());
+        }
+        for wrong in [
+            "",
+            ":5061",
+            "pc1.contoso.com:0",
+            "10.0.0.1:0",
+            "pc1.contoso.com:65536",
+            "pc1.contoso.com:",
+            "sip:pc1.contoso.com:5061",
+            "a b:1",
+            "10.0.0:5061",
+            "[pc1]:5061",
+        ] {
+            assert!(wrong.parse::<ServerAddress>().is_err(), "{wrong}");
+        }
+        let help = |text: &str| text.parse::<ServerAddress>().unwrap_err().help().to_owned();
+        assert_eq!(help("PC1"), "add the port: `pc1:5061`");
+        assert_eq!(help("2001:db8::1"), "add the port: `[2001:db8::1]:5061`");
     }
 
     #[test]

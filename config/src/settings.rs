@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::names::{Domain, ListenerName, LogFilter, PoolName, Realm};
+use crate::names::{Domain, ListenerName, LogFilter, PoolName, Realm, ServerAddress};
 use crate::text::choices;
-use crate::uri::ServiceUri;
+use crate::uri::{PoolUri, ServiceUri};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub struct Listener {
     pub sign_in: SignIn,
 }
 
-/// The certificate of a listener.
+/// A certificate of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// PEM file with the certificate and its chain.
@@ -111,6 +111,8 @@ pub struct Pool {
 pub enum PoolKind {
     /// A small Persistent Chat server inside the program.
     Embedded(Embedded),
+    /// A Persistent Chat pool, or an old Group Chat server, reached over SIP.
+    Sip(Sip),
 }
 
 /// A pool inside the program.
@@ -120,6 +122,67 @@ pub struct Embedded {
     pub database: PathBuf,
     /// Domain in the identifiers of its rooms.
     pub domain: Domain,
+}
+
+/// A pool reached over SIP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sip {
+    /// What is dialled.
+    pub uri: PoolUri,
+    /// At least one, each once.
+    pub servers: Vec<ServerAddress>,
+    /// What carries SIP.
+    pub security: Security,
+    /// How the pool speaks XCCOS.
+    pub dialect: Dialect,
+    /// Whether `uri` is asked for the address to dial.
+    pub lookup: bool,
+    /// How long the pool may take to answer a request.
+    pub receipt_timeout: Duration,
+    /// Number of INFO requests of one leg that may wait for their answer at one time; at least 1.
+    pub outstanding_infos: usize,
+    /// Number of connections to each server; at least 1.
+    pub connections_per_server: usize,
+    /// Silence after which a server is asked for a sign of life; `None`: never.
+    pub ping: Option<Duration>,
+}
+
+/// What carries SIP to a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Plain TCP.
+    Tcp,
+    /// TLS.
+    Tls(PoolTls),
+}
+
+/// Certificates for a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolTls {
+    /// PEM file with the authorities that are trusted.
+    pub authorities: PathBuf,
+    /// The program's own certificate, for mutual TLS.
+    pub own: Option<Tls>,
+    /// Names of which the pool's certificate must have one; empty: the server's host.
+    pub names: Vec<Domain>,
+}
+
+choices! {
+    /// What carries SIP to a pool.
+    pub enum Transport {
+        /// Plain TCP.
+        Tcp = "tcp",
+        /// TLS.
+        Tls = "tls",
+    }
+
+    /// How a peer speaks XCCOS.
+    pub enum Dialect {
+        /// As Lync 2013 and Skype for Business 2015.
+        PersistentChat = "persistent-chat",
+        /// As Office Communications Server 2007 R2 and Lync 2010.
+        GroupChat = "group-chat",
+    }
 }
 
 /// Which rooms there are, and where.

@@ -100,7 +100,51 @@ impl fmt::Debug for ServiceUri {
     }
 }
 
-text_types!(ServiceUri);
+/// The SIP URI of a pool, as it is dialled: `sip:user@host`, with port and parameters where the pool has them, without
+/// password and headers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PoolUri(Box<str>);
+
+impl PoolUri {
+    /// The URI.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PoolUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromText for PoolUri {
+    const CODE: &'static str = codes::BAD_URI;
+
+    fn from_text(text: &str) -> Result<Self, TextError> {
+        const HELP: &str = "write the contact of the pool, for example `sip:GC-1-PersistentChatService-1@contoso.com`";
+        let uri = SipUri::parse(text).map_err(|error| {
+            TextError::new(format!("not `sip:user@host`: {}", error.problem()), HELP)
+        })?;
+        if uri.scheme() == Scheme::Sips {
+            let help = "write `sip:`; TLS is chosen by `transport`";
+            Err(TextError::new("a `sips` URI", help))
+        } else if uri.user().is_none() {
+            Err(TextError::new("a SIP URI without a user", HELP))
+        } else if uri.password().is_some() || uri.headers().is_some() {
+            let problem = "a SIP URI with a password or headers";
+            Err(TextError::new(problem, HELP))
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[Ss][Ii][Pp]:[^@:\\s]+@[^@\\s]+$" })
+    }
+}
+
+text_types!(ServiceUri, PoolUri);
 
 #[cfg(test)]
 mod tests {
@@ -126,6 +170,30 @@ mod tests {
             "sip:a@b@c",
         ] {
             assert!(wrong.parse::<ServiceUri>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pool_may_have_port_and_parameters() {
+        for right in [
+            "sip:GC-1-PersistentChatService-1@contoso.com",
+            "sip:pool@pc1.contoso.com:5041;transport=tls",
+            "sip:channel@contoso.com;gruu;opaque=srvr:ch:1",
+        ] {
+            let uri: PoolUri = right.parse().unwrap();
+            assert_eq!(uri.as_str(), right);
+        }
+        for wrong in [
+            "",
+            "pool@contoso.com",
+            "sips:pool@contoso.com",
+            "sip:contoso.com",
+            "sip:pool:secret@contoso.com",
+            "sip:pool@contoso.com?Subject=x",
+            "sip:pool@contoso.com\r\nEvil: 1",
+            "sip:pool@contoso.com>",
+        ] {
+            assert!(wrong.parse::<PoolUri>().is_err(), "{wrong}");
         }
     }
 

@@ -134,12 +134,20 @@ fn the_full_example_shows_every_key_with_its_bounds_and_when_it_takes_effect() {
             assert!(lines[heading - 1].contains(effect), "[{key}]: {effect}");
             continue;
         }
+        // A table with a heading has its keys below it; an inline table has them in the line of its key.
+        let heading = lines.iter().position(|line| {
+            let heading = line.trim_matches(['[', ']']);
+            line.starts_with('[') && heading.rsplit('.').next() == Some(table.as_str())
+        });
+        let start = heading.unwrap_or_default();
         let line = lines
             .iter()
-            .position(|line| line.starts_with(&format!("{key} = ")));
+            .skip(start)
+            .position(|line| line.starts_with(&format!("{key} = ")))
+            .map(|line| start + line);
         let Some(line) = line else {
             assert!(
-                example.contains(&format!("{key} = ")),
+                example.contains(&format!("{key} = ")) || example.contains(&format!(".{key}]\n")),
                 "{table}.{key} is not in the example"
             );
             continue;

@@ -11,6 +11,7 @@ const EXAMPLES: &[&str] = &[
     include_str!("../examples/minimal.toml"),
     include_str!("../examples/lab.toml"),
     include_str!("../examples/full.toml"),
+    include_str!("../examples/pools.toml"),
 ];
 
 /// Pieces that mean something to TOML or to a check.

@@ -5,11 +5,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use holdover_config::settings::{Limits, LogFormat, PoolKind, SignIn, Unlisted};
+use holdover_config::settings::{
+    Dialect, Limits, LogFormat, PoolKind, Security, SignIn, Sip, Unlisted,
+};
 use holdover_config::{Loaded, parse};
 
 const MINIMAL: &str = include_str!("../examples/minimal.toml");
 const FULL: &str = include_str!("../examples/full.toml");
+const POOLS: &str = include_str!("../examples/pools.toml");
 const LAB: &str = include_str!("../examples/lab.toml");
 
 fn loaded(text: &str) -> Loaded {
@@ -134,4 +137,51 @@ fn two_listeners_may_both_ask_for_any_port() {
     ]
     .concat();
     assert_eq!(loaded(&text).settings.fixed.listeners.len(), 3);
+}
+
+#[test]
+fn pools_over_sip_have_their_defaults() {
+    let settings = loaded(POOLS).settings;
+    let sip = |at: usize| match &settings.fixed.pools.get(at).unwrap().kind {
+        PoolKind::Sip(sip) => sip.clone(),
+        PoolKind::Embedded(_) => panic!("pool {at} is embedded"),
+    };
+    let Sip {
+        uri,
+        servers,
+        security,
+        dialect,
+        lookup,
+        receipt_timeout,
+        outstanding_infos,
+        connections_per_server,
+        ping,
+    } = sip(0);
+    assert_eq!(uri.as_str(), "sip:GC-1-PersistentChatService-1@contoso.com");
+    assert_eq!(servers.len(), 2);
+    let Security::Tls(tls) = security else {
+        panic!("{security:?}");
+    };
+    assert_eq!(tls.authorities, Path::new("/etc/holdover/ca.pem"));
+    assert_eq!(
+        tls.own.unwrap().private_key,
+        Path::new("/etc/holdover/holdover.key")
+    );
+    assert!(tls.names.is_empty());
+    assert_eq!((dialect, lookup), (Dialect::PersistentChat, false));
+    assert_eq!(receipt_timeout, Duration::from_secs(10));
+    assert_eq!((outstanding_infos, connections_per_server), (8, 1));
+    assert_eq!(ping, Some(Duration::from_secs(30)));
+    let old = sip(2);
+    assert_eq!((old.dialect, old.lookup), (Dialect::GroupChat, true));
+}
+
+#[test]
+fn no_ping_is_written_as_zero_seconds() {
+    let text = POOLS.replace("outstanding_infos = 1", "ping_secs = 0");
+    let settings = loaded(&text).settings;
+    let PoolKind::Sip(sip) = &settings.fixed.pools.get(2).unwrap().kind else {
+        panic!("not over SIP");
+    };
+    assert_eq!(sip.ping, None);
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holdover_config::settings::{
-    Directory as DirectorySettings, Fixed, Listener, PoolKind, Settings, SignIn, Unlisted,
+    Directory as DirectorySettings, Fixed, Limits as LimitSettings, Listener, PoolKind, Settings,
+    SignIn, Unlisted,
 };
 use holdover_config::{Diagnostics, PoolName, Users};
 use holdover_protocol::sip::Limits;
@@ -21,6 +22,7 @@ use crate::listener::connection::ConnectionContext;
 use crate::listener::uas::UasSettings;
 use crate::listener::{self, Bound, Occupancy};
 use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
+use crate::pool::sip::{SipOptions, SipPool};
 use crate::pool::{Pool, Pools};
 use crate::registrar::{Policy, Proof};
 use crate::routing::Router;
@@ -84,6 +86,15 @@ pub enum BuildError {
         #[source]
         source: Box<PoolError>,
     },
+    /// The certificates for a pool cannot be used.
+    #[error("pool `{pool}`")]
+    PoolTls {
+        /// The pool.
+        pool: PoolName,
+        /// Why not.
+        #[source]
+        source: TlsError,
+    },
     /// A configuration without pools, which the check refuses.
     #[error("the configuration has no pool")]
     NoPool,
@@ -123,7 +134,7 @@ impl Gateway {
         for listener in &fixed.listeners {
             proofs.push((proof(listener)?, acceptor(listener)?));
         }
-        let pools = Arc::new(open_pools(&fixed, &telemetry)?);
+        let pools = Arc::new(open_pools(&fixed, &live.limits, &telemetry)?);
         let default = match &live.directory.default_pool {
             Some(name) => pools.id(name),
             None => fixed.pools.first().and_then(|pool| pools.id(&pool.name)),
@@ -136,10 +147,7 @@ impl Gateway {
             shows_unlisted,
         );
         let limits = &live.limits;
-        let xccos = xccos::Limits {
-            bytes: limits.body_bytes,
-            ..xccos::Limits::default()
-        };
+        let xccos = xccos_limits(limits);
         let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
         let session_expires = seconds(fixed.gateway.session_expires);
         let sessions = Arc::new(SessionContext {
@@ -180,11 +188,7 @@ impl Gateway {
             };
             contexts.push(Arc::new(ConnectionContext {
                 uas: Arc::new(uas),
-                limits: Limits {
-                    head: limits.head_bytes,
-                    body: limits.body_bytes,
-                    headers: limits.headers,
-                },
+                limits: sip_limits(limits),
                 sessions: Arc::clone(&sessions),
                 shutdown: shutdown.clone(),
             }));
@@ -286,6 +290,7 @@ impl Gateway {
         let _in_time = tokio::time::timeout(CLOSING, tracker.wait()).await;
         let pools = Arc::clone(&self.sessions.pools);
         let _closed = tokio::task::spawn_blocking(move || pools.shutdown()).await;
+        self.sessions.pools.closed().await;
         admin_stop.cancel();
         if let Some(admin) = admin {
             let _served = admin.await;
@@ -346,7 +351,26 @@ fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, BuildError> {
         })
 }
 
-fn open_pools(fixed: &Fixed, telemetry: &Telemetry) -> Result<Pools, BuildError> {
+fn sip_limits(limits: &LimitSettings) -> Limits {
+    Limits {
+        head: limits.head_bytes,
+        body: limits.body_bytes,
+        headers: limits.headers,
+    }
+}
+
+fn xccos_limits(limits: &LimitSettings) -> xccos::Limits {
+    xccos::Limits {
+        bytes: limits.body_bytes,
+        ..xccos::Limits::default()
+    }
+}
+
+fn open_pools(
+    fixed: &Fixed,
+    limits: &LimitSettings,
+    telemetry: &Telemetry,
+) -> Result<Pools, BuildError> {
     let mut pools = Vec::new();
     for pool in &fixed.pools {
         match &pool.kind {
@@ -366,6 +390,22 @@ fn open_pools(fixed: &Fixed, telemetry: &Telemetry) -> Result<Pools, BuildError>
                     }
                 })?;
                 pools.push((pool.name.clone(), Pool::Embedded(opened)));
+            }
+            PoolKind::Sip(sip) => {
+                let options = SipOptions {
+                    name: pool.name.clone(),
+                    pool: sip.clone(),
+                    own_uri: fixed.gateway.channel_uri.as_str().into(),
+                    limits: sip_limits(limits),
+                    xccos: xccos_limits(limits),
+                };
+                let started = SipPool::start(options, telemetry.clone()).map_err(|source| {
+                    BuildError::PoolTls {
+                        pool: pool.name.clone(),
+                        source,
+                    }
+                })?;
+                pools.push((pool.name.clone(), Pool::Sip(started)));
             }
         }
     }

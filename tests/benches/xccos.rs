@@ -94,12 +94,7 @@ fn main() {
             });
         });
         group.bench_function("to_client", |bench| {
-            let renumber = |_: &CommandId<'_>| {
-                Some(CommandId {
-                    envid: "77".into(),
-                    seqid: "1".into(),
-                })
-            };
+            let renumber = |_: &CommandId<'_>| Some(CommandId::new("77", "1"));
             bench.iter(|| {
                 let document = parse(black_box(&sample.migrated))?;
                 let ids = EnvelopeIds {

@@ -5,6 +5,7 @@
 mod directory;
 mod listeners;
 mod pools;
+mod sip;
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Pools: names, kinds and databases.
+//! Pools: names, kinds and databases. What pools over SIP need is in `sip`.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -38,38 +38,47 @@ impl Checker<'_> {
     }
 
     fn pool(&mut self, pool: &Spanned<raw::Pool>, domain: Option<&Domain>) -> Option<Pool> {
-        const KINDS: &str = "the kinds of this version are: `embedded`";
+        const KINDS: &str = "the kinds are: `embedded`, `sip`";
         let raw = pool.get_ref();
-        if let Some(sip) = raw.sip.given() {
-            let fault = self.source.error(
-                codes::POOL_KIND_UNSUPPORTED,
-                sip.span(),
-                "this version knows no pools of the kind `sip`",
-            );
-            self.faults.push(fault.label("unknown kind").help(KINDS));
-            return None;
-        }
-        if raw.embedded.is_absent() {
+        if raw.embedded.is_absent() && raw.sip.is_absent() {
             let fault = self
                 .source
                 .error(codes::POOL_KIND, pool.span(), "the pool has no kind");
             self.faults
                 .push(fault.label("one key must say what the pool is").help(KINDS));
         }
-        let embedded = raw.embedded.get()?;
-        let domain = match embedded.domain.get() {
+        if let (Some(_), Some(sip)) = (raw.embedded.given(), raw.sip.given()) {
+            let fault = self.source.error(
+                codes::POOL_KIND,
+                sip.span(),
+                "the pool has more than one kind",
+            );
+            self.faults.push(
+                fault
+                    .label("it is `embedded` already")
+                    .help("make it two pools, or remove one of the keys"),
+            );
+        }
+        let embedded = raw
+            .embedded
+            .get()
+            .and_then(|embedded| self.embedded(embedded, domain));
+        let sip = raw.sip.get().and_then(|sip| self.sip(sip));
+        Some(Pool {
+            name: raw.name.get()?.clone(),
+            kind: embedded.or(sip)?,
+        })
+    }
+
+    fn embedded(&mut self, raw: &raw::Embedded, domain: Option<&Domain>) -> Option<PoolKind> {
+        let domain = match raw.domain.get() {
             Some(domain) => domain,
             None => domain?,
         };
-        let database = self.file(embedded.database.given()?, Role::Database);
-        let kind = PoolKind::Embedded(Embedded {
-            database,
+        Some(PoolKind::Embedded(Embedded {
+            database: self.file(raw.database.given()?, Role::Database),
             domain: domain.clone(),
-        });
-        Some(Pool {
-            name: raw.name.get()?.clone(),
-            kind,
-        })
+        }))
     }
 
     fn unique_databases(&mut self, pools: &[Spanned<raw::Pool>]) {

@@ -11,10 +11,12 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::names::{Domain, FilePath, ListenAddress, ListenerName, LogFilter, PoolName, Realm};
+use crate::names::{
+    Domain, FilePath, ListenAddress, ListenerName, LogFilter, PoolName, Realm, ServerAddress,
+};
 use crate::reader::{FromToml, Int, Key, List, Presence, Reader};
-use crate::settings::LogFormat;
-use crate::uri::ServiceUri;
+use crate::settings::{Dialect, LogFormat, Transport};
+use crate::uri::{PoolUri, ServiceUri};
 
 use scalars::Unsupported;
 pub(crate) use scalars::{SignIn, UnlistedWord};
@@ -159,8 +161,8 @@ tables! {
         required name: PoolName,
         /// Kind: a small Persistent Chat server inside Holdover.
         optional embedded: Embedded,
-        /// Kind: a Persistent Chat pool reached over SIP.
-        reserved sip: Unsupported,
+        /// Kind: a Persistent Chat pool, or an old Group Chat server, reached over SIP.
+        optional sip: Sip,
     }
 
     /// A pool inside Holdover.
@@ -170,6 +172,45 @@ tables! {
         required database: FilePath,
         /// Domain in the identifiers of the pool's rooms. Default: the domain of the gateway.
         optional domain: Domain,
+    }
+
+    /// A pool reached over SIP.
+    struct Sip {
+        /// SIP URI that is dialled: the contact of a Persistent Chat pool, the lookup service of a Group Chat server.
+        required uri: PoolUri,
+        /// Servers of the pool, for example `["pc1.contoso.com:5041"]`; at least one. Names are looked up at each connect.
+        required servers: List<ServerAddress>,
+        /// `"tls"` or `"tcp"`. Default: `"tls"`.
+        optional transport: Transport,
+        /// Certificates for `transport = "tls"`, which needs them.
+        optional tls: PoolTls,
+        /// How the pool speaks: `"persistent-chat"`, or `"group-chat"` for servers of 2007 R2 and 2010, whose rooms keep
+        /// the identifiers that clients know. Default: `"persistent-chat"`.
+        optional dialect: Dialect,
+        /// Asks `uri` for the address to dial, as legacy clients ask their lookup service. Default: false.
+        optional lookup: bool,
+        /// Seconds that the pool may take to answer a request. After them nobody knows what became of a message.
+        optional receipt_timeout_secs: Int<1, 300, 10>,
+        /// Number of INFO requests of one user that may wait for their answer at one time.
+        optional outstanding_infos: Int<1, 64, 8>,
+        /// Number of connections to each server, which all users share.
+        optional connections_per_server: Int<1, 64, 1>,
+        /// Seconds of silence after which a server is asked for a sign of life (OPTIONS). 0: never, for servers that do
+        /// not answer it.
+        optional ping_secs: Int<0, 3_600, 30>,
+    }
+
+    /// Certificates for a pool. Files are read anew at each connect. Paths are relative to the folder of the configuration
+    /// file.
+    struct PoolTls {
+        /// PEM file with the authorities that the pool's certificate may be from.
+        required authorities: FilePath,
+        /// PEM file with Holdover's own certificate and chain, by which the pool trusts it to speak for users.
+        optional certificate: FilePath,
+        /// PEM file with the private key of that certificate.
+        optional private_key: FilePath,
+        /// Names of which the pool's certificate must have one. Default: the host in `servers`.
+        optional names: List<Domain>,
     }
 
     /// Which rooms there are, and where.

@@ -101,7 +101,12 @@ impl Which {
             (None, _) => anyhow::bail!("there are several pools; choose with --name: {}", names()),
         };
         let pool = pool.with_context(|| format!("no such pool; there is {}", names()))?;
-        let PoolKind::Embedded(Embedded { database, .. }) = &pool.kind;
+        let PoolKind::Embedded(Embedded { database, .. }) = &pool.kind else {
+            anyhow::bail!(
+                "the rooms of the pool `{}` are kept by its own servers",
+                pool.name
+            );
+        };
         Ok(Some(database.clone()))
     }
 }

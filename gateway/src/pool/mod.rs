@@ -6,6 +6,7 @@
 
 pub mod embedded;
 pub mod serve;
+pub mod sip;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use holdover_config::PoolName;
 use holdover_protocol::user::UserUri;
 
 use embedded::{EmbeddedLeg, EmbeddedPool};
+use sip::{SipLeg, SipPool};
 
 /// Number of a pool in the configuration, from 0 in file order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +27,8 @@ pub struct PoolId(pub u16);
 pub enum Pool {
     /// Inside Holdover.
     Embedded(EmbeddedPool),
+    /// Over SIP.
+    Sip(SipPool),
 }
 
 /// One leg, by the kind of its pool. Dropping it closes it.
@@ -32,6 +36,8 @@ pub enum Pool {
 pub enum Leg {
     /// To a pool inside Holdover.
     Embedded(EmbeddedLeg),
+    /// To a pool over SIP.
+    Sip(SipLeg),
 }
 
 impl Leg {
@@ -43,6 +49,7 @@ impl Leg {
     pub fn send(&self, id: SendId, document: Bytes) -> Result<(), LegClosed> {
         match self {
             Self::Embedded(leg) => leg.send(id, document),
+            Self::Sip(leg) => leg.send(id, document),
         }
     }
 }
@@ -89,15 +96,27 @@ impl Pools {
     ) -> Result<Leg, LegClosed> {
         match self.0.get(usize::from(id.0)) {
             Some((_, Pool::Embedded(pool))) => Ok(Leg::Embedded(pool.open_leg(user, sink))),
+            Some((_, Pool::Sip(pool))) => pool.open_leg(user, sink).map(Leg::Sip),
             None => Err(LegClosed::Unreachable),
         }
     }
 
-    /// Finishes what they have in hand and closes them.
+    /// Finishes what they have in hand and closes them. Blocks for as long as a disk takes; [`closed`](Self::closed) waits
+    /// for what the network takes.
     pub fn shutdown(&self) {
         for (_, pool) in &self.0 {
             match pool {
                 Pool::Embedded(pool) => pool.shutdown(),
+                Pool::Sip(pool) => pool.shutdown(),
+            }
+        }
+    }
+
+    /// Waits until the last words of a [`shutdown`](Self::shutdown) are said.
+    pub async fn closed(&self) {
+        for (_, pool) in &self.0 {
+            if let Pool::Sip(pool) = pool {
+                pool.closed().await;
             }
         }
     }

@@ -266,6 +266,51 @@ pub(super) fn samples() -> Vec<Event> {
             reason: LegEnd::Overflow,
         }
         .into(),
+        LegRefused {
+            user: user(),
+            pool: pool(),
+            server: text(),
+            status: 403,
+        }
+        .into(),
+        PoolServerUp {
+            pool: pool(),
+            server: text(),
+        }
+        .into(),
+        PoolServerDown {
+            pool: pool(),
+            server: text(),
+            was_up: true,
+            reason: ServerLoss::Closed,
+            error: text(),
+        }
+        .into(),
+        PoolServerEjected {
+            pool: pool(),
+            server: text(),
+            reason: ServerFailure::Silent,
+            wait: seconds,
+        }
+        .into(),
+        PoolServerRestored {
+            pool: pool(),
+            server: text(),
+        }
+        .into(),
+        PoolTlsFailed {
+            pool: pool(),
+            server: text(),
+            reason: PoolTlsFailure::Expired,
+            error: text(),
+        }
+        .into(),
+        PoolFault {
+            pool: pool(),
+            server: text(),
+            error: text(),
+        }
+        .into(),
         PoolStoreFailed {
             pool: pool(),
             error: text(),

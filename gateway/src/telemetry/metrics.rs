@@ -25,6 +25,7 @@ pub struct Instruments {
     pub(super) signed_in_users: Gauge,
     pub(super) sessions: Gauge,
     pub(super) pool_legs: Gauge,
+    pub(super) pool_servers: Gauge,
     pub(super) directory_rooms: Gauge,
     pub(super) directory_generation: Gauge,
     pub(super) config_generation: Gauge,
@@ -43,6 +44,10 @@ impl Instruments {
         let signed_in_users = gauge("holdover_signed_in_users", "Signed-in user endpoints");
         let sessions = gauge("holdover_sessions", "Open sessions, detached ones included");
         let pool_legs = gauge("holdover_pool_legs", "Open legs of sessions on pools");
+        let pool_servers = gauge(
+            "holdover_pool_servers",
+            "Servers of pools over SIP that can be reached",
+        );
         let directory_rooms = gauge("holdover_directory_rooms", "Rooms in the directory");
         let directory_generation = gauge(
             "holdover_directory_generation",
@@ -67,6 +72,7 @@ impl Instruments {
             signed_in_users,
             sessions,
             pool_legs,
+            pool_servers,
             directory_rooms,
             directory_generation,
             config_generation,

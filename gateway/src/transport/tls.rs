@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod clients;
+pub mod upstream;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -146,10 +147,7 @@ impl Connector {
             path: authorities.to_owned(),
             source,
         };
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in certificates(authorities)? {
-            roots.add(certificate).map_err(root)?;
-        }
+        let roots = roots(authorities)?;
         let config = rustls::ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(root)?
@@ -175,6 +173,28 @@ impl Connector {
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn roots(authorities: &Path) -> Result<rustls::RootCertStore, TlsError> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in certificates(authorities)? {
+        roots.add(certificate).map_err(|source| TlsError::Root {
+            path: authorities.to_owned(),
+            source,
+        })?;
+    }
+    Ok(roots)
+}
+
+type Chain = Vec<CertificateDer<'static>>;
+
+fn pair(certificate: &Path, key: &Path) -> Result<(Chain, PrivateKeyDer<'static>), TlsError> {
+    let chain = certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
+        path: key.to_owned(),
+        source,
+    })?;
+    Ok((chain, private))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -1,5 +1,7 @@
 //! Pools and the legs on them.
 
+use std::time::Duration;
+
 use holdover_config::PoolName;
 use holdover_protocol::user::UserUri;
 
@@ -52,6 +54,184 @@ event! {
     measured |_, instruments| instruments.pool_legs.dec();
     "A session is no longer connected to a pool. If a client is there its connection is closed: it signs in again by \
      itself, joins its rooms again and fetches what it missed."
+}
+
+label! {
+    /// Why a pool's server cannot be reached.
+    ServerLoss as "reason" {
+        /// Its name could not be looked up.
+        Name = "name",
+        /// It did not take the connection.
+        Connect = "connect",
+        /// TLS failed; see `pool.tls-failed`.
+        Tls = "tls",
+        /// It closed the connection.
+        Closed = "closed",
+        /// The network failed: a reset, or a time-out of the system.
+        Network = "network",
+        /// It did not answer a sign of life.
+        Silent = "silent",
+        /// It answered the sign of life by saying that it cannot serve.
+        Refused = "refused",
+        /// It did not read what was sent to it.
+        Stalled = "stalled",
+        /// What came could no longer be split into messages.
+        Fault = "fault",
+    }
+}
+
+label! {
+    /// What a leg saw when a server failed.
+    ServerFailure as "reason" {
+        /// Requests were not answered in time.
+        Silent = "silent",
+        /// It answered that it cannot serve.
+        Failing = "failing",
+    }
+}
+
+label! {
+    /// Why there is no TLS with a pool's server.
+    PoolTlsFailure as "reason" {
+        /// The server's certificate is from an authority that is not in the file of `authorities`.
+        UnknownAuthority = "unknown-authority",
+        /// The server's certificate has expired.
+        Expired = "expired",
+        /// The server's certificate is not valid yet: is a clock wrong?
+        NotYetValid = "not-yet-valid",
+        /// The server's certificate is for another name than the one in `servers`; see `names`.
+        WrongName = "wrong-name",
+        /// The server's certificate has none of the `names`.
+        NotListed = "not-listed",
+        /// The server's certificate is broken in another way.
+        BadCertificate = "bad-certificate",
+        /// The server does not accept our certificate, or wants one.
+        Rejected = "rejected",
+        /// No cipher suite in common, or the server wants a certificate of ours and says so badly.
+        NoCommonSuite = "no-common-suite",
+        /// No TLS version in common: the server offers less than TLS 1.2.
+        NoCommonVersion = "no-common-version",
+        /// What came is not TLS.
+        NotTls = "not-tls",
+        /// A certificate or key file of ours cannot be used.
+        OwnFiles = "own-files",
+        /// The handshake took too long.
+        Timeout = "timeout",
+        /// The server closed the connection.
+        Closed = "closed",
+        /// Something else; see the log line.
+        Other = "other",
+    }
+}
+
+event! {
+    /// A pool's server can be reached.
+    PoolServerUp {
+        /// The pool.
+        pool: PoolName => pool,
+        /// The server, as configured.
+        server: Detail => upstream.addr,
+    }
+    INFO "pool.server-up", counted as "pool_servers_gained";
+    measured |_, instruments| instruments.pool_servers.inc();
+    "A server of a pool over SIP is connected and gave a sign of life. New legs are opened on it."
+}
+
+event! {
+    /// A pool's server cannot be reached.
+    PoolServerDown {
+        /// The pool.
+        pool: PoolName => pool,
+        /// The server, as configured.
+        server: Detail => upstream.addr,
+        /// Whether it could be reached before.
+        was_up: bool => server.was_up,
+        /// Why.
+        reason: ServerLoss => reason,
+        /// The system's words.
+        error: Detail => error,
+    }
+    ERROR "pool.server-down", counted as "pool_servers_lost" by reason: ServerLoss;
+    measured |this, instruments| if this.was_up { instruments.pool_servers.dec(); };
+    "No connection to a server of a pool is left, or none could be made at the start. It is tried again with growing \
+     pauses, without further word. Sessions move to the pool's other servers; without one, its rooms are out of reach."
+}
+
+event! {
+    /// A pool's server gets no new legs for a while.
+    PoolServerEjected {
+        /// The pool.
+        pool: PoolName => pool,
+        /// The server, as configured.
+        server: Detail => upstream.addr,
+        /// What legs saw last.
+        reason: ServerFailure => reason,
+        /// For how long.
+        wait: Duration => wait,
+    }
+    WARN "pool.server-ejected", counted as "pool_servers_ejected" by reason: ServerFailure;
+    "A server of a pool is connected but fails calls one after the other. While the pool has another server, no leg is \
+     opened on it; after the pause it is asked for a sign of life."
+}
+
+event! {
+    /// An ejected server is used again.
+    PoolServerRestored {
+        /// The pool.
+        pool: PoolName => pool,
+        /// The server, as configured.
+        server: Detail => upstream.addr,
+    }
+    INFO "pool.server-restored", counted as "pool_servers_restored";
+    "A server that was ejected gave a sign of life, or took a leg. New legs are opened on it again."
+}
+
+event! {
+    /// There is no TLS with a pool's server.
+    PoolTlsFailed {
+        /// The pool.
+        pool: PoolName => pool,
+        /// The server, as configured.
+        server: Detail => upstream.addr,
+        /// Why.
+        reason: PoolTlsFailure => reason,
+        /// The TLS library's words.
+        error: Detail => error,
+    }
+    ERROR "pool.tls-failed", counted as "pool_tls_failures" by reason: PoolTlsFailure;
+    "A connection to a pool's server was given up because one side does not trust the other. Certificate files are read \
+     anew at each try: mend them and wait, no restart is needed."
+}
+
+event! {
+    /// A pool did not take a leg.
+    LegRefused {
+        /// Whose it would have been.
+        user: UserUri => user.uri,
+        /// The pool.
+        pool: PoolName => pool,
+        /// The server, as configured.
+        server: Detail => upstream.addr,
+        /// Status of the refusal.
+        status: u16 => status,
+    }
+    WARN "leg.refused", counted as "legs_refused";
+    "A pool refused to talk to a user. 403 and 404: is the user enabled for Persistent Chat, and does the pool trust this \
+     gateway's certificate to speak for users? 480 and 5xx: the server is overloaded or going down."
+}
+
+event! {
+    /// A pool's server sent something that is not SIP.
+    PoolFault {
+        /// The pool.
+        pool: PoolName => pool,
+        /// The server, as configured.
+        server: Detail => upstream.addr,
+        /// The place and nature of the fault; not the message.
+        error: Detail => error,
+    }
+    WARN "pool.fault", counted as "pool_faults";
+    "A pool's server sent a message that cannot be understood. It was answered if it could be."
 }
 
 event! {

@@ -23,7 +23,7 @@ pub use uac::{Invitation, Invite, Progress};
 use super::fault::Fault;
 use super::grammar::TOKEN;
 use super::headers::{HeaderError, Headers, Name, NameAddr};
-use super::message::{Method, Request};
+use super::message::{Method, Request, Response};
 use super::status::Status;
 use super::transaction::credentials_mark;
 
@@ -170,6 +170,14 @@ impl Dialog {
             credentials,
         });
         Ok(Incoming::New)
+    }
+
+    /// Takes the 2xx to an UPDATE that this side sent: its Contact is the target from now on (RFC 3261 §12.2.1.2). A
+    /// Contact that cannot be read changes nothing.
+    pub fn refreshed_by(&mut self, response: &Response) {
+        if let Ok(Some(target)) = contact(response.headers()) {
+            self.set_target(target);
+        }
     }
 
     fn set_target(&mut self, target: &str) {

@@ -1,0 +1,637 @@
+//! One user's dialog with a pool.
+//!
+//! Sans-IO: feed it with [`LegCore::send`], [`LegCore::handle_response`], [`LegCore::handle_request`],
+//! [`LegCore::handle_timeout`], [`LegCore::close`] and [`LegCore::lost`]; after each, take what
+//! [`LegCore::poll_output`] has and call it again by [`LegCore::poll_timeout`].
+//!
+//! A leg hides no loss. Whatever ends its dialog ends the leg, once, and documents without a receipt have an unknown fate
+//! then; the session opens a new one and fetches what it missed.
+
+mod call;
+mod outbox;
+mod refresh;
+mod requests;
+
+use std::collections::VecDeque;
+use std::fmt::{self, Display};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdover_protocol::sip::dialog::{Dialog, Hop};
+use holdover_protocol::sip::{Method, Name, Refresher, Response, SessionExpires, SipUri, Status};
+use holdover_protocol::user::UserUri;
+use holdover_protocol::xccos::{self, Command, Document, Envelope, Item, Reply, ReplyData, Verb};
+
+use self::call::{ABANDONED, Answer, Call, Established, Late, Parties};
+use self::outbox::{Outbox, Told};
+use self::refresh::{Due, Refresh};
+use super::random::Random;
+use crate::pool::{LegClosed, LegEvent, SendId};
+
+/// What all legs of a pool have in common.
+#[derive(Clone, Debug)]
+pub(super) struct LegSettings {
+    /// What is dialled.
+    pub(super) uri: Box<str>,
+    /// Whether it is asked for the address to dial.
+    pub(super) lookup: bool,
+    /// How long the pool may take to answer a request.
+    pub(super) limit: Duration,
+    /// INFO requests that may be under way at one time.
+    pub(super) outstanding: usize,
+    /// Bounds of an XCCOS document.
+    pub(super) xccos: xccos::Limits,
+}
+
+/// What all legs of a connection have in common.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) settings: Arc<LegSettings>,
+    /// `TCP` or `TLS`.
+    pub(super) transport: &'static str,
+    /// Our end of the connection: host and port, and the host alone.
+    pub(super) sent_by: Box<str>,
+    pub(super) address: Box<str>,
+}
+
+impl Context {
+    pub(super) fn hop(&self, unique: u64) -> Hop<'_> {
+        Hop {
+            transport: self.transport,
+            sent_by: &self.sent_by,
+            unique,
+        }
+    }
+
+    /// Where the pool reaches a user: through this connection.
+    fn contact(&self, user: &UserUri) -> impl Display {
+        let Self {
+            transport, sent_by, ..
+        } = self;
+        let transport = transport.to_ascii_lowercase();
+        format!("<sip:{}@{sent_by};transport={transport}>", user.user())
+    }
+}
+
+/// One effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// To the pool.
+    Send(Bytes),
+    /// To the session.
+    Deliver(LegEvent),
+    /// What this leg saw of the server's health.
+    Saw(Sign),
+    /// The pool refused the INVITE.
+    Refused(Status),
+}
+
+/// A sign of a server's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It answered an INVITE as a working server does.
+    Good,
+    /// It did not answer in time.
+    Silent,
+    /// It said that it cannot serve.
+    Failing,
+}
+
+enum State {
+    /// The INVITE is not answered. → `Asking` or `Open` by a 2xx, `Over` by a refusal, `Abandoned` when the session goes
+    /// or time is over.
+    Calling {
+        call: Box<Call>,
+        /// Whether it goes to the lookup service.
+        lookup: bool,
+        deadline: Instant,
+    },
+    /// The lookup dialog is up and was asked for the channel. → `Calling` with its answer, `Over`.
+    Asking { dialog: Peer, deadline: Instant },
+    /// The channel dialog is up. → `Over`
+    Open {
+        dialog: Peer,
+        refresh: Option<Refresh>,
+    },
+    /// The leg is closed, but its INVITE may still be accepted: it would have to be ended. → `Over`
+    Abandoned { call: Box<Call>, until: Instant },
+    /// Nothing follows.
+    Over,
+}
+
+/// A dialog and the tag of its other end.
+struct Peer {
+    dialog: Box<Dialog>,
+    remote_tag: Box<str>,
+}
+
+/// See the module's text.
+pub(super) struct LegCore {
+    context: Arc<Context>,
+    user: UserUri,
+    /// Its tag in all its dialogs, by which its messages are found.
+    tag: Box<str>,
+    random: Random,
+    state: State,
+    late: Option<Late>,
+    outbox: Outbox,
+    /// Whether the session was told the end, or wants to hear of none.
+    closed: bool,
+    output: VecDeque<Output>,
+}
+
+impl LegCore {
+    /// Dials. `number` is this leg's alone on its connection, `seed` is random.
+    pub(super) fn new(
+        now: Instant,
+        context: Arc<Context>,
+        user: UserUri,
+        number: u64,
+        seed: u64,
+    ) -> Self {
+        let mut random = Random::new(seed);
+        let LegSettings {
+            uri,
+            lookup,
+            outstanding,
+            limit,
+            ..
+        } = context.settings.as_ref();
+        let tag = format!("{number:x}-{:016x}", random.draw()).into_boxed_str();
+        let (uri, lookup) = (uri.clone(), *lookup);
+        let mut leg = Self {
+            outbox: Outbox::new(*outstanding, *limit),
+            context,
+            user,
+            tag,
+            random,
+            state: State::Over,
+            late: None,
+            closed: false,
+            output: VecDeque::new(),
+        };
+        leg.call(now, &uri, lookup);
+        leg
+    }
+
+    /// The number of the leg whose tag this is.
+    pub(super) fn number_in(tag: &str) -> Option<u64> {
+        let (number, _) = tag.split_once('-')?;
+        u64::from_str_radix(number, 16).ok()
+    }
+
+    /// Sends a document, or keeps it until the dialog is up and has room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`LegClosed::Overflow`] when too much waits already, [`LegClosed::Pool`] when the leg is over.
+    pub(super) fn send(&mut self, now: Instant, id: SendId, body: Bytes) -> Result<(), LegClosed> {
+        if self.closed {
+            return Err(LegClosed::Pool);
+        }
+        self.outbox.push(now, id, body)?;
+        self.pump(now);
+        Ok(())
+    }
+
+    /// The session is done with the leg, or did not keep up.
+    pub(super) fn close(&mut self, now: Instant) {
+        self.closed = true;
+        self.end(now, LegClosed::Pool, true);
+    }
+
+    /// Ends the leg from this side, for a reason that the session is told.
+    pub(super) fn give_up(&mut self, now: Instant, reason: LegClosed) {
+        self.end(now, reason, true);
+    }
+
+    /// The connection is gone.
+    pub(super) fn lost(&mut self, now: Instant) {
+        self.end(now, LegClosed::Unreachable, false);
+        self.state = State::Over;
+    }
+
+    /// Whether nothing will follow but what [`poll_output`](Self::poll_output) has.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// The next effect.
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        let output = self.output.pop_front();
+        if output.is_none() {
+            // An idle leg keeps no memory for effects.
+            self.output = VecDeque::new();
+        }
+        output
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let own = match &self.state {
+            State::Calling { deadline, .. } | State::Asking { deadline, .. } => Some(*deadline),
+            State::Open { refresh, .. } => refresh.as_ref().map(Refresh::poll_timeout),
+            State::Abandoned { until, .. } => Some(*until),
+            State::Over => return None,
+        };
+        let outbox = match self.state {
+            State::Abandoned { .. } => None,
+            _ => self.outbox.poll_timeout(),
+        };
+        let late = self.late.as_ref().map(|late| late.until);
+        own.into_iter().chain(outbox).chain(late).min()
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.late = self.late.take().filter(|late| now < late.until);
+        let mut told = Vec::new();
+        if self.outbox.expire(now, &mut told) {
+            self.saw(Sign::Silent);
+        }
+        self.tell(told);
+        match &self.state {
+            State::Calling { deadline, .. } | State::Asking { deadline, .. }
+                if now >= *deadline =>
+            {
+                self.saw(Sign::Silent);
+                self.end(now, LegClosed::Unreachable, true);
+            }
+            State::Open { refresh, .. } => match refresh.as_ref().and_then(|r| r.due(now)) {
+                Some(Due::Update(seconds)) => self.update(now, seconds),
+                Some(Due::Over) => {
+                    self.saw(Sign::Silent);
+                    self.end(now, LegClosed::Unreachable, true);
+                }
+                None => {}
+            },
+            State::Abandoned { until, .. } if now >= *until => self.state = State::Over,
+            _ => {}
+        }
+        self.pump(now);
+    }
+
+    /// Takes a response whose From has this leg's tag.
+    pub(super) fn handle_response(&mut self, now: Instant, response: &Response) {
+        let Ok(cseq) = response.headers().cseq() else {
+            return;
+        };
+        if cseq.method == Method::Invite {
+            return self.invite_answered(now, response);
+        }
+        if response.status().is_provisional() || !self.is_of_dialog(response) {
+            return;
+        }
+        match (&cseq.method, &mut self.state) {
+            (Method::Info, State::Asking { .. }) => {
+                let status = response.status();
+                if !status.is_success() {
+                    self.refused(now, status);
+                }
+            }
+            (Method::Info, State::Open { .. }) => self.info_answered(now, cseq.number, response),
+            (
+                Method::Update,
+                State::Open {
+                    refresh: Some(refresh),
+                    ..
+                },
+            ) if refresh.under_way() == Some(cseq.number) => self.update_answered(now, response),
+            _ => {}
+        }
+        self.pump(now);
+    }
+
+    fn is_of_dialog(&self, response: &Response) -> bool {
+        let (State::Asking { dialog, .. } | State::Open { dialog, .. }) = &self.state else {
+            return false;
+        };
+        let headers = response.headers();
+        // CSeq numbers are this side's own, so the other side's tag adds nothing; a proxy's 408 may lack it.
+        headers.call_id() == Ok(dialog.dialog.call_id())
+            && headers
+                .from()
+                .is_ok_and(|from| from.tag() == Some(&*self.tag))
+    }
+
+    fn invite_answered(&mut self, now: Instant, response: &Response) {
+        let Self {
+            context,
+            user,
+            random,
+            state,
+            ..
+        } = self;
+        if let Some(late) = &self.late {
+            let sends = late.answered(response, context, random);
+            if !sends.is_empty() {
+                self.output.extend(sends.into_iter().map(Output::Send));
+                return;
+            }
+        }
+        let (call, abandoned) = match state {
+            State::Calling { call, .. } => (call, false),
+            State::Abandoned { call, .. } => (call, true),
+            _ => return,
+        };
+        match call.answered(response, user, context, random) {
+            Answer::None => {}
+            Answer::Established(mut established) => {
+                self.output.push_back(Output::Send(established.ack.clone()));
+                if abandoned {
+                    let bye = call::bye(&mut established.dialog, &self.context, &mut self.random);
+                    self.push(bye);
+                    self.state = State::Over;
+                } else {
+                    self.established(now, established);
+                }
+            }
+            Answer::Again(ack, invite) => {
+                self.push(ack);
+                if abandoned {
+                    self.state = State::Over;
+                } else {
+                    self.push(invite);
+                }
+            }
+            Answer::Refused(status, ack) => {
+                self.output.extend(ack.map(Output::Send));
+                if abandoned {
+                    self.state = State::Over;
+                } else {
+                    self.refused(now, status);
+                }
+            }
+        }
+    }
+
+    fn established(&mut self, now: Instant, established: Established) {
+        let State::Calling { call, lookup, .. } = std::mem::replace(&mut self.state, State::Over)
+        else {
+            return;
+        };
+        let Established {
+            dialog,
+            remote_tag,
+            expires,
+            ..
+        } = established;
+        self.saw(Sign::Good);
+        self.late = Some(Late::new(now, call, &remote_tag));
+        let dialog = Peer { dialog, remote_tag };
+        if lookup {
+            self.state = State::Asking {
+                dialog,
+                deadline: now + self.context.settings.limit,
+            };
+            let question = Envelope::new(self.random.draw() >> 33)
+                .command(1, &Command::RequestUri)
+                .finish();
+            self.info(&question);
+        } else {
+            let refresh = expires.map(|expires| Refresh::start(now, expires));
+            self.state = State::Open { dialog, refresh };
+            self.pump(now);
+        }
+    }
+
+    /// The pool will not have this leg.
+    fn refused(&mut self, now: Instant, status: Status) {
+        self.output.push_back(Output::Refused(status));
+        // What may pass by itself, or elsewhere, is told apart from a "no".
+        let (sign, reason) = match status.code() {
+            408 | 480 | 500..=599 => (Sign::Failing, LegClosed::Unreachable),
+            _ => (Sign::Good, LegClosed::Pool),
+        };
+        self.saw(sign);
+        if let State::Calling { .. } = self.state {
+            self.state = State::Over;
+        }
+        self.end(now, reason, true);
+    }
+
+    /// A document that came in the lookup dialog.
+    fn looked_up(&mut self, now: Instant, body: &Bytes) {
+        let Ok(document) = Document::parse(body.clone(), &self.context.settings.xccos) else {
+            return;
+        };
+        let reply = document.items().find_map(|item| match item {
+            Item::Reply(view) if view.verb() == Verb::RequestUri => Some(Reply::read(view)),
+            _ => None,
+        });
+        let uri = match reply {
+            None => return,
+            Some(Ok(Reply {
+                data: ReplyData::RequestUri(data),
+                ..
+            })) => data.uri,
+            Some(_) => None,
+        };
+        match uri.filter(|uri| SipUri::parse(uri).is_ok()) {
+            Some(uri) => {
+                self.bye();
+                self.call(now, &uri, false);
+            }
+            None => self.end(now, LegClosed::Pool, true),
+        }
+    }
+
+    fn info_answered(&mut self, now: Instant, cseq: u32, response: &Response) {
+        let status = response.status();
+        let mut told = Vec::new();
+        match status {
+            Status::SERVICE_UNAVAILABLE => {
+                let wait = response.headers().get(Name::RetryAfter).map(retry_after);
+                self.outbox
+                    .too_busy(now, cseq, wait, &mut self.random, &mut told);
+            }
+            // RFC 3261 §12.2.1.2: 481 and 408 end the dialog, and 487 is how a dead one is told (facts/xccos.md §1.2).
+            // Behind a 408 the document may have been taken; it keeps its doubt.
+            Status::REQUEST_TIMEOUT => return self.end(now, LegClosed::Unreachable, true),
+            Status::NO_SUCH_DIALOG | Status::REQUEST_TERMINATED => {
+                self.outbox
+                    .refused(cseq, status, response.reason(), &mut told);
+                self.tell(told);
+                return self.end(now, LegClosed::Pool, false);
+            }
+            _ if status.is_success() => self.outbox.accepted(cseq, &mut told),
+            _ => self
+                .outbox
+                .refused(cseq, status, response.reason(), &mut told),
+        }
+        self.tell(told);
+    }
+
+    fn update_answered(&mut self, now: Instant, response: &Response) {
+        let State::Open {
+            dialog,
+            refresh: Some(refresh),
+        } = &mut self.state
+        else {
+            return;
+        };
+        let status = response.status();
+        match status {
+            _ if status.is_success() => {
+                dialog.dialog.refreshed_by(response);
+                let expires = response.headers().session_expires().ok().flatten();
+                refresh.accepted(now, expires);
+            }
+            Status::NO_SUCH_DIALOG | Status::REQUEST_TERMINATED => {
+                self.end(now, LegClosed::Pool, false);
+            }
+            Status::REQUEST_TIMEOUT => self.end(now, LegClosed::Unreachable, true),
+            Status::SESSION_INTERVAL_TOO_SMALL => match call::raised(response, refresh.seconds()) {
+                Some(seconds) => {
+                    refresh.raise(now, seconds);
+                    self.update(now, seconds);
+                }
+                None => refresh.refused(now),
+            },
+            _ => refresh.refused(now),
+        }
+    }
+
+    /// Sends the sign of life.
+    fn update(&mut self, now: Instant, seconds: u32) {
+        let Self {
+            context,
+            user,
+            random,
+            state:
+                State::Open {
+                    dialog,
+                    refresh: Some(refresh),
+                },
+            ..
+        } = self
+        else {
+            return;
+        };
+        let expires = SessionExpires {
+            seconds,
+            refresher: Some(Refresher::Uac),
+        };
+        let update = dialog
+            .dialog
+            .request(&Method::Update, &context.hop(random.draw()))
+            .header(Name::Contact, context.contact(user))
+            .header(Name::Supported, "timer")
+            .header(Name::SessionExpires, expires)
+            .finish();
+        refresh.asked(dialog.dialog.local_cseq(), now + context.settings.limit);
+        self.push(update);
+    }
+
+    fn call(&mut self, now: Instant, target: &str, lookup: bool) {
+        let parties = Parties {
+            target,
+            user: &self.user,
+            tag: &self.tag,
+        };
+        let mut call = Box::new(Call::new(parties, &mut self.random));
+        let invite = call.invite(&self.user, &self.context, &mut self.random);
+        self.push(invite);
+        self.state = State::Calling {
+            call,
+            lookup,
+            deadline: now + self.context.settings.limit,
+        };
+    }
+
+    /// Sends what the window has room for.
+    fn pump(&mut self, now: Instant) {
+        while let State::Open { .. } = self.state
+            && let Some(body) = self.outbox.next(now)
+        {
+            if let Some(cseq) = self.info(&body) {
+                self.outbox.sent(cseq);
+            }
+        }
+    }
+
+    /// Sends an INFO in the dialog that is up. Answers its CSeq.
+    fn info(&mut self, body: &Bytes) -> Option<u32> {
+        let (State::Asking { dialog, .. } | State::Open { dialog, .. }) = &mut self.state else {
+            return None;
+        };
+        let hop = self.context.hop(self.random.draw());
+        let info = dialog.dialog.request(&Method::Info, &hop);
+        let cseq = dialog.dialog.local_cseq();
+        self.push(info.body("text/plain", body).finish());
+        Some(cseq)
+    }
+
+    fn bye(&mut self) {
+        let (State::Asking { dialog, .. } | State::Open { dialog, .. }) = &mut self.state else {
+            return;
+        };
+        let bye = call::bye(&mut dialog.dialog, &self.context, &mut self.random);
+        self.push(bye);
+    }
+
+    /// Ends the leg, with a BYE if the other side may not know.
+    fn end(&mut self, now: Instant, reason: LegClosed, bye: bool) {
+        if bye {
+            self.bye();
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Calling { call, .. } => State::Abandoned {
+                call,
+                until: now + ABANDONED,
+            },
+            abandoned @ State::Abandoned { .. } => abandoned,
+            _ => State::Over,
+        };
+        self.outbox = Outbox::new(1, Duration::ZERO);
+        if !std::mem::replace(&mut self.closed, true) {
+            self.output
+                .push_back(Output::Deliver(LegEvent::Closed(reason)));
+        }
+    }
+
+    fn tell(&mut self, told: Vec<Told>) {
+        if self.closed {
+            return;
+        }
+        let event = |(id, receipt)| Output::Deliver(LegEvent::Receipt { id, receipt });
+        self.output.extend(told.into_iter().map(event));
+    }
+
+    fn saw(&mut self, sign: Sign) {
+        self.output.push_back(Output::Saw(sign));
+    }
+
+    fn push(&mut self, message: Bytes) {
+        self.output.push_back(Output::Send(message));
+    }
+}
+
+/// Seconds of a Retry-After, which may be followed by a comment and parameters (RFC 3261 §20.33). What is no number says
+/// nothing.
+fn retry_after(value: &str) -> u32 {
+    let digits = value
+        .find(|c: char| !c.is_ascii_digit())
+        .map_or(value, |end| value.get(..end).unwrap_or_default());
+    match digits.parse() {
+        Ok(seconds) => seconds,
+        // More digits than fit are a long time; none are no time.
+        Err(_) if digits.is_empty() => 0,
+        Err(_) => u32::MAX,
+    }
+}
+
+/// Identifiers only.
+impl fmt::Debug for LegCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LegCore")
+            .field("tag", &self.tag)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

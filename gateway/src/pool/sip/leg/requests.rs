@@ -1,0 +1,136 @@
+//! What a pool asks of a leg.
+
+use std::time::Instant;
+
+use holdover_protocol::sip::dialog::Incoming;
+use holdover_protocol::sip::session_timer::{Agreement, Policy, Proposal, SMALLEST_MIN_SE};
+use holdover_protocol::sip::{
+    Method, Name, Refresher, Request, Status, respond, respond_with, sdp,
+};
+
+use super::super::answer;
+use super::refresh::Refresh;
+use super::{LegCore, Output, State};
+use crate::pool::{LegClosed, LegEvent};
+
+/// The session interval for a pool that proposes none, in seconds.
+const INTERVAL: u32 = 1800;
+
+impl LegCore {
+    /// Takes a request whose To has this leg's tag.
+    pub(in crate::pool::sip) fn handle_request(&mut self, now: Instant, request: &Request) {
+        let is_ack = *request.method() == Method::Ack;
+        let (State::Asking { dialog, .. } | State::Open { dialog, .. }) = &mut self.state else {
+            if !is_ack {
+                self.push(answer::plain(request, Status::NO_SUCH_DIALOG, None));
+            }
+            return;
+        };
+        // RFC 3261 §12.2.2: Call-ID and the two tags are the dialog. Ours are unique, so what a server writes for its own
+        // address does not count: it may be another spelling of what was dialled.
+        let headers = request.headers();
+        let is_ours = headers.call_id() == Ok(dialog.dialog.call_id())
+            && headers
+                .from()
+                .is_ok_and(|from| from.tag().unwrap_or_default() == &*dialog.remote_tag)
+            && headers.to().is_ok_and(|to| to.tag() == Some(&*self.tag));
+        if !is_ours {
+            if !is_ack {
+                self.push(answer::plain(request, Status::NO_SUCH_DIALOG, None));
+            }
+            return;
+        }
+        if let Err(fault) = answer::UAS.check(request) {
+            return self.push(answer::fault(request, &fault, None));
+        }
+        let repeated = match dialog.dialog.accept_request(request) {
+            Err(fault) => return self.push(answer::fault(request, &fault, None)),
+            Ok(Incoming::Uncounted) if is_ack => return,
+            // What a CANCEL is about was answered at once.
+            Ok(Incoming::Uncounted) => {
+                return self.push(answer::plain(request, Status::NO_SUCH_DIALOG, None));
+            }
+            Ok(Incoming::New) => false,
+            Ok(Incoming::Retransmission) => true,
+        };
+        match request.method() {
+            Method::Info => self.info_came(now, request, repeated),
+            Method::Bye => {
+                self.push(answer::plain(request, Status::OK, None));
+                self.end(now, LegClosed::Pool, false);
+            }
+            Method::Update | Method::Invite => self.refresh_came(now, request),
+            _ => self.push(answer::options(request, None)),
+        }
+        self.pump(now);
+    }
+
+    fn info_came(&mut self, now: Instant, request: &Request, repeated: bool) {
+        self.push(answer::plain(request, Status::OK, None));
+        if repeated || request.body().is_empty() {
+            return;
+        }
+        if matches!(self.state, State::Asking { .. }) {
+            self.looked_up(now, request.body());
+        } else {
+            let document = LegEvent::Document(request.body().clone());
+            self.output.push_back(Output::Deliver(document));
+        }
+    }
+
+    /// An UPDATE or a second INVITE: a sign of life, and maybe other terms (RFC 4028 §9).
+    fn refresh_came(&mut self, now: Instant, request: &Request) {
+        let proposal = match Proposal::of(request) {
+            Ok(proposal) => proposal,
+            Err(error) => return self.push(answer::fault(request, &error.into(), None)),
+        };
+        let interval = match &self.state {
+            State::Open {
+                refresh: Some(refresh),
+                ..
+            } => refresh.seconds(),
+            _ => INTERVAL,
+        };
+        let policy = Policy::new(interval.max(INTERVAL), SMALLEST_MIN_SE);
+        let (expires, require) = match policy.answer(&proposal) {
+            Agreement::Timer { expires, require } => (expires, require),
+            Agreement::TooSmall { min_se } => {
+                let refusal = respond(request, Status::SESSION_INTERVAL_TOO_SMALL, None);
+                return self.push(refusal.header(Name::MinSe, min_se).finish());
+            }
+        };
+        let accepted = respond(request, Status::OK, None)
+            .header(Name::Contact, self.context.contact(&self.user))
+            .header(Name::Allow, answer::ALLOW)
+            .header(Name::Supported, "timer")
+            .header(Name::SessionExpires, expires);
+        let accepted = match require {
+            true => accepted.header(Name::Require, "timer"),
+            false => accepted,
+        };
+        let address = &self.context.address;
+        let accepted = match (request.method(), request.body().is_empty()) {
+            // RFC 3261 §14.2: an INVITE without an offer is answered with one.
+            (Method::Invite, true) => {
+                accepted.body("application/sdp", sdp::offer(address).as_bytes())
+            }
+            (Method::Invite, false) => match sdp::answer(request.body(), address) {
+                Ok(answer) => accepted.body("application/sdp", answer.as_bytes()),
+                Err(error) => {
+                    let status = Status::NOT_ACCEPTABLE_HERE;
+                    let refusal = respond_with(request, status, &error.to_string(), None);
+                    return self.push(refusal.finish());
+                }
+            },
+            _ => accepted,
+        };
+        self.push(accepted.finish());
+        // In this exchange the pool is the client.
+        let theirs = expires.refresher != Some(Refresher::Uas);
+        if let State::Open { refresh, .. } = &mut self.state {
+            refresh
+                .get_or_insert_with(|| Refresh::start(now, expires))
+                .refreshed(now, expires, theirs);
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! A connection that is up: octets to legs and back.
+//!
+//! Legs are found by the tag they have in all their dialogs, which says their number. What is to be written is bounded:
+//! beyond a little the link takes no more documents, beyond much it stops reading, and a server that takes nothing for long
+//! loses the connection.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use holdover_protocol::sip::{
+    Decoded, Decoder, Fault, KeepAlive, Message, Method, Request, Response, Status,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::ping::{Due, Ping, Verdict};
+use super::{Command, Common, Gate, LinkHandle, Stage, lost};
+use crate::pool::sip::answer;
+use crate::pool::sip::dial::{DialError, Dialled, host};
+use crate::pool::sip::leg::{Context, LegCore, Output};
+use crate::pool::sip::random::Random;
+use crate::pool::sip::servers::Server;
+use crate::pool::{LegClosed, LegEvent, LegSink};
+use crate::telemetry::events::pool::{LegRefused, PoolFault, ServerLoss};
+use crate::telemetry::{Detail, Emit as _};
+use crate::transport::tls::upstream::pool_failure_of;
+
+/// Octets read at once.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Octets waiting to be written beyond which no more documents are taken from sessions.
+const FULL: usize = 1 << 20;
+
+/// Octets waiting to be written beyond which nothing is read either.
+const CHOKED: usize = 4 << 20;
+
+/// How long a server may take nothing of what is written.
+const STALL: Duration = Duration::from_secs(10);
+
+/// How long the last words may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Commands taken before the network has its turn again.
+const BATCH: usize = 64;
+
+/// How a connection ended.
+pub(super) enum Ended {
+    Shutdown,
+    Lost(DialError),
+}
+
+struct Leg {
+    core: LegCore,
+    sink: Arc<dyn LegSink>,
+    gate: Arc<Gate>,
+    user: holdover_protocol::user::UserUri,
+    /// When it stands in `timers`. It may be earlier than needed: then it is woken once for nothing, which is cheaper than
+    /// to move it with each message.
+    armed: Option<Instant>,
+}
+
+/// See the module's text.
+pub(super) struct Connection {
+    context: Arc<Context>,
+    common: Arc<Common>,
+    handle: Arc<LinkHandle>,
+    server: Arc<Server>,
+    random: Random,
+    decoder: Decoder,
+    legs: HashMap<u64, Leg>,
+    timers: BTreeSet<(Instant, u64)>,
+    /// Octets to write.
+    pending: BytesMut,
+    /// Since when the server has not taken any.
+    stalled_since: Option<Instant>,
+    ping: Ping,
+    proved: bool,
+}
+
+enum Step {
+    Shutdown,
+    Written(io::Result<usize>),
+    Read(io::Result<usize>),
+    Command(Option<Command>),
+    Timeout,
+}
+
+impl Connection {
+    pub(super) fn new<S>(
+        now: Instant,
+        dialled: &Dialled<S>,
+        handle: Arc<LinkHandle>,
+        server: Arc<Server>,
+        common: Arc<Common>,
+        seed: u64,
+    ) -> Self {
+        let mut random = Random::new(seed);
+        let address = host(dialled.local.ip());
+        let context = Context {
+            settings: Arc::clone(&common.legs),
+            transport: dialled.transport,
+            sent_by: format!("{address}:{}", dialled.local.port()).into(),
+            address: address.trim_matches(['[', ']']).into(),
+        };
+        Self {
+            ping: Ping::new(
+                now,
+                common.ping,
+                &common.own_uri,
+                &common.legs.uri,
+                random.draw(),
+            ),
+            context: Arc::new(context),
+            decoder: Decoder::new(common.limits),
+            common,
+            handle,
+            server,
+            random,
+            legs: HashMap::new(),
+            timers: BTreeSet::new(),
+            pending: BytesMut::new(),
+            stalled_since: None,
+            proved: false,
+        }
+    }
+
+    /// Whether the server gave a sign of life on it.
+    pub(super) fn is_proved(&self) -> bool {
+        self.proved
+    }
+
+    /// Carries legs until the connection is lost or the pool shuts down. Every leg's end is told then.
+    pub(super) async fn run<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        stream: S,
+        inbox: &mut mpsc::UnboundedReceiver<Command>,
+    ) -> Ended {
+        let (mut read, mut write) = tokio::io::split(stream);
+        let shutdown = self.common.shutdown.clone();
+        if self.ping.is_wanted() {
+            self.ask(Instant::now());
+        } else {
+            self.prove();
+        }
+        let ended = loop {
+            let deadline = self.poll_timeout();
+            let step = tokio::select! {
+                () = shutdown.cancelled() => Step::Shutdown,
+                written = write.write_buf(&mut self.pending), if !self.pending.is_empty() => {
+                    Step::Written(written)
+                }
+                received = receive(&mut read, &mut self.decoder), if self.pending.len() < CHOKED => {
+                    Step::Read(received)
+                }
+                command = inbox.recv(), if self.proved && self.pending.len() < FULL => {
+                    Step::Command(command)
+                }
+                () = tokio::time::sleep_until(deadline.into()) => Step::Timeout,
+            };
+            let now = Instant::now();
+            let ended = match step {
+                // No handle is left: nobody can want anything of this pool any more.
+                Step::Shutdown | Step::Command(None) => Some(Ended::Shutdown),
+                Step::Written(Ok(1..)) => {
+                    self.stalled_since = (!self.pending.is_empty()).then_some(now);
+                    if self.pending.is_empty() {
+                        self.pending = BytesMut::new();
+                    }
+                    None
+                }
+                Step::Read(Ok(1..)) => {
+                    self.ping.heard(now);
+                    self.decode(now)
+                }
+                Step::Written(Ok(_)) | Step::Read(Ok(_)) => {
+                    Some(lost(ServerLoss::Closed, "the server closed the connection"))
+                }
+                Step::Written(Err(error)) | Step::Read(Err(error)) => Some(network(error)),
+                Step::Command(Some(command)) => {
+                    self.command(now, command);
+                    for _ in 1..BATCH {
+                        let Ok(command) = inbox.try_recv() else { break };
+                        self.command(now, command);
+                    }
+                    None
+                }
+                Step::Timeout => self.handle_timeout(now),
+            };
+            if let Some(ended) = ended {
+                break ended;
+            }
+        };
+        self.handle.set_stage(Stage::Down);
+        let now = Instant::now();
+        let orderly = matches!(ended, Ended::Shutdown);
+        let mut numbers: Vec<u64> = self.legs.keys().copied().collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            if let Some(leg) = self.legs.get_mut(&number) {
+                if orderly {
+                    leg.core.give_up(now, LegClosed::Pool);
+                } else {
+                    leg.core.lost(now);
+                }
+            }
+            self.carry_out(now, number);
+        }
+        self.handle
+            .legs
+            .fetch_sub(self.legs.len(), Ordering::Relaxed);
+        self.legs.clear();
+        if orderly {
+            let last_words = async {
+                let _unread = write.write_all_buf(&mut self.pending).await;
+                let _closed = write.shutdown().await;
+            };
+            let _in_time = tokio::time::timeout(LAST_WORDS, last_words).await;
+        }
+        ended
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        let mut deadline = self.ping.poll_timeout();
+        let others = [
+            self.timers.first().map(|&(due, _)| due),
+            self.stalled_since.map(|since| since + STALL),
+            // A question that is open answers for the ejection as well.
+            self.server
+                .ejected_until()
+                .filter(|_| self.proved && !self.ping.is_open()),
+        ];
+        for other in others.into_iter().flatten() {
+            deadline = deadline.min(other);
+        }
+        deadline
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Option<Ended> {
+        if self.stalled_since.is_some_and(|since| since + STALL <= now) {
+            return Some(lost(
+                ServerLoss::Stalled,
+                "the server takes nothing of what is sent to it",
+            ));
+        }
+        match self.ping.due(now) {
+            Some(Due::Silent) => {
+                return Some(lost(
+                    ServerLoss::Silent,
+                    "the server did not answer a sign of life",
+                ));
+            }
+            Some(Due::Ask) => self.ask(now),
+            Some(Due::KeepAlive) => {
+                self.queue(now, b"\r\n\r\n");
+                self.ping.kept_alive(now);
+            }
+            None => {}
+        }
+        let half_open = self
+            .server
+            .ejected_until()
+            .is_some_and(|until| until <= now);
+        if half_open && self.proved && !self.ping.is_open() {
+            if self.ping.is_wanted() {
+                self.ask(now);
+            } else {
+                self.server.proved(&self.common);
+            }
+        }
+        while let Some(&(due, number)) = self.timers.first()
+            && due <= now
+        {
+            self.timers.remove(&(due, number));
+            if let Some(leg) = self.legs.get_mut(&number) {
+                leg.armed = None;
+                leg.core.handle_timeout(now);
+            }
+            self.carry_out(now, number);
+        }
+        None
+    }
+
+    fn ask(&mut self, now: Instant) {
+        let unique = self.random.draw();
+        let question = self.ping.ask(now, &self.context, unique);
+        self.queue(now, &question);
+    }
+
+    fn prove(&mut self) {
+        self.proved = true;
+        self.handle.set_stage(Stage::Ready);
+        self.server.connected(&self.common);
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Open {
+                leg: number,
+                user,
+                sink,
+                gate,
+            } => {
+                let context = Arc::clone(&self.context);
+                let seed = self.random.draw();
+                let core = LegCore::new(now, context, user.clone(), number, seed);
+                let leg = Leg {
+                    core,
+                    sink,
+                    gate,
+                    user,
+                    armed: None,
+                };
+                self.legs.insert(number, leg);
+                self.handle.legs.fetch_add(1, Ordering::Relaxed);
+                self.carry_out(now, number);
+            }
+            Command::Send {
+                leg: number,
+                id,
+                document,
+                gate,
+            } => {
+                self.handle.taken(&document, &gate);
+                let Some(leg) = self.legs.get_mut(&number) else {
+                    return;
+                };
+                if let Err(reason) = leg.core.send(now, id, document) {
+                    leg.core.give_up(now, reason);
+                }
+                self.carry_out(now, number);
+            }
+            Command::Close { leg: number } => {
+                if let Some(leg) = self.legs.get_mut(&number) {
+                    leg.core.close(now);
+                }
+                self.carry_out(now, number);
+            }
+        }
+    }
+
+    /// Takes what was read apart.
+    fn decode(&mut self, now: Instant) -> Option<Ended> {
+        loop {
+            match self.decoder.decode() {
+                Decoded::NeedMore { .. } => return None,
+                // RFC 5626 §4.4.1: a ping is answered with one line end.
+                Decoded::KeepAlive(KeepAlive::Ping) => self.queue(now, b"\r\n"),
+                Decoded::KeepAlive(KeepAlive::Pong) => {}
+                Decoded::Message(Message::Request(request)) => self.request(now, &request),
+                Decoded::Message(Message::Response(response)) => {
+                    if let Some(ended) = self.response(now, &response) {
+                        return Some(ended);
+                    }
+                }
+                Decoded::Malformed { message, fault } => self.fault(now, message.as_ref(), &fault),
+                Decoded::Fatal { message, fault } => {
+                    self.fault(now, message.as_ref(), &fault);
+                    return Some(lost(ServerLoss::Fault, fault));
+                }
+            }
+        }
+    }
+
+    fn fault(&mut self, now: Instant, message: Option<&Message>, fault: &Fault) {
+        let tag = self.own_tag();
+        if let Some(answer) = message.and_then(|message| fault.answer(message, &tag)) {
+            self.queue(now, &answer.finish());
+        }
+        PoolFault {
+            pool: self.common.pool.clone(),
+            server: self.server.detail(),
+            error: Detail::new(fault),
+        }
+        .emit(&self.common.telemetry);
+    }
+
+    fn request(&mut self, now: Instant, request: &Request) {
+        let to_tag = request.headers().to().ok().and_then(|to| to.tag());
+        let number = to_tag.and_then(LegCore::number_in);
+        if let Some(number) = number
+            && let Some(leg) = self.legs.get_mut(&number)
+        {
+            leg.core.handle_request(now, request);
+            return self.carry_out(now, number);
+        }
+        let tag = self.own_tag();
+        let answer = match request.method() {
+            Method::Ack => return,
+            _ if to_tag.is_some() => answer::plain(request, Status::NO_SUCH_DIALOG, None),
+            Method::Options => answer::options(request, Some(&tag)),
+            // RFC 3261 §8.2.1 for what is unknown; nothing but OPTIONS makes sense outside of a dialog.
+            _ => match answer::OUTSIDE.check(request) {
+                Err(fault) => answer::fault(request, &fault, Some(&tag)),
+                Ok(()) => answer::plain(request, Status::NO_SUCH_DIALOG, Some(&tag)),
+            },
+        };
+        self.queue(now, &answer);
+    }
+
+    fn response(&mut self, now: Instant, response: &Response) -> Option<Ended> {
+        let from = response.headers().from();
+        let tag = from.ok().and_then(|from| from.tag())?;
+        match LegCore::number_in(tag)? {
+            0 => match self.ping.answered(response)? {
+                Verdict::Alive if self.proved => self.server.proved(&self.common),
+                Verdict::Alive => self.prove(),
+                Verdict::Failing(_) if self.proved => self.server.disproved(&self.common),
+                Verdict::Failing(status) => {
+                    let said = format!("the server answers {status} {}", status.phrase());
+                    return Some(lost(ServerLoss::Refused, said));
+                }
+            },
+            number => {
+                if let Some(leg) = self.legs.get_mut(&number) {
+                    leg.core.handle_response(now, response);
+                }
+                self.carry_out(now, number);
+            }
+        }
+        None
+    }
+
+    /// Carries out what a leg wants.
+    fn carry_out(&mut self, now: Instant, number: u64) {
+        let Some(leg) = self.legs.get_mut(&number) else {
+            return;
+        };
+        while let Some(output) = leg.core.poll_output() {
+            match output {
+                Output::Send(message) => {
+                    if self.pending.is_empty() {
+                        self.stalled_since = Some(now);
+                    }
+                    self.pending.extend_from_slice(&message);
+                    if !message.starts_with(b"SIP/2.0") {
+                        self.ping.sent(now);
+                    }
+                }
+                Output::Deliver(event) => {
+                    let is_last = matches!(event, LegEvent::Closed(_));
+                    if leg.sink.deliver(event).is_err() && !is_last {
+                        leg.gate.overflowed.store(true, Ordering::Relaxed);
+                        leg.core.close(now);
+                    }
+                }
+                Output::Saw(sign) => self.server.saw(&self.common, sign),
+                Output::Refused(status) => LegRefused {
+                    user: leg.user.clone(),
+                    pool: self.common.pool.clone(),
+                    server: self.server.detail(),
+                    status: status.code(),
+                }
+                .emit(&self.common.telemetry),
+            }
+        }
+        if leg.core.is_over() {
+            if let Some(armed) = leg.armed {
+                self.timers.remove(&(armed, number));
+            }
+            self.legs.remove(&number);
+            self.handle.legs.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        if let Some(due) = leg.core.poll_timeout()
+            && leg.armed.is_none_or(|armed| due < armed)
+        {
+            if let Some(armed) = leg.armed.replace(due) {
+                self.timers.remove(&(armed, number));
+            }
+            self.timers.insert((due, number));
+        }
+    }
+
+    fn queue(&mut self, now: Instant, message: &[u8]) {
+        if self.pending.is_empty() {
+            self.stalled_since = Some(now);
+        }
+        self.pending.extend_from_slice(message);
+    }
+
+    /// A tag for answers outside of all legs' dialogs.
+    fn own_tag(&mut self) -> String {
+        format!("{:016x}", self.random.draw())
+    }
+}
+
+fn network(error: io::Error) -> Ended {
+    let tls = pool_failure_of(&error);
+    Ended::Lost(DialError {
+        reason: match (&tls, error.kind()) {
+            (Some(_), _) => ServerLoss::Tls,
+            (None, io::ErrorKind::UnexpectedEof) => ServerLoss::Closed,
+            _ => ServerLoss::Network,
+        },
+        tls,
+        error,
+    })
+}
+
+async fn receive<R: AsyncRead + Unpin>(from: &mut R, decoder: &mut Decoder) -> io::Result<usize> {
+    let buffer = decoder.buffer();
+    buffer.reserve(READ_SIZE);
+    from.read_buf(buffer).await
+}

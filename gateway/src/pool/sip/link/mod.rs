@@ -1,0 +1,291 @@
+//! One connection to a server, kept up for as long as the pool runs.
+//!
+//! A link is a task. It dials, proves the connection, carries legs over it, and when it is lost waits and dials again;
+//! meanwhile it turns legs away. Sessions reach it through a queue that never blocks: documents are bounded per leg and in
+//! bytes over all, opening and closing are always taken, because there is one of each per leg.
+
+mod connection;
+mod ping;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdover_config::PoolName;
+use holdover_protocol::sip::Limits;
+use holdover_protocol::user::UserUri;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::connection::{Connection, Ended};
+use super::dial::{Dial, DialError};
+use super::leg::LegSettings;
+use super::random::Random;
+use super::servers::Server;
+use crate::pool::{LegClosed, LegEvent, LegSink, SendId};
+use crate::telemetry::Telemetry;
+use crate::telemetry::events::pool::ServerLoss;
+
+/// Documents of one leg that may wait for the link.
+const PER_LEG: usize = 128;
+
+/// Bytes of documents that may wait for the link, all legs together.
+const BYTES: usize = 32 << 20;
+
+/// Pause after the first failed try; doubled for each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest pause between tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What all links of a pool have in common.
+pub(super) struct Common {
+    pub(super) pool: PoolName,
+    pub(super) legs: Arc<LegSettings>,
+    /// The address that signs of life are sent from, which is nobody's.
+    pub(super) own_uri: Box<str>,
+    pub(super) ping: Option<Duration>,
+    pub(super) limits: Limits,
+    pub(super) telemetry: Telemetry,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// What a link is asked to do.
+pub(super) enum Command {
+    Open {
+        leg: u64,
+        user: UserUri,
+        sink: Arc<dyn LegSink>,
+        gate: Arc<Gate>,
+    },
+    Send {
+        leg: u64,
+        id: SendId,
+        document: Bytes,
+        gate: Arc<Gate>,
+    },
+    Close {
+        leg: u64,
+    },
+}
+
+/// What the two ends of a leg share.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    /// Number of its documents that wait for the link.
+    waiting: AtomicUsize,
+    /// The link dropped the leg, because the session did not keep up.
+    overflowed: AtomicBool,
+}
+
+/// How far a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Stage {
+    /// It dials, or proves the connection. Legs wait for the outcome.
+    Connecting,
+    /// Legs are opened at once.
+    Ready,
+    /// It waits before the next try. Legs are turned away.
+    Down,
+}
+
+/// The sessions' end of a link.
+#[derive(Debug)]
+pub(super) struct LinkHandle {
+    queue: mpsc::UnboundedSender<Command>,
+    stage: AtomicU8,
+    waiting_bytes: AtomicUsize,
+    legs: AtomicUsize,
+}
+
+impl LinkHandle {
+    pub(super) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Command>) {
+        let (queue, inbox) = mpsc::unbounded_channel();
+        let handle = Self {
+            queue,
+            stage: AtomicU8::new(Stage::Connecting as u8),
+            waiting_bytes: AtomicUsize::new(0),
+            legs: AtomicUsize::new(0),
+        };
+        (Arc::new(handle), inbox)
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            stage if stage == Stage::Connecting as u8 => Stage::Connecting,
+            stage if stage == Stage::Ready as u8 => Stage::Ready,
+            _ => Stage::Down,
+        }
+    }
+
+    fn set_stage(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Release);
+    }
+
+    /// Legs on it.
+    pub(super) fn legs(&self) -> usize {
+        self.legs.load(Ordering::Relaxed)
+    }
+
+    /// Opens a leg. `leg` is its number, never used twice.
+    ///
+    /// # Errors
+    ///
+    /// [`LegClosed::Pool`] when the pool is shut down.
+    pub(super) fn open(
+        &self,
+        leg: u64,
+        user: UserUri,
+        sink: Arc<dyn LegSink>,
+    ) -> Result<Arc<Gate>, LegClosed> {
+        let gate = Arc::new(Gate::default());
+        let open = Command::Open {
+            leg,
+            user,
+            sink,
+            gate: Arc::clone(&gate),
+        };
+        self.queue.send(open).map_err(|_| LegClosed::Pool)?;
+        Ok(gate)
+    }
+
+    /// Sends a document on a leg.
+    ///
+    /// # Errors
+    ///
+    /// [`LegClosed::Overflow`] when too much waits or the leg was dropped, [`LegClosed::Pool`] when the pool is shut down.
+    pub(super) fn send(
+        &self,
+        leg: u64,
+        gate: &Arc<Gate>,
+        id: SendId,
+        document: Bytes,
+    ) -> Result<(), LegClosed> {
+        let length = document.len();
+        // Two sessions may pass the check together; the bound is soft by their documents.
+        if self.waiting_bytes.load(Ordering::Relaxed) >= BYTES
+            || gate.waiting.load(Ordering::Relaxed) >= PER_LEG
+            || gate.overflowed.load(Ordering::Relaxed)
+        {
+            return Err(LegClosed::Overflow);
+        }
+        self.waiting_bytes.fetch_add(length, Ordering::Relaxed);
+        gate.waiting.fetch_add(1, Ordering::Relaxed);
+        let send = Command::Send {
+            leg,
+            id,
+            document,
+            gate: Arc::clone(gate),
+        };
+        self.queue.send(send).map_err(|_| LegClosed::Pool)
+    }
+
+    /// Closes a leg.
+    pub(super) fn close(&self, leg: u64) {
+        // A link that is gone took the leg with it.
+        let _gone = self.queue.send(Command::Close { leg });
+    }
+
+    /// A document left the queue.
+    fn taken(&self, document: &Bytes, gate: &Gate) {
+        self.waiting_bytes
+            .fetch_sub(document.len(), Ordering::Relaxed);
+        gate.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// See the module's text.
+pub(super) struct Link<D> {
+    pub(super) dial: D,
+    pub(super) inbox: mpsc::UnboundedReceiver<Command>,
+    pub(super) handle: Arc<LinkHandle>,
+    pub(super) server: Arc<Server>,
+    pub(super) common: Arc<Common>,
+    pub(super) random: Random,
+}
+
+impl<D: Dial> Link<D> {
+    /// Runs until the pool is shut down.
+    pub(super) async fn run(mut self) {
+        let shutdown = self.common.shutdown.clone();
+        let mut failures = 0;
+        loop {
+            self.handle.set_stage(Stage::Connecting);
+            let dialled = tokio::select! {
+                () = shutdown.cancelled() => break,
+                dialled = self.dial.dial() => dialled,
+            };
+            let proved = match dialled {
+                Ok(dialled) => {
+                    let mut connection = Connection::new(
+                        Instant::now(),
+                        &dialled,
+                        Arc::clone(&self.handle),
+                        Arc::clone(&self.server),
+                        Arc::clone(&self.common),
+                        self.random.draw(),
+                    );
+                    let ended = connection.run(dialled.stream, &mut self.inbox).await;
+                    let proved = connection.is_proved();
+                    drop(connection);
+                    self.handle.set_stage(Stage::Down);
+                    let error = match ended {
+                        Ended::Shutdown => break,
+                        Ended::Lost(error) => error,
+                    };
+                    self.server.lost(&self.common, proved, &error);
+                    proved
+                }
+                Err(error) => {
+                    self.handle.set_stage(Stage::Down);
+                    self.server.lost(&self.common, false, &error);
+                    false
+                }
+            };
+            failures = if proved { 0 } else { failures + 1 };
+            let pause = FIRST_PAUSE.saturating_mul(1 << u32::min(failures, 10));
+            let pause = self.random.jitter(pause.min(LONGEST_PAUSE));
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = turn_away(&mut self.inbox, &self.handle, LegClosed::Unreachable) => break,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.handle.set_stage(Stage::Down);
+        self.inbox.close();
+        turn_away(&mut self.inbox, &self.handle, LegClosed::Pool).await;
+    }
+}
+
+/// Tells legs that they cannot be had, until there is nobody left to ask for one.
+async fn turn_away(
+    inbox: &mut mpsc::UnboundedReceiver<Command>,
+    handle: &LinkHandle,
+    reason: LegClosed,
+) {
+    while let Some(command) = inbox.recv().await {
+        match command {
+            Command::Open { sink, .. } => {
+                // A session that cannot take this knows by itself that it has no leg.
+                let _full = sink.deliver(LegEvent::Closed(reason));
+            }
+            // The leg's end was told, or is told by its `Open`.
+            Command::Send { document, gate, .. } => handle.taken(&document, &gate),
+            Command::Close { .. } => {}
+        }
+    }
+}
+
+/// What ended a connection that was up.
+fn lost(reason: ServerLoss, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Ended {
+    Ended::Lost(DialError {
+        reason,
+        tls: None,
+        error: std::io::Error::other(error),
+    })
+}
+
+#[cfg(test)]
+mod tests;
