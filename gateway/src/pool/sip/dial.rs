@@ -132,7 +132,7 @@ impl Dial for Network {
             Some(connector) => {
                 let secured = within(connector.connect(self.server.host(), tcp)).await;
                 Stream::Tls(Box::new(secured.map_err(|error| {
-                    let failure = pool_failure_of(&error).unwrap_or(match error.kind() {
+                    let failure = pool_failure_of(&error).unwrap_or_else(|| match error.kind() {
                         io::ErrorKind::TimedOut => PoolTlsFailure::Timeout,
                         io::ErrorKind::UnexpectedEof
                         | io::ErrorKind::ConnectionReset

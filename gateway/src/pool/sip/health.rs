@@ -112,7 +112,7 @@ impl Health {
 
     /// The sign of life that was asked for came.
     pub(super) fn proved(&mut self, now: Instant) -> Option<Change> {
-        if !self.ejected_until.is_some_and(|until| until <= now) {
+        if self.ejected_until.is_none_or(|until| until > now) {
             return None;
         }
         self.ejected_until = None;

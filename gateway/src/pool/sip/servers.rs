@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::dial::DialError;
 use super::health::{Change, Health};
 use super::leg::Sign;
-use super::link::{Common, LinkHandle, Stage};
+use super::link::{Common, LinkHandle, Stage, now};
 use super::random::Random;
 use crate::telemetry::events::pool::{
     PoolServerDown, PoolServerEjected, PoolServerRestored, PoolServerUp, PoolTlsFailed,
@@ -99,7 +99,7 @@ impl Server {
         let change = {
             let mut noted = self.noted();
             let Noted { health, random, .. } = &mut *noted;
-            health.saw(Instant::now(), sign, random)
+            health.saw(now(), sign, random)
         };
         let reason = match sign {
             Sign::Silent => ServerFailure::Silent,
@@ -111,7 +111,7 @@ impl Server {
 
     /// It gave a sign of life.
     pub(super) fn proved(&self, common: &Common) {
-        let change = self.noted().health.proved(Instant::now());
+        let change = self.noted().health.proved(now());
         self.tell(common, change);
     }
 
@@ -120,7 +120,7 @@ impl Server {
         let change = {
             let mut noted = self.noted();
             let Noted { health, random, .. } = &mut *noted;
-            health.disproved(Instant::now(), random)
+            health.disproved(now(), random)
         };
         self.tell_ejection(common, change, ServerFailure::Failing);
     }

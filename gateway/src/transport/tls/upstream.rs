@@ -195,3 +195,261 @@ pub fn pool_failure_of(error: &io::Error) -> Option<PoolTlsFailure> {
         _ => PoolTlsFailure::Other,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rustls::RootCertStore;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::server::WebPkiClientVerifier;
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::super::certificates;
+    use super::*;
+
+    struct Authority {
+        folder: TempDir,
+        issuer: Issuer<'static, KeyPair>,
+    }
+
+    impl Authority {
+        fn new(name: &str) -> Self {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let folder = tempfile::tempdir().unwrap();
+            let certificate = params.self_signed(&key).unwrap();
+            std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
+            let issuer = Issuer::new(params, key);
+            Self { folder, issuer }
+        }
+
+        fn path(&self, file: &str) -> PathBuf {
+            self.folder.path().join(file)
+        }
+
+        /// Makes `name.pem` and `name.key`, valid in these years.
+        fn issue(&self, name: &str, years: [i32; 2]) {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.not_before = rcgen::date_time_ymd(years[0], 1, 1);
+            params.not_after = rcgen::date_time_ymd(years[1], 1, 1);
+            let certificate = params.signed_by(&key, &self.issuer).unwrap();
+            std::fs::write(self.path(&format!("{name}.pem")), certificate.pem()).unwrap();
+            std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+
+        fn own(&self, name: &str) -> (PathBuf, PathBuf) {
+            (
+                self.path(&format!("{name}.pem")),
+                self.path(&format!("{name}.key")),
+            )
+        }
+
+        /// A server with the certificate of `name` that wants one of this authority's from its clients.
+        fn server(&self, name: &str) -> TlsAcceptor {
+            let (certificate, key) = self.own(name);
+            let mut trusted = RootCertStore::empty();
+            for authority in certificates(&self.path("ca.pem")).unwrap() {
+                trusted.add(authority).unwrap();
+            }
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(trusted), provider());
+            let (chain, key): (_, PrivateKeyDer<'static>) = pair(&certificate, &key).unwrap();
+            let config = rustls::ServerConfig::builder_with_provider(provider())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_client_cert_verifier(verifier.build().unwrap())
+                .with_single_cert(chain, key)
+                .unwrap();
+            TlsAcceptor::from(Arc::new(config))
+        }
+    }
+
+    /// Connects to `host` and reads one octet that the server sends to those it trusts.
+    async fn meet(
+        server: TlsAcceptor,
+        host: &str,
+        connector: Connector,
+    ) -> Result<(), Option<PoolTlsFailure>> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Ok(mut stream) = server.accept(stream).await {
+                stream.write_all(b"!").await.unwrap();
+                stream.flush().await.unwrap();
+                let _closed = stream.read_u8().await;
+            }
+        });
+        let stream = TcpStream::connect(address).await.unwrap();
+        let met = async {
+            let mut stream = connector.connect(host, stream).await?;
+            stream.read_u8().await
+        };
+        let outcome = met
+            .await
+            .map(|_| ())
+            .map_err(|error| pool_failure_of(&error));
+        serving.await.unwrap();
+        outcome
+    }
+
+    const NOW: [i32; 2] = [2020, 4000];
+    const NO_NAMES: [&str; 0] = [];
+
+    #[tokio::test]
+    async fn both_sides_show_who_they_are() {
+        let ca = Authority::new("ours");
+        for name in ["pc1.contoso.com", "holdover.contoso.com"] {
+            ca.issue(name, NOW);
+        }
+        ca.issue("old.contoso.com", [2001, 2002]);
+        ca.issue("early.contoso.com", [3000, 3001]);
+        let stranger = Authority::new("theirs");
+        stranger.issue("pc1.contoso.com", NOW);
+        stranger.issue("holdover.contoso.com", NOW);
+
+        let (certificate, private_key) = ca.own("holdover.contoso.com");
+        let own = Pair {
+            certificate: &certificate,
+            private_key: &private_key,
+        };
+        let (certificate, private_key) = stranger.own("holdover.contoso.com");
+        let foreign = Pair {
+            certificate: &certificate,
+            private_key: &private_key,
+        };
+        let roots = ca.path("ca.pem");
+        use PoolTlsFailure as Failure;
+        for (at, server, host, own, names, expected) in [
+            (
+                &ca,
+                "pc1.contoso.com",
+                "pc1.contoso.com",
+                Some(own),
+                &NO_NAMES[..],
+                Ok(()),
+            ),
+            (
+                &ca,
+                "pc1.contoso.com",
+                "pc2.contoso.com",
+                Some(own),
+                &[],
+                Err(Failure::WrongName),
+            ),
+            (
+                &ca,
+                "pc1.contoso.com",
+                "10.0.0.1",
+                Some(own),
+                &[],
+                Err(Failure::WrongName),
+            ),
+            (
+                &ca,
+                "pc1.contoso.com",
+                "10.0.0.1",
+                Some(own),
+                &["x.contoso.com", "pc1.contoso.com"],
+                Ok(()),
+            ),
+            (
+                &ca,
+                "pc1.contoso.com",
+                "pc1.contoso.com",
+                Some(own),
+                &["x.contoso.com"],
+                Err(Failure::NotListed),
+            ),
+            (
+                &stranger,
+                "pc1.contoso.com",
+                "pc1.contoso.com",
+                Some(own),
+                &["pc1.contoso.com"],
+                Err(Failure::UnknownAuthority),
+            ),
+            (
+                &stranger,
+                "pc1.contoso.com",
+                "pc1.contoso.com",
+                Some(own),
+                &[],
+                Err(Failure::UnknownAuthority),
+            ),
+            (
+                &ca,
+                "old.contoso.com",
+                "old.contoso.com",
+                Some(own),
+                &[],
+                Err(Failure::Expired),
+            ),
+            (
+                &ca,
+                "old.contoso.com",
+                "old.contoso.com",
+                Some(own),
+                &["old.contoso.com"],
+                Err(Failure::Expired),
+            ),
+            (
+                &ca,
+                "early.contoso.com",
+                "early.contoso.com",
+                Some(own),
+                &[],
+                Err(Failure::NotYetValid),
+            ),
+            (
+                &ca,
+                "pc1.contoso.com",
+                "pc1.contoso.com",
+                None,
+                &[],
+                Err(Failure::Rejected),
+            ),
+            (
+                &ca,
+                "pc1.contoso.com",
+                "pc1.contoso.com",
+                Some(foreign),
+                &[],
+                Err(Failure::Rejected),
+            ),
+        ] {
+            let connector = Connector::to_pool(&roots, own, names).unwrap();
+            let met = meet(at.server(server), host, connector).await;
+            assert_eq!(met, expected.map_err(Some), "{server} as {host}, {names:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_told() {
+        let ca = Authority::new("ours");
+        for name in ["a.contoso.com", "b.contoso.com"] {
+            ca.issue(name, NOW);
+        }
+        let roots = ca.path("ca.pem");
+        let (certificate, _) = ca.own("a.contoso.com");
+        let (_, private_key) = ca.own("b.contoso.com");
+        let own = Pair {
+            certificate: &certificate,
+            private_key: &private_key,
+        };
+        let mismatch = Connector::to_pool(&roots, Some(own), &NO_NAMES);
+        assert!(matches!(mismatch.err(), Some(TlsError::Pair { .. })));
+        let missing = Connector::to_pool(&ca.path("none.pem"), None, &NO_NAMES);
+        assert!(matches!(missing.err(), Some(TlsError::Pem { .. })));
+        let no_name = Connector::to_pool(&roots, None, &["not a name"]);
+        assert!(matches!(no_name.err(), Some(TlsError::Name(_))));
+    }
+}

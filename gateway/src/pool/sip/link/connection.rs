@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::ping::{Due, Ping, Verdict};
-use super::{Command, Common, Gate, LinkHandle, Stage, lost};
+use super::{Command, Common, Gate, LinkHandle, Stage, lost, now};
 use crate::pool::sip::answer;
 use crate::pool::sip::dial::{DialError, Dialled, host};
 use crate::pool::sip::leg::{Context, LegCore, Output};
@@ -142,7 +142,7 @@ impl Connection {
         let (mut read, mut write) = tokio::io::split(stream);
         let shutdown = self.common.shutdown.clone();
         if self.ping.is_wanted() {
-            self.ask(Instant::now());
+            self.ask(now());
         } else {
             self.prove();
         }
@@ -161,7 +161,7 @@ impl Connection {
                 }
                 () = tokio::time::sleep_until(deadline.into()) => Step::Timeout,
             };
-            let now = Instant::now();
+            let now = now();
             let ended = match step {
                 // No handle is left: nobody can want anything of this pool any more.
                 Step::Shutdown | Step::Command(None) => Some(Ended::Shutdown),
@@ -195,7 +195,7 @@ impl Connection {
             }
         };
         self.handle.set_stage(Stage::Down);
-        let now = Instant::now();
+        let now = now();
         let orderly = matches!(ended, Ended::Shutdown);
         let mut numbers: Vec<u64> = self.legs.keys().copied().collect();
         numbers.sort_unstable();
@@ -436,7 +436,8 @@ impl Connection {
                         self.stalled_since = Some(now);
                     }
                     self.pending.extend_from_slice(&message);
-                    if !message.starts_with(b"SIP/2.0") {
+                    // Neither a response nor an ACK is answered.
+                    if !message.starts_with(b"SIP/2.0") && !message.starts_with(b"ACK ") {
                         self.ping.sent(now);
                     }
                 }

@@ -220,7 +220,7 @@ impl<D: Dial> Link<D> {
             let proved = match dialled {
                 Ok(dialled) => {
                     let mut connection = Connection::new(
-                        Instant::now(),
+                        now(),
                         &dialled,
                         Arc::clone(&self.handle),
                         Arc::clone(&self.server),
@@ -276,6 +276,11 @@ async fn turn_away(
             Command::Close { .. } => {}
         }
     }
+}
+
+/// The time, by the clock that the timers go by.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// What ended a connection that was up.
