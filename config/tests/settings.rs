@@ -80,7 +80,9 @@ fn paths_start_at_the_folder_of_the_file_and_the_realm_is_the_domain() {
     };
     assert_eq!(users, Path::new("/etc/holdover/users.toml"));
     assert_eq!(realm.as_str(), "contoso.com");
-    let PoolKind::Embedded(embedded) = &settings.fixed.pools.first().unwrap().kind;
+    let PoolKind::Embedded(embedded) = &settings.fixed.pools.first().unwrap().kind else {
+        panic!("no embedded pool");
+    };
     assert_eq!(embedded.database, Path::new("/etc/holdover/rooms.db"));
     assert_eq!(embedded.domain.as_str(), "contoso.com");
     assert_eq!(

@@ -93,7 +93,7 @@ pub enum BuildError {
         pool: PoolName,
         /// Why not.
         #[source]
-        source: TlsError,
+        source: Box<TlsError>,
     },
     /// A configuration without pools, which the check refuses.
     #[error("the configuration has no pool")]
@@ -402,7 +402,7 @@ fn open_pools(
                 let started = SipPool::start(options, telemetry.clone()).map_err(|source| {
                     BuildError::PoolTls {
                         pool: pool.name.clone(),
-                        source,
+                        source: Box::new(source),
                     }
                 })?;
                 pools.push((pool.name.clone(), Pool::Sip(started)));

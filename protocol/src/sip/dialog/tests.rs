@@ -242,6 +242,26 @@ fn rfc3311_5_2_update_with_contact_moves_the_target_and_one_without_does_not() {
 }
 
 #[test]
+fn rfc3261_12_2_1_2_answer_to_our_update_moves_the_target_and_one_without_contact_does_not() {
+    let mut dialog = accepted(INVITE);
+    let answer = |update: MessageBuilder, more: &str| {
+        let update = request(text(update));
+        let answer = text(respond(&update, Status::OK, None));
+        response(answer.replace("Content-Length", &format!("{more}Content-Length")))
+    };
+    for (more, target) in [
+        ("Contact: <sip:alice@192.0.2.8>\r\n", "sip:alice@192.0.2.8"),
+        ("", "sip:alice@192.0.2.8"),
+        ("Contact: *\r\n", "sip:alice@192.0.2.8"),
+    ] {
+        let answered = answer(dialog.request(&Method::Update, &HOP), more);
+        dialog.refreshed_by(&answered);
+        let next = request(text(dialog.request(&Method::Info, &HOP)));
+        assert_eq!(next.uri(), target, "{more}");
+    }
+}
+
+#[test]
 fn fact_two_clients_of_one_second_have_two_dialogs() {
     let bob = INVITE.replace("From: <sip:alice@", "From: <sip:bob@");
     assert_ne!(accepted(INVITE).key(), accepted(&bob).key());

@@ -1,5 +1,6 @@
 //! The leg core against a pool that behaves as pools may: seeded runs on a virtual clock with delays, repetitions, busy
-//! storms, late and missing answers, and a connection that is lost at any point. A failing seed replays.
+//! storms, late and missing answers, and a connection that is lost at any point. `HOLDOVER_SEED=17` replays one run,
+//! `HOLDOVER_SEEDS=100000` runs that many.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -100,7 +101,10 @@ struct World {
     accepted: Vec<String>,
     infos: u64,
     pushed: Vec<String>,
+    /// Dialogs that are over.
     byes: HashSet<String>,
+    /// Dialogs that the leg ended.
+    goodbyes: HashSet<String>,
     answered_last: Instant,
     to_leg_last: Instant,
     // The session's side.
@@ -132,6 +136,7 @@ impl World {
             infos: 0,
             pushed: Vec::new(),
             byes: HashSet::new(),
+            goodbyes: HashSet::new(),
             answered_last: now,
             to_leg_last: now,
             posted: 0,
@@ -280,7 +285,9 @@ impl World {
             Method::Ack => {}
             Method::Invite => self.pool_invited(&request, call_id),
             Method::Bye => {
-                assert!(self.byes.insert(call_id), "two BYEs");
+                // The pool's own may have crossed it on the way.
+                assert!(self.goodbyes.insert(call_id.clone()), "two BYEs");
+                self.byes.insert(call_id);
                 let ok = respond(&request, Status::OK, None).finish();
                 self.send_to_leg(ok);
             }
@@ -423,7 +430,13 @@ impl World {
 #[test]
 fn whatever_the_pool_does_documents_have_one_fate_and_the_leg_one_end() {
     let (mut posted, mut accepted, mut unknown, mut delivered, mut busy) = (0, 0, 0, 0, 0);
-    for seed in 0..SEEDS {
+    let number = |name: &str| Some(std::env::var(name).ok()?.parse::<u64>().unwrap());
+    let replayed = number("HOLDOVER_SEED");
+    let seeds = match replayed {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("HOLDOVER_SEEDS").unwrap_or(SEEDS),
+    };
+    for seed in seeds {
         let run = std::panic::AssertUnwindSafe(|| {
             let mut world = World::new(seed);
             world.run();
@@ -445,7 +458,8 @@ fn whatever_the_pool_does_documents_have_one_fate_and_the_leg_one_end() {
     }
     // The runs are worth something only while all of this happens in them.
     assert!(
-        posted > 3000 && accepted > 1500 && unknown > 20 && delivered > 1500 && busy > 100,
+        replayed.is_some()
+            || posted > 3000 && accepted > 1500 && unknown > 20 && delivered > 1500 && busy > 100,
         "{posted} posted, {accepted} accepted, {unknown} unknown, {delivered} delivered, {busy} busy"
     );
 }
