@@ -72,6 +72,11 @@ impl Decisions for Router {
         };
         match entry.state() {
             State::Retired => refused(RefusalReason::Retired, "This room was closed."),
+            // It is still where it always was, if that is to be reached.
+            State::Pending if self.pools.keeps_ids(self.pool(entry.pool())) => Ok(Target {
+                pool: self.pool(entry.pool()),
+                migrated: legacy.clone(),
+            }),
             State::Pending => refused(RefusalReason::Pending, "This room is being moved."),
             State::Migrated | State::Renamed | State::Merged => match entry.migrated() {
                 Some(migrated) => Ok(Target {
@@ -84,6 +89,13 @@ impl Decisions for Router {
     }
 
     fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri> {
+        if self.pools.keeps_ids(pool) {
+            // An old server still lists rooms that have moved: those are shown where they are now.
+            let is_here = self
+                .resolve(migrated)
+                .is_ok_and(|target| target.pool == pool);
+            return is_here.then(|| migrated.clone());
+        }
         self.directory.legacy_of(self.pools.name(pool)?, migrated)
     }
 

@@ -243,6 +243,7 @@ impl Gateway {
                 telemetry: self.telemetry.clone(),
                 readiness: readiness.clone(),
                 directory: Arc::clone(&self.directory),
+                pools: Arc::clone(&self.sessions.pools),
             };
             tokio::spawn(admin::serve(listener, state, admin_stop.clone()))
         });

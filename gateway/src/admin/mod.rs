@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub use readiness::{Condition, Named, Readiness, Status};
 
 use crate::directory::Directory;
+use crate::pool::Pools;
 use crate::telemetry::events::admin::{AdminRequest, AdminRoute};
 use crate::telemetry::events::connection::AcceptFailed;
 use crate::telemetry::{CONTENT_TYPE, Detail, Emit, Telemetry};
@@ -55,7 +56,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Path, what it answers, and its label.
-const ENDPOINTS: [(&str, &str, AdminRoute); 5] = [
+const ENDPOINTS: [(&str, &str, AdminRoute); 6] = [
     ("/", "this page", AdminRoute::Index),
     (
         "/healthz",
@@ -73,6 +74,11 @@ const ENDPOINTS: [(&str, &str, AdminRoute); 5] = [
         "the lookup service: <code>?legacy=</code> or <code>?migrated=</code> and a room's identifier",
         AdminRoute::Rooms,
     ),
+    (
+        "/v1/pools",
+        "the pools, and how their servers are",
+        AdminRoute::Pools,
+    ),
 ];
 
 /// What the admin server tells about.
@@ -84,6 +90,8 @@ pub struct AdminState {
     pub readiness: Readiness,
     /// The lookup service.
     pub directory: Arc<Directory>,
+    /// The pools.
+    pub pools: Arc<Pools>,
 }
 
 /// Serves `listener` until `shutdown`, then finishes what is in flight, for a few seconds at most.
@@ -166,6 +174,7 @@ fn router(state: AdminState) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/rooms", get(rooms::rooms))
+        .route("/v1/pools", get(pools))
         .fallback(async || {
             Problem::new(
                 StatusCode::NOT_FOUND,
@@ -188,6 +197,10 @@ async fn readyz(State(state): State<AdminState>) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (code, Json(status)).into_response()
+}
+
+async fn pools(State(state): State<AdminState>) -> impl IntoResponse {
+    Json(state.pools.states())
 }
 
 async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::directory::load;
+use crate::pool::Pools;
 
 struct Server {
     address: SocketAddr,
@@ -37,6 +38,7 @@ async fn server() -> Server {
         telemetry: Telemetry::new(),
         readiness: Readiness::new(),
         directory: Arc::new(Directory::new(rooms)),
+        pools: Arc::new(Pools::new(Vec::new())),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -147,6 +147,7 @@ impl Arrival {
         stream: TcpStream,
         peer: SocketAddr,
     ) -> Result<Stream, ConnectionEnd> {
+        acceptor.renew(&self.telemetry).await;
         let handshake = tokio::select! {
             () = self.context.shutdown.cancelled() => return Err(ConnectionEnd::Draining),
             handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => handshake,

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use holdover_config::PoolName;
+use holdover_config::settings::Dialect;
 use holdover_protocol::user::UserUri;
+use serde::Serialize;
 
 use embedded::{EmbeddedLeg, EmbeddedPool};
 use sip::{SipLeg, SipPool};
@@ -54,6 +56,18 @@ impl Leg {
     }
 }
 
+/// A pool, as the admin server shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PoolState {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its kind in the configuration.
+    pub kind: &'static str,
+    /// Its servers, if it is reached over SIP.
+    #[serde(flatten)]
+    pub sip: Option<sip::SipPoolState>,
+}
+
 /// The pools of the configuration, in its order.
 #[derive(Debug)]
 pub struct Pools(Vec<(PoolName, Pool)>);
@@ -81,6 +95,32 @@ impl Pools {
     #[must_use]
     pub fn name(&self, id: PoolId) -> Option<&PoolName> {
         self.0.get(usize::from(id.0)).map(|(name, _)| name)
+    }
+
+    /// Whether rooms have the same identifier there as at legacy clients: an old Group Chat server.
+    #[must_use]
+    pub fn keeps_ids(&self, id: PoolId) -> bool {
+        match self.0.get(usize::from(id.0)) {
+            Some((_, Pool::Sip(pool))) => pool.dialect() == Dialect::GroupChat,
+            Some((_, Pool::Embedded(_))) | None => false,
+        }
+    }
+
+    /// The state of the servers behind each pool over SIP, by name.
+    #[must_use]
+    pub fn states(&self) -> Vec<PoolState> {
+        let state = |(name, pool): &(PoolName, Pool)| PoolState {
+            name: name.to_string(),
+            kind: match pool {
+                Pool::Embedded(_) => "embedded",
+                Pool::Sip(_) => "sip",
+            },
+            sip: match pool {
+                Pool::Embedded(_) => None,
+                Pool::Sip(pool) => Some(pool.state()),
+            },
+        };
+        self.0.iter().map(state).collect()
     }
 
     /// Opens a leg for a user.

@@ -246,6 +246,29 @@ pub(super) fn samples() -> Vec<Event> {
             pool: pool(),
         }
         .into(),
+        RoomsRejoined {
+            session,
+            user: user(),
+            pool: pool(),
+            rooms: 3,
+        }
+        .into(),
+        RoomLost {
+            session,
+            user: user(),
+            migrated: room(),
+            pool: pool(),
+        }
+        .into(),
+        GapClosed {
+            session,
+            user: user(),
+            migrated: room(),
+            pool: pool(),
+            messages: 3,
+            complete: true,
+        }
+        .into(),
         ProtocolFault {
             peer,
             user: None,

@@ -18,6 +18,8 @@ label! {
         Metrics = "metrics",
         /// The lookup service.
         Rooms = "rooms",
+        /// The pools.
+        Pools = "pools",
         /// Something that does not exist.
         Unknown = "unknown",
     }
