@@ -6,6 +6,7 @@ mod command_line;
 mod durability;
 #[cfg(test)]
 mod peers;
+mod pools;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
