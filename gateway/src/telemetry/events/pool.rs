@@ -52,8 +52,9 @@ event! {
     }
     DEBUG "leg.closed", counted as "legs_closed" by reason: LegEnd;
     measured |_, instruments| instruments.pool_legs.dec();
-    "A session is no longer connected to a pool. If a client is there its connection is closed: it signs in again by \
-     itself, joins its rooms again and fetches what it missed."
+    "A session is no longer connected to a pool. If it has rooms there the leg is opened again, the rooms are joined again \
+     (`rooms.rejoined`) and what was missed is delivered (`room.gap-closed`); the client notices only that posts are refused \
+     meanwhile."
 }
 
 label! {
