@@ -44,6 +44,14 @@ pub fn ends_identifier(character: char) -> bool {
 }
 
 fn check_characters(text: &str) -> Result<(), IdError> {
+    // Nearly all identifiers are of these, and without an early exit the loop runs over many bytes at a time.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"');
+    if text
+        .bytes()
+        .fold(true, |plain, byte| plain & is_plain(byte))
+    {
+        return Ok(());
+    }
     match text.chars().find(|&character| ends_identifier(character)) {
         Some(character) => Err(IdError::Character(character)),
         None => Ok(()),
