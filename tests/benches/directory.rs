@@ -41,10 +41,11 @@ fn main() -> Result<()> {
     };
 
     let before = process::resident()?;
-    let started = Instant::now();
+    let (started, processor) = (Instant::now(), process::processor_time("")?);
     let loaded = directory::load(&settings, std::slice::from_ref(&pool))
         .map_err(|faults| anyhow::anyhow!("{} faults", faults.iter().count()))?;
     let took = started.elapsed();
+    let worked = process::processor_time("")?.saturating_sub(processor);
     let directory = Directory::new(loaded);
     let after = process::resident()?;
     let peak = process::peak()?;
@@ -90,6 +91,11 @@ fn main() -> Result<()> {
         "load",
         took.as_secs_f64(),
         "budget 2 s"
+    );
+    println!(
+        "{:<24}{:>10.2} s",
+        "of it processor time",
+        worked as f64 / 1e9
     );
     let held = mib(after.saturating_sub(before));
     println!("{:<24}{held:>10.0} MiB{:>20}", "resident", "budget 300 MiB");
