@@ -1,7 +1,7 @@
 //! The whole product from outside: how tests start the program, and how they drive the real client.
 //!
 //! This is a harness: where the product or the machine is not as it must be, it panics, because a panic is how a test
-//! says no. Nothing in it sleeps; it waits for events, as long as [`patience`] lasts.
+//! says no. Nothing in it sleeps; it waits for events, as long as [`patience()`] lasts.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

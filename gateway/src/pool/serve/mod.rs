@@ -1,7 +1,7 @@
 //! `holdover pool serve`: the embedded pool as a Persistent Chat server of its own, over SIP.
 //!
 //! It stands where a real pool stands: whoever connects is a front end or a gateway, is believed, and speaks for many
-//! users over one connection. There is no REGISTER. [`core`] is a state machine without sockets and clock; `requests` and
+//! users over one connection. There is no REGISTER. `core` is a state machine without sockets and clock; `requests` and
 //! `dialog` are parts of it; `connection` drives one of them per connection. What the pool answers, and the readings of
 //! the protocol that it can be switched to, are the embedded pool's (`Variants`); how it can misbehave in SIP is the core's.
 
