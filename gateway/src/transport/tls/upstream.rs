@@ -448,7 +448,7 @@ mod tests {
         let mismatch = Connector::to_pool(&roots, Some(own), &NO_NAMES);
         assert!(matches!(mismatch.err(), Some(TlsError::Pair { .. })));
         let missing = Connector::to_pool(&ca.path("none.pem"), None, &NO_NAMES);
-        assert!(matches!(missing.err(), Some(TlsError::Pem { .. })));
+        assert!(matches!(missing.err(), Some(TlsError::Read { .. })));
         let no_name = Connector::to_pool(&roots, None, &["not a name"]);
         assert!(matches!(no_name.err(), Some(TlsError::Name(_))));
     }
