@@ -110,6 +110,10 @@ fn agree_on_timer(
     tag: Option<&str>,
 ) -> Result<String, Bytes> {
     let proposal = Proposal::of(request).map_err(|error| fault(request, &error.into(), tag))?;
+    if proposal.expires.is_none() {
+        // Nothing to agree on: the interval is ours, and the configuration keeps it within RFC 4028 §4.
+        return Ok(format!("{session_expires};refresher=uac"));
+    }
     match session_timer::Policy::new(session_expires, 0).answer(&proposal) {
         Agreement::Timer { expires, .. } => Ok(format!("{};refresher=uac", expires.seconds)),
         Agreement::TooSmall { min_se } => {

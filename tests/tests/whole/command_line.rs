@@ -271,7 +271,14 @@ fn every_example_is_right_once_its_files_are_there() {
     let mut seen = 0;
     for example in std::fs::read_dir(examples).unwrap() {
         let example = example.unwrap().path();
+        // The one that is for `pool serve`, which checks it itself.
+        if example.ends_with("pool-serve.toml") {
+            continue;
+        }
         let installation = open();
+        for (own, upstream) in [("sip.pem", "holdover.pem"), ("sip.key", "holdover.key")] {
+            std::fs::copy(installation.path(own), installation.path(upstream)).unwrap();
+        }
         installation.write("example.toml", &std::fs::read_to_string(&example).unwrap());
         installation.write("archive.csv", "legacy,migrated,state,pool\n");
         let added = run(
