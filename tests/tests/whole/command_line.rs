@@ -281,6 +281,9 @@ fn every_example_is_right_once_its_files_are_there() {
         }
         installation.write("example.toml", &std::fs::read_to_string(&example).unwrap());
         installation.write("archive.csv", "legacy,migrated,state,pool\n");
+        if example.ends_with("pools.toml") {
+            installation.write("rooms.csv", "legacy,migrated,state,pool\n");
+        }
         let added = run(
             installation.dir(),
             &["user", "add", "ann@contoso.com", "--users", "users.toml"],
