@@ -12,6 +12,7 @@ mod load;
 mod names;
 mod raw;
 mod reader;
+pub mod rules;
 mod schema;
 pub mod serve;
 pub mod settings;
@@ -23,7 +24,9 @@ pub mod users;
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
 pub use environment::check_environment;
 pub use load::{Loaded, load, parse};
-pub use names::{Domain, ListenerName, LogFilter, PoolName, Realm, ServerAddress};
+pub use names::{
+    Domain, ListenerName, LogFilter, PoolName, Realm, Region, RuleName, ServerAddress,
+};
 pub use schema::json_schema;
 pub use settings::Settings;
 pub use text::TextError;

@@ -13,6 +13,9 @@ use crate::text::{FromText, TextError, text_types};
 /// Longest name of a listener or pool, in bytes.
 const NAME_BYTES: usize = 64;
 
+/// Longest name of a rule, in bytes.
+const RULE_NAME_BYTES: usize = 128;
+
 fn check_name(text: &str) -> Result<Arc<str>, TextError> {
     let help = "use letters, digits, `-`, `_` and `.`, at most 64";
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -83,6 +86,10 @@ names! {
     ListenerName: check_name, name_schema, BAD_NAME;
     /// Name of a pool: letters, digits, `-`, `_` and `.`, at most 64 of them.
     PoolName: check_name, name_schema, BAD_NAME;
+    /// Name of a region that pools are in: letters, digits, `-`, `_` and `.`, at most 64 of them.
+    Region: check_name, name_schema, BAD_NAME;
+    /// Name of a rule: printable, at most 128 bytes, without blanks at its ends.
+    RuleName: check_rule_name, rule_name_schema, BAD_NAME;
     /// A domain name, in lower case.
     Domain: check_domain, domain_schema, BAD_DOMAIN;
     /// Realm of a digest challenge: printable, without quotes and backslashes, at most 128 bytes.
@@ -103,6 +110,29 @@ impl LogFilter {
     pub(crate) fn info() -> Self {
         Self("info".into())
     }
+}
+
+/// People read it in logs, so it may have blanks between its words.
+fn check_rule_name(text: &str) -> Result<Arc<str>, TextError> {
+    let help = "use printable characters, at most 128 bytes";
+    if text.is_empty() {
+        Err(TextError::new("empty", help))
+    } else if text.len() > RULE_NAME_BYTES {
+        Err(TextError::new("too long", help))
+    } else if text.trim() != text {
+        Err(TextError::new(
+            "not a name",
+            "remove the blanks at its ends",
+        ))
+    } else if text.contains(char::is_control) {
+        Err(TextError::new("not a name", help))
+    } else {
+        Ok(text.into())
+    }
+}
+
+fn rule_name_schema() -> Schema {
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": 128 })
 }
 
 /// RFC 1123 §2.1: labels of letters, digits and inner hyphens, 63 bytes each and 253 together.

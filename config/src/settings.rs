@@ -5,9 +5,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::names::{Domain, ListenerName, LogFilter, PoolName, Realm, ServerAddress};
+use crate::rules::Rule;
 use crate::text::choices;
 use crate::uri::{PoolUri, ServiceUri};
 
@@ -42,6 +44,8 @@ pub struct Live {
     pub directory: Directory,
     /// `[limits]`
     pub limits: Limits,
+    /// `[[rule]]`, in the order in which they are tried.
+    pub rules: Vec<Arc<Rule>>,
 }
 
 /// Who Holdover is for its legacy clients.

@@ -103,6 +103,7 @@ impl Checker<'_> {
             live: Live {
                 directory: directory?,
                 limits,
+                rules: Vec::new(),
             },
         })
     }
