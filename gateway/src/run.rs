@@ -318,7 +318,7 @@ pub fn load_directory(
     DirectoryLoaded {
         rooms: directory.rooms(),
         files,
-        generation: directory.generation(),
+        generation: 1,
         took: begun.elapsed(),
     }
     .emit(telemetry);

@@ -60,7 +60,7 @@ pub(super) fn lookup(args: &LookupArgs) -> anyhow::Result<ExitCode> {
     } else {
         Query::Legacy(room)
     };
-    let explanation = Directory::new(rooms).explain(&query);
+    let explanation = Directory::new(rooms).explain(&query, 1);
     if args.json {
         println!("{}", serde_json::to_string(&explanation)?);
     } else {

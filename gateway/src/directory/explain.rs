@@ -7,8 +7,8 @@ use holdover_config::settings::Unlisted;
 use holdover_protocol::room::RoomUri;
 use serde::Serialize;
 
+use super::Directory;
 use super::entry::Entry;
-use super::{Directory, Version};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Explanation {
     pub answer: Answer,
     /// The rooms found: one for a legacy id, all that share it for a migrated id.
     pub rooms: Vec<Room>,
-    /// The version of the directory that answered.
+    /// The generation of the configuration that answered.
     pub generation: u64,
 }
 
@@ -98,15 +98,9 @@ impl Room {
 }
 
 impl Directory {
-    /// Answers `query` from the version in use.
+    /// Answers `query`. `generation` is what is in use, or would be.
     #[must_use]
-    pub fn explain(&self, query: &Query) -> Explanation {
-        self.current.load().explain(query)
-    }
-}
-
-impl Version {
-    fn explain(&self, query: &Query) -> Explanation {
+    pub fn explain(&self, query: &Query, generation: u64) -> Explanation {
         let index = &self.rooms.index;
         let (room, found): (_, Vec<_>) = match query {
             Query::Legacy(room) => (room, index.by_legacy(room).into_iter().collect()),
@@ -138,7 +132,7 @@ impl Version {
             migrated,
             answer,
             rooms,
-            generation: self.generation,
+            generation,
         }
     }
 }
@@ -172,6 +166,6 @@ impl fmt::Display for Explanation {
             line("note", &room.note)?;
             line("source", room.source.as_deref().unwrap_or_default())?;
         }
-        write!(f, "\n\ndirectory generation {}", self.generation)
+        write!(f, "\n\ngeneration {}", self.generation)
     }
 }

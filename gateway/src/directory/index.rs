@@ -4,11 +4,11 @@
 //! hashes the identifier it was given without building an entry: that is what the trait object between them is for.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::slice;
 use std::sync::Arc;
 
-use dashmap::DashSet;
 use holdover_config::PoolName;
 use holdover_protocol::room::RoomUri;
 
@@ -150,9 +150,9 @@ pub(super) enum Clash {
 /// All entries of one version of the directory, by either identifier.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    by_legacy: DashSet<ByLegacy>,
+    by_legacy: HashSet<ByLegacy>,
     /// The first entry of each migrated id.
-    by_migrated: DashSet<ByMigrated>,
+    by_migrated: HashSet<ByMigrated>,
     /// All entries of a migrated id that has several. Sorted: the room that goes on first, then what was merged into it,
     /// then what is closed; as they stand in the files among themselves.
     shared: HashMap<ByMigrated, Vec<Arc<Entry>>>,
@@ -163,8 +163,8 @@ impl Index {
     pub(super) fn new(entries: Vec<Arc<Entry>>) -> (Self, Vec<Clash>) {
         let mut clashes = Vec::new();
         let mut index = Self {
-            by_legacy: DashSet::with_capacity(entries.len()),
-            by_migrated: DashSet::with_capacity(entries.len()),
+            by_legacy: HashSet::with_capacity(entries.len()),
+            by_migrated: HashSet::with_capacity(entries.len()),
             shared: HashMap::new(),
         };
         for entry in entries {
@@ -191,11 +191,11 @@ impl Index {
     /// Returns the entry that has the same legacy id already, if there is one.
     fn insert(&mut self, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
         if !self.by_legacy.insert(ByLegacy(Arc::clone(entry))) {
-            return self.find(entry.legacy_id());
+            return self.find(entry.legacy_id()).cloned();
         }
         let migrated = entry.migrated_id()?;
         if !self.by_migrated.insert(ByMigrated(Arc::clone(entry))) {
-            let first = self.first(migrated)?;
+            let first = Arc::clone(self.first(migrated)?);
             let rooms = self.shared.entry(ByMigrated(Arc::clone(&first)));
             rooms.or_insert_with(|| vec![first]).push(Arc::clone(entry));
         }
@@ -207,36 +207,32 @@ impl Index {
     }
 
     /// The entry of a legacy id.
-    pub(super) fn by_legacy(&self, room: &RoomUri) -> Option<Arc<Entry>> {
+    pub(super) fn by_legacy(&self, room: &RoomUri) -> Option<&Arc<Entry>> {
         self.find(Id::new(None, room))
     }
 
     /// The entries of a migrated id on `pool`, the one that goes on first, closed ones last.
-    pub(super) fn by_migrated(&self, pool: &PoolName, room: &RoomUri) -> Vec<Arc<Entry>> {
+    pub(super) fn by_migrated(&self, pool: &PoolName, room: &RoomUri) -> &[Arc<Entry>] {
         let id = Id::new(Some(pool), room);
         match self.shared.get::<dyn Identified>(&id) {
-            Some(rooms) => rooms.clone(),
-            None => self.first(id).into_iter().collect(),
+            Some(rooms) => rooms,
+            None => self.first(id).map_or(&[], slice::from_ref),
         }
     }
 
     /// The first of [`Index::by_migrated`].
-    pub(super) fn owner(&self, pool: &PoolName, room: &RoomUri) -> Option<Arc<Entry>> {
-        let id = Id::new(Some(pool), room);
-        match self.shared.get::<dyn Identified>(&id) {
-            Some(rooms) => rooms.first().cloned(),
-            None => self.first(id),
-        }
+    pub(super) fn owner(&self, pool: &PoolName, room: &RoomUri) -> Option<&Arc<Entry>> {
+        self.by_migrated(pool, room).first()
     }
 
-    fn find(&self, id: Id<'_>) -> Option<Arc<Entry>> {
+    fn find(&self, id: Id<'_>) -> Option<&Arc<Entry>> {
         let found = self.by_legacy.get::<dyn Identified>(&id)?;
-        Some(Arc::clone(&found.0))
+        Some(&found.0)
     }
 
-    fn first(&self, id: Id<'_>) -> Option<Arc<Entry>> {
+    fn first(&self, id: Id<'_>) -> Option<&Arc<Entry>> {
         let found = self.by_migrated.get::<dyn Identified>(&id)?;
-        Some(Arc::clone(&found.0))
+        Some(&found.0)
     }
 }
 

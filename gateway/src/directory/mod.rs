@@ -1,6 +1,7 @@
 //! The directory: the lookup service's data, legacy id to room and back.
 //!
-//! Readers see one version of it at a time, whole: a new one is read and checked aside and then takes the old one's place.
+//! A [`Directory`] is one version of it, whole and immutable: a new one is read and checked aside and then published together
+//! with the rules that go with it.
 
 mod entry;
 mod explain;
@@ -12,9 +13,8 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use holdover_config::PoolName;
 use holdover_config::settings::Unlisted;
 use holdover_protocol::room::RoomUri;
@@ -37,52 +37,25 @@ pub enum Resolution {
     Unlisted,
 }
 
+/// One version of the directory.
 #[derive(Debug)]
-struct Version {
-    generation: u64,
+pub struct Directory {
     rooms: Rooms,
 }
 
-/// The directory in use.
-#[derive(Debug)]
-pub struct Directory {
-    current: ArcSwap<Version>,
-    publishing: Mutex<()>,
-}
-
 impl Directory {
-    /// A directory of `rooms`, in generation 1.
+    /// A directory of `rooms`.
     #[must_use]
     pub fn new(rooms: Rooms) -> Self {
-        let version = Version {
-            generation: 1,
-            rooms,
-        };
-        Self {
-            current: ArcSwap::from_pointee(version),
-            publishing: Mutex::new(()),
-        }
-    }
-
-    /// Puts another version in place at once and returns its generation. A lookup sees the old version or the new one.
-    pub fn replace(&self, rooms: Rooms) -> u64 {
-        // Two that publish at a time would otherwise take the same number.
-        let _turn = self
-            .publishing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let generation = self.generation() + 1;
-        self.current.store(Arc::new(Version { generation, rooms }));
-        generation
+        Self { rooms }
     }
 
     /// Where `room`, a legacy id, leads.
     #[must_use]
     pub fn resolve(&self, room: &RoomUri) -> Resolution {
-        let version = self.current.load();
-        match version.rooms.index.by_legacy(room) {
-            Some(entry) => Resolution::Listed(entry),
-            None => match &version.rooms.unlisted {
+        match self.rooms.index.by_legacy(room) {
+            Some(entry) => Resolution::Listed(Arc::clone(entry)),
+            None => match &self.rooms.unlisted {
                 Unlisted::SameId(pool) => Resolution::SameId { pool: pool.clone() },
                 Unlisted::Refuse => Resolution::Unlisted,
             },
@@ -93,27 +66,21 @@ impl Directory {
     /// listed under it; its legacy id then is its migrated id, or nobody's.
     #[must_use]
     pub fn legacy_of(&self, pool: &PoolName, room: &RoomUri) -> Option<RoomUri> {
-        let entry = self.current.load().rooms.index.owner(pool, room)?;
+        let entry = self.rooms.index.owner(pool, room)?;
         entry.state().is_open().then(|| entry.legacy())
     }
 
     /// Every legacy id under which users can be in `room`, a migrated id on `pool`; [`Directory::legacy_of`] first.
     #[must_use]
     pub fn aliases(&self, pool: &PoolName, room: &RoomUri) -> Vec<RoomUri> {
-        let entries = self.current.load().rooms.index.by_migrated(pool, room);
-        let open = entries.iter().filter(|entry| entry.state().is_open());
+        let entries = self.rooms.index.by_migrated(pool, room).iter();
+        let open = entries.filter(|entry| entry.state().is_open());
         open.map(|entry| entry.legacy()).collect()
     }
 
     /// Number of rooms listed.
     #[must_use]
     pub fn rooms(&self) -> usize {
-        self.current.load().rooms.len()
-    }
-
-    /// Number of the version in use, from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.current.load().generation
+        self.rooms.len()
     }
 }
