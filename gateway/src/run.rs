@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use holdover_config::settings::{
     Directory as DirectorySettings, Fixed, Limits as LimitSettings, Listener, PoolKind, Settings,
-    SignIn, Unlisted,
+    SignIn,
 };
 use holdover_config::{Diagnostics, PoolName, Users};
 use holdover_protocol::sip::Limits;
@@ -25,7 +25,7 @@ use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
 use crate::pool::sip::{SipOptions, SipPool};
 use crate::pool::{Pool, Pools};
 use crate::registrar::{Policy, Proof};
-use crate::routing::Router;
+use crate::routing::{KnownPools, Router, Routing};
 use crate::session::table::{SessionHandle, SessionTable};
 use crate::session::task::{SessionContext, SessionInput};
 use crate::session::{QueueLimits, SessionSettings};
@@ -112,7 +112,6 @@ pub struct Gateway {
     admin: Option<TcpListener>,
     contexts: Vec<Arc<ConnectionContext>>,
     sessions: Arc<SessionContext>,
-    directory: Arc<Directory>,
     telemetry: Telemetry,
     occupancy: Arc<Occupancy>,
     shutdown: CancellationToken,
@@ -135,17 +134,9 @@ impl Gateway {
             proofs.push((proof(listener)?, acceptor(listener)?));
         }
         let pools = Arc::new(open_pools(&fixed, &live.limits, &telemetry)?);
-        let default = match &live.directory.default_pool {
-            Some(name) => pools.id(name),
-            None => fixed.pools.first().and_then(|pool| pools.id(&pool.name)),
-        };
-        let shows_unlisted = matches!(live.directory.unlisted, Unlisted::SameId(_));
-        let router = Router::new(
-            Arc::clone(&directory),
-            Arc::clone(&pools),
-            default.ok_or(BuildError::NoPool)?,
-            shows_unlisted,
-        );
+        let known = Arc::new(KnownPools::new(&fixed));
+        let routing = Routing::new(1, &live, directory, known);
+        let router = Router::new(routing.ok_or(BuildError::NoPool)?);
         let limits = &live.limits;
         let xccos = xccos_limits(limits);
         let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
@@ -165,7 +156,7 @@ impl Gateway {
                 grace: fixed.gateway.grace,
                 xccos,
             }),
-            decisions: Arc::new(router),
+            router: Arc::new(router),
             pools,
             table: SessionTable::default(),
             telemetry: telemetry.clone(),
@@ -187,6 +178,7 @@ impl Gateway {
                 xccos,
             };
             contexts.push(Arc::new(ConnectionContext {
+                listener: listener.name.clone(),
                 uas: Arc::new(uas),
                 limits: sip_limits(limits),
                 sessions: Arc::clone(&sessions),
@@ -203,7 +195,6 @@ impl Gateway {
             admin,
             contexts,
             sessions,
-            directory,
             telemetry,
             occupancy: Arc::new(Occupancy::new(
                 limits.connections,
@@ -242,7 +233,7 @@ impl Gateway {
             let state = AdminState {
                 telemetry: self.telemetry.clone(),
                 readiness: readiness.clone(),
-                directory: Arc::clone(&self.directory),
+                router: Arc::clone(&self.sessions.router),
                 pools: Arc::clone(&self.sessions.pools),
             };
             tokio::spawn(admin::serve(listener, state, admin_stop.clone()))

@@ -33,8 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use readiness::{Condition, Named, Readiness, Status};
 
-use crate::directory::Directory;
 use crate::pool::Pools;
+use crate::routing;
 use crate::telemetry::events::admin::{AdminRequest, AdminRoute};
 use crate::telemetry::events::connection::AcceptFailed;
 use crate::telemetry::{CONTENT_TYPE, Detail, Emit, Telemetry};
@@ -89,7 +89,7 @@ pub struct AdminState {
     /// Whether the gateway takes clients.
     pub readiness: Readiness,
     /// The lookup service.
-    pub directory: Arc<Directory>,
+    pub router: Arc<routing::Router>,
     /// The pools.
     pub pools: Arc<Pools>,
 }

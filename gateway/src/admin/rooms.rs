@@ -36,7 +36,10 @@ pub(super) async fn rooms(
     parameters: Result<QueryString<Parameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let QueryString(parameters) = parameters.map_err(|rejection| bad(rejection.body_text()))?;
-    let explanation = state.directory.explain(&query(parameters)?, 1);
+    let routing = state.router.current();
+    let explanation = routing
+        .directory
+        .explain(&query(parameters)?, routing.generation);
     Ok(match explanation.answer {
         Answer::Listed | Answer::SameId => Json(explanation).into_response(),
         Answer::Unlisted => {

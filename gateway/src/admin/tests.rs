@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::directory::load;
+use crate::directory::{Directory, load};
 use crate::pool::Pools;
+use crate::routing::Routing;
 
 struct Server {
     address: SocketAddr,
@@ -37,7 +38,7 @@ async fn server() -> Server {
     let state = AdminState {
         telemetry: Telemetry::new(),
         readiness: Readiness::new(),
-        directory: Arc::new(Directory::new(rooms)),
+        router: Arc::new(routing::Router::new(Routing::of(Directory::new(rooms)))),
         pools: Arc::new(Pools::new(Vec::new())),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -13,6 +13,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use holdover_config::ListenerName;
 use holdover_protocol::sip::{
     Decoded, Decoder, Fault, KeepAlive, Limits, Message, Request, Status,
 };
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tell::Teller;
 use super::uas::{ChannelId, CloseReason, UasOutput, UasSettings, UserAgentServer};
+use crate::routing::Caller;
 use crate::session::answer;
 use crate::session::table::SessionHandle;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
@@ -52,6 +54,8 @@ thread_local! {
 
 /// What all connections of a listener share.
 pub struct ConnectionContext {
+    /// The listener's name.
+    pub listener: ListenerName,
     /// For the user agent server.
     pub uas: Arc<UasSettings>,
     /// Bounds of a SIP message.
@@ -267,12 +271,20 @@ impl Connection<'_> {
                     endpoint,
                     dialog,
                     branch,
+                    client,
                 } => {
+                    let caller = Caller {
+                        user: endpoint.user.clone(),
+                        network: Some(self.handle.peer.ip().to_canonical()),
+                        listener: Some(self.context.listener.clone()),
+                        client: Some(client),
+                    };
                     let with = Box::new(Attach {
                         dialog,
                         attachment: self.attachment.clone(),
                         branch,
                         connection: self.handle.clone(),
+                        caller,
                     });
                     let session = attach(&self.context.sessions, endpoint, with);
                     self.channels.push((channel, session));

@@ -95,6 +95,8 @@ pub enum UasOutput {
         dialog: Box<Dialog>,
         /// Makes the session's branches unique.
         branch: u64,
+        /// The client's build, as it says itself.
+        client: Arc<str>,
     },
     /// A request inside a channel dialog; the session answers it.
     Request(ChannelId, Box<Request>),
@@ -181,6 +183,8 @@ pub struct UserAgentServer {
     next_channel: u32,
     unique: Unique,
     sign_in_by: Instant,
+    /// The client's build, as it said itself when it signed in.
+    client: Arc<str>,
     outputs: VecDeque<UasOutput>,
 }
 
@@ -203,6 +207,7 @@ impl UserAgentServer {
             next_channel: 0,
             unique: Unique(seed),
             sign_in_by,
+            client: Arc::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -294,11 +299,9 @@ impl UserAgentServer {
         self.send(answer);
         match change {
             Change::SignedIn(user) => {
-                let user_agent = request
-                    .headers()
-                    .get(Name::UserAgent)
-                    .unwrap_or_default()
-                    .into();
+                let user_agent = request.headers().get(Name::UserAgent).unwrap_or_default();
+                self.client = user_agent.into();
+                let user_agent = user_agent.into();
                 self.event(UasEvent::SignedIn { user, user_agent });
             }
             Change::SignedOut(user) => {
@@ -480,6 +483,7 @@ impl UserAgentServer {
             endpoint,
             dialog,
             branch,
+            client: Arc::clone(&self.client),
         });
     }
 

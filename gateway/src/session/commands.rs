@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::{Request, Status};
 use holdover_protocol::translate::{self, EnvelopeIds, RoomMap};
@@ -14,9 +15,10 @@ use holdover_protocol::xccos::{
 
 use super::answer;
 use super::core::SessionCore;
+use super::decisions::{Decided, Decisions, Refusal, RefusalReason, Target, act_of};
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, PendingPost, Purpose, all_failed};
-use super::rooms::{Decisions, Refusal, RefusalReason, Rooms, Target};
+use super::rooms::Rooms;
 use crate::pool::{PoolId, SendId};
 
 /// Legacy identifiers as a pool knows them.
@@ -24,12 +26,24 @@ struct ToPool<'a> {
     pool: PoolId,
     decisions: &'a dyn Decisions,
     rooms: &'a Rooms,
+    /// What was decided about the rooms of this document: it is translated by nothing else.
+    decided: &'a [(RoomUri, Target)],
 }
 
 impl RoomMap for ToPool<'_> {
     fn room(&self, domain: &str, value: &str) -> Option<RoomUri> {
+        let decided = self
+            .decided
+            .iter()
+            .find(|(legacy, _)| legacy.domain() == domain && legacy.value() == value);
+        if let Some((_, target)) = decided {
+            return (target.pool == self.pool).then(|| target.migrated.clone());
+        }
         let legacy = RoomUri::new(domain, value).ok()?;
-        let target = target_of(self.rooms, &legacy, self.decisions).ok()?;
+        let target = match self.rooms.target(&legacy) {
+            Some(target) => target.clone(),
+            None => self.decisions.resolve(Act::Read, &legacy).outcome.ok()?,
+        };
         // A link to a room of another pool means nothing to this one; it stays what the user wrote.
         (target.pool == self.pool).then_some(target.migrated)
     }
@@ -111,7 +125,7 @@ impl SessionCore {
             Ok(legacy) => legacy,
             Err(error) => return self.refuse_document(&request, &error.to_string()),
         };
-        let target = match self.target(&legacy, decisions) {
+        let target = match self.target(Act::Post, &legacy, decisions).outcome {
             Ok(target) => target,
             Err(refusal) => {
                 let status = Status::FORBIDDEN;
@@ -133,11 +147,13 @@ impl SessionCore {
             let (status, by) = (status.code(), Side::Downstream);
             return self.event(Event::PostRefused { legacy, status, by });
         };
-        let body = self.to_pool(document, target.pool, id, decisions);
-        self.send(target.pool, id, body);
+        let pool = target.pool;
+        let decided = [(legacy, target)];
+        let body = self.to_pool(document, pool, &decided, id, decisions);
+        let [(legacy, _)] = decided;
+        self.send(pool, id, body);
         let transaction = self.transaction(request);
         let deadline = now + self.settings.pool_timeout;
-        let pool = target.pool;
         self.posts.push(PendingPost {
             pool,
             id,
@@ -273,7 +289,7 @@ impl SessionCore {
         let mut pools: Vec<(PoolId, Vec<(RoomUri, Target)>)> = Vec::new();
         let mut refused = Vec::new();
         for legacy in bjoin.rooms {
-            match self.target(&legacy, decisions) {
+            match self.target(Act::Read, &legacy, decisions).outcome {
                 Ok(target) => {
                     self.rooms.joining(&legacy, &target);
                     match pools.iter_mut().find(|(pool, _)| *pool == target.pool) {
@@ -331,9 +347,10 @@ impl SessionCore {
         // The document goes on as the client wrote it, unless rooms must be left out of it or were merged into one.
         let is_whole = !is_partial && migrated.len() == request.rooms.len();
         let pool = request.pool;
+        let decided = request.rooms.clone();
         self.send_command(now, request, |core, id| {
             if is_whole {
-                return core.to_pool(document, pool, id, decisions);
+                return core.to_pool(document, pool, &decided, id, decisions);
             }
             let command = Command::BatchJoin(BatchJoin { rooms: migrated });
             Envelope::new(id.0)
@@ -351,56 +368,86 @@ impl SessionCore {
         verb: Verb,
         decisions: &dyn Decisions,
     ) {
+        let act = act_of(&verb);
         let mut rooms = Vec::new();
         for legacy in translate::rooms_named(document) {
-            match self.target(&legacy, decisions) {
+            match self.target(act, &legacy, decisions).outcome {
                 Ok(target) => rooms.push((legacy, target)),
                 Err(refusal) => {
                     self.refuse_room(&legacy, refusal.reason);
-                    let outcome =
-                        Outcome::new(refused_code(refusal.reason), refusal.text.into_string());
-                    return self.reply(now, &client, &Reply::failure(verb, outcome));
+                    return self.refuse_command(now, &client, verb, refusal);
                 }
             }
         }
-        let pools = decisions.pools();
+        let mut only = None;
+        if rooms.is_empty() {
+            match decisions.admit(act).outcome {
+                Ok(pool) => only = pool,
+                Err(refusal) => return self.refuse_command(now, &client, verb, refusal),
+            }
+        }
+        let pools = match &only {
+            Some(pool) => std::slice::from_ref(pool),
+            None => decisions.pools(),
+        };
         if rooms.is_empty() && pools.len() > 1 && concerns_all_pools(&verb) {
             let gather = self.gather(now, client.clone(), verb.clone(), Vec::new(), Vec::new());
             for pool in pools {
                 let purpose = Purpose::Part(gather, client.clone());
                 let request = Outgoing::new(*pool, verb.clone(), purpose);
                 self.send_command(now, request, |core, id| {
-                    core.to_pool(document, *pool, id, decisions)
+                    core.to_pool(document, *pool, &[], id, decisions)
                 });
             }
             return self.gather_begun(now, gather);
         }
-        let pool = rooms
-            .first()
-            .map_or_else(|| decisions.default_pool(), |(_, target)| target.pool);
+        let pool = rooms.first().map_or_else(
+            || only.unwrap_or_else(|| decisions.default_pool()),
+            |(_, target)| target.pool,
+        );
         if verb == Verb::Join {
             for (legacy, target) in &rooms {
                 self.rooms.joining(legacy, target);
             }
         }
+        let decided = rooms.clone();
         let request = Outgoing {
             rooms,
             ..Outgoing::new(pool, verb, Purpose::Client(client))
         };
         self.send_command(now, request, |core, id| {
-            core.to_pool(document, pool, id, decisions)
+            core.to_pool(document, pool, &decided, id, decisions)
         });
     }
 
-    /// Where a room lives: for an open room where it was joined, else where the directory says.
-    fn target(&self, legacy: &RoomUri, decisions: &dyn Decisions) -> Result<Target, Refusal> {
-        target_of(&self.rooms, legacy, decisions)
+    fn refuse_command(
+        &mut self,
+        now: Instant,
+        client: &CommandId<'_>,
+        verb: Verb,
+        refusal: Refusal,
+    ) {
+        let outcome = Outcome::new(refused_code(refusal.reason), refusal.text.into_string());
+        self.reply(now, client, &Reply::failure(verb, outcome));
+    }
+
+    /// Where a room lives: for an open room where it was joined, else where it is decided to be.
+    fn target(&self, act: Act, legacy: &RoomUri, decisions: &dyn Decisions) -> Decided {
+        let decided = decisions.resolve(act, legacy);
+        match self.rooms.target(legacy) {
+            Some(joined) if !decided.is_forbidden() => Decided {
+                outcome: Ok(joined.clone()),
+                ..decided
+            },
+            _ => decided,
+        }
     }
 
     fn to_pool(
         &self,
         document: &Document,
         pool: PoolId,
+        decided: &[(RoomUri, Target)],
         id: SendId,
         decisions: &dyn Decisions,
     ) -> Bytes {
@@ -415,6 +462,7 @@ impl SessionCore {
                 pool,
                 decisions,
                 rooms: &self.rooms,
+                decided,
             },
             &ids,
         )
@@ -425,17 +473,6 @@ impl SessionCore {
             legacy: legacy.clone(),
             reason,
         });
-    }
-}
-
-fn target_of(
-    rooms: &Rooms,
-    legacy: &RoomUri,
-    decisions: &dyn Decisions,
-) -> Result<Target, Refusal> {
-    match rooms.target(legacy) {
-        Some(target) => Ok(target.clone()),
-        None => decisions.resolve(legacy),
     }
 }
 
@@ -471,7 +508,12 @@ fn concerns_all_pools(verb: &Verb) -> bool {
 fn refused_code(reason: RefusalReason) -> ResultCode {
     match reason {
         RefusalReason::Retired => ResultCode::NodeDisabled,
-        RefusalReason::Pending => ResultCode::Unavailable,
+        RefusalReason::Pending | RefusalReason::Maintenance | RefusalReason::NoTarget => {
+            ResultCode::Unavailable
+        }
         RefusalReason::Unlisted => ResultCode::NoSuchNode,
+        RefusalReason::Rule | RefusalReason::ReadOnly | RefusalReason::Region => {
+            ResultCode::Permission
+        }
     }
 }

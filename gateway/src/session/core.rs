@@ -18,12 +18,13 @@ use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos;
 
 use super::answer;
+use super::decisions::Decisions;
 use super::downstream::{Channel, ClientVerdict, QueueLimits, SentBy, ServerTransaction};
 use super::gather::Gathers;
 use super::output::{CloseReason, Event, FinishReason, Output};
 use super::pending::{PendingCommand, PendingPost};
 use super::recovery::Tracks;
-use super::rooms::{Decisions, Rooms};
+use super::rooms::Rooms;
 use crate::pool::{LegEvent, PoolId, SendId};
 
 /// What all sessions have in common.
@@ -587,24 +588,42 @@ impl SessionCore {
 
 #[cfg(test)]
 mod drain_tests {
+    use holdover_config::rules::Act;
     use holdover_protocol::sip::Message;
 
     use super::*;
     use crate::pool::Receipt;
-    use crate::session::{Refusal, Target};
+    use crate::session::{Decided, Target};
 
     struct SameRooms;
 
     impl Decisions for SameRooms {
+        fn version(&self) -> u64 {
+            1
+        }
+
+        fn admit(&self, _: Act) -> Decided<Option<PoolId>> {
+            Ok(None).into()
+        }
+
+        fn offers(&self, pool: PoolId, migrated: &RoomUri) -> bool {
+            self.shows_unlisted() || self.legacy_of(pool, migrated).is_some()
+        }
+
+        fn offers_all(&self) -> bool {
+            self.shows_unlisted()
+        }
+
         fn pools(&self) -> &[PoolId] {
             &[PoolId(0)]
         }
 
-        fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
+        fn resolve(&self, _: Act, legacy: &RoomUri) -> Decided {
             Ok(Target {
                 pool: PoolId(0),
                 migrated: legacy.clone(),
             })
+            .into()
         }
 
         fn legacy_of(&self, _: PoolId, migrated: &RoomUri) -> Option<RoomUri> {

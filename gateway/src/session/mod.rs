@@ -6,12 +6,13 @@
 pub(crate) mod answer;
 mod commands;
 pub mod core;
+pub mod decisions;
 mod downstream;
 mod gather;
 pub mod output;
 pub(crate) mod pending;
 mod recovery;
-pub mod rooms;
+mod rooms;
 #[cfg(test)]
 mod simulation;
 pub mod table;
@@ -22,6 +23,6 @@ mod tests;
 mod upstream;
 
 pub use self::core::{Attachment, SessionCore, SessionSettings};
+pub use decisions::{Decided, Decisions, Refusal, RefusalReason, Target, act_of};
 pub use downstream::{QueueLimits, SentBy};
 pub use output::{CloseReason, Event, FinishReason, Output, Side};
-pub use rooms::{Decisions, Refusal, RefusalReason, Target};

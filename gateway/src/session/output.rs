@@ -6,7 +6,7 @@ use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::Verb;
 
-use super::rooms::RefusalReason;
+use super::decisions::RefusalReason;
 use crate::pool::{PoolId, SendId};
 
 /// One effect.

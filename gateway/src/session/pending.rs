@@ -13,10 +13,10 @@ use holdover_protocol::xccos::{
 
 use super::answer;
 use super::core::SessionCore;
+use super::decisions::Target;
 use super::downstream::ServerTransaction;
 use super::gather::GatherId;
 use super::output::{Event, Side};
-use super::rooms::Target;
 use crate::pool::{PoolId, Receipt, SendId};
 
 /// A command whose reply is awaited.

@@ -13,9 +13,9 @@ use holdover_protocol::xccos::{
 };
 
 use super::core::SessionCore;
+use super::decisions::Decisions;
 use super::output::Event;
 use super::pending::Purpose;
-use super::rooms::Decisions;
 use crate::pool::PoolId;
 
 /// Delay before the first, and bound of the delay before every further, attempt to reach a pool again.

@@ -2,58 +2,8 @@
 
 use holdover_protocol::room::RoomUri;
 
+use super::decisions::Target;
 use crate::pool::PoolId;
-
-/// Where a legacy room lives now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The pool.
-    pub pool: PoolId,
-    /// The room's identifier there.
-    pub migrated: RoomUri,
-}
-
-/// Why a room cannot be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The closed set of reasons, for the event log.
-    pub reason: RefusalReason,
-    /// What the user is shown: names the admin's note where there is one.
-    pub text: Box<str>,
-}
-
-/// The closed set of reasons for which a room is refused before any pool is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RefusalReason {
-    /// The directory says the room was closed for good.
-    Retired,
-    /// The directory says the room has not been moved yet.
-    Pending,
-    /// The directory does not list the room and is told to refuse such rooms.
-    Unlisted,
-}
-
-/// What the rules and the directory say. The one seam by which a session asks; it never blocks.
-pub trait Decisions {
-    /// Decides where a room that a client named is to be found.
-    ///
-    /// # Errors
-    ///
-    /// The refusal to show the user.
-    fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal>;
-
-    /// The identifier by which legacy clients know a pool's room, where it has no open window to tell.
-    fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri>;
-
-    /// Whether a room that has no legacy identifier may be shown under the pool's own.
-    fn shows_unlisted(&self) -> bool;
-
-    /// The pool that answers what names no room and is not put together from all pools' answers.
-    fn default_pool(&self) -> PoolId;
-
-    /// All pools, the default one first.
-    fn pools(&self) -> &[PoolId];
-}
 
 /// How far a room is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

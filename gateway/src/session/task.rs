@@ -8,16 +8,17 @@ use std::time::Instant;
 use bytes::Bytes;
 use holdover_protocol::sip::dialog::Dialog;
 use holdover_protocol::sip::{Request, Response};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{Attachment, SessionCore, SessionSettings};
 use super::output::{CloseReason, FinishReason, Output};
-use super::rooms::Decisions;
 use super::table::{SessionHandle, SessionTable};
 use super::tell::Teller;
 use crate::listener::uas::Endpoint;
 use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
+use crate::routing::{Caller, Router};
 use crate::telemetry::{SessionId, Telemetry};
 
 /// What can happen to a session.
@@ -62,6 +63,8 @@ pub struct Attach {
     pub branch: u64,
     /// The way to it.
     pub connection: ConnectionHandle,
+    /// What rules may ask of it.
+    pub caller: Caller,
 }
 
 /// The way to a connection's writer.
@@ -80,7 +83,7 @@ pub struct SessionContext {
     /// Settings of the core.
     pub settings: Arc<SessionSettings>,
     /// Where rooms are.
-    pub decisions: Arc<dyn Decisions + Send + Sync>,
+    pub router: Arc<Router>,
     /// The pools.
     pub pools: Arc<Pools>,
     /// All sessions.
@@ -128,6 +131,7 @@ pub fn attach(
     let task = Task {
         core,
         teller,
+        caller: attach.caller.clone(),
         context: Arc::clone(context),
         handle: Arc::clone(&handle),
         connection: None,
@@ -149,6 +153,7 @@ struct OpenLeg {
 struct Task {
     core: SessionCore,
     teller: Teller,
+    caller: Caller,
     context: Arc<SessionContext>,
     handle: Arc<SessionHandle>,
     connection: Option<ConnectionHandle>,
@@ -209,7 +214,10 @@ impl Task {
 
     fn handle_input(&mut self, input: SessionInput) {
         let now = Instant::now();
-        let decisions = Arc::clone(&self.context.decisions);
+        let decisions = self
+            .context
+            .router
+            .decisions(&self.caller, Timestamp::now());
         match input {
             SessionInput::Attach(attach) => {
                 let Attach {
@@ -217,27 +225,34 @@ impl Task {
                     attachment,
                     branch,
                     connection,
+                    caller,
                 } = *attach;
+                drop(decisions);
+                self.caller = caller;
                 self.teller.moved(connection.peer);
                 self.connection = Some(connection);
                 self.core.attach(now, *dialog, &attachment, branch);
             }
             SessionInput::Request(request) => {
-                self.core
-                    .handle_downstream(now, request, decisions.as_ref());
+                self.core.handle_downstream(now, request, &decisions);
             }
             SessionInput::Response(response) => self.core.handle_response(now, &response),
             SessionInput::Leg(input) => {
                 let LegInput { pool, epoch, event } = *input;
+                let closed = match event {
+                    LegEvent::Closed(reason) => Some(reason),
+                    LegEvent::Receipt { .. } | LegEvent::Document(_) => None,
+                };
                 if self
                     .legs
                     .iter()
                     .any(|leg| leg.pool == pool && leg.epoch == epoch)
                 {
-                    if let LegEvent::Closed(reason) = event {
+                    self.core.handle_leg(now, pool, event, &decisions);
+                    drop(decisions);
+                    if let Some(reason) = closed {
                         self.drop_leg(pool, Some(reason));
                     }
-                    self.core.handle_leg(now, pool, event, decisions.as_ref());
                 }
             }
             SessionInput::ConnectionLost(number) => {
@@ -267,13 +282,13 @@ impl Task {
 
     fn end_leg(&mut self, pool: PoolId, reason: LegClosed) {
         self.drop_leg(pool, Some(reason));
-        let decisions = Arc::clone(&self.context.decisions);
-        self.core.handle_leg(
-            Instant::now(),
-            pool,
-            LegEvent::Closed(reason),
-            decisions.as_ref(),
-        );
+        let decisions = self
+            .context
+            .router
+            .decisions(&self.caller, Timestamp::now());
+        let closed = LegEvent::Closed(reason);
+        self.core
+            .handle_leg(Instant::now(), pool, closed, &decisions);
     }
 
     /// Carries out what the core wants. Answers why the session is over, once it is.
@@ -389,40 +404,12 @@ impl LegSink for MailboxSink {
 mod tests {
     use std::time::Duration;
 
-    use holdover_protocol::room::RoomUri;
     use holdover_protocol::sip::Message;
     use holdover_protocol::user::UserUri;
     use holdover_protocol::xccos;
 
     use super::*;
-    use crate::session::{QueueLimits, Refusal, RefusalReason, SentBy, Target};
-
-    struct NoRooms;
-
-    impl Decisions for NoRooms {
-        fn pools(&self) -> &[PoolId] {
-            &[PoolId(0)]
-        }
-
-        fn resolve(&self, _: &RoomUri) -> Result<Target, Refusal> {
-            Err(Refusal {
-                reason: RefusalReason::Unlisted,
-                text: "unknown".into(),
-            })
-        }
-
-        fn legacy_of(&self, _: PoolId, _: &RoomUri) -> Option<RoomUri> {
-            None
-        }
-
-        fn shows_unlisted(&self) -> bool {
-            false
-        }
-
-        fn default_pool(&self) -> PoolId {
-            PoolId(0)
-        }
-    }
+    use crate::session::{QueueLimits, SentBy};
 
     fn context() -> Arc<SessionContext> {
         Arc::new(SessionContext {
@@ -440,7 +427,7 @@ mod tests {
                 grace: Duration::from_secs(60),
                 xccos: xccos::Limits::default(),
             }),
-            decisions: Arc::new(NoRooms),
+            router: Arc::new(Router::empty()),
             pools: Arc::new(Pools::new(Vec::new())),
             table: SessionTable::default(),
             telemetry: Telemetry::new(),
@@ -487,6 +474,12 @@ mod tests {
                 outbound,
                 close: CancellationToken::new(),
                 peer: ([192, 0, 2, 7], 50_000).into(),
+            },
+            caller: Caller {
+                user: endpoint.user.clone(),
+                network: None,
+                listener: None,
+                client: None,
             },
         };
         (attach(context, endpoint, Box::new(with)), sent)

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use holdover_protocol::user::UserUri;
 
+use super::decisions::RefusalReason;
 use super::output::{CloseReason, Event, FinishReason, Side};
-use super::rooms::RefusalReason;
 use crate::pool::{LegClosed, PoolId, Pools};
 use crate::telemetry::events::pool::{LegClosed as LegClosedEvent, LegEnd, LegOpened};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
@@ -171,6 +171,11 @@ impl Teller {
                     RefusalReason::Retired => JoinRefusal::Retired,
                     RefusalReason::Pending => JoinRefusal::Pending,
                     RefusalReason::Unlisted => JoinRefusal::Unlisted,
+                    RefusalReason::Rule => JoinRefusal::Rule,
+                    RefusalReason::Maintenance => JoinRefusal::Maintenance,
+                    RefusalReason::ReadOnly => JoinRefusal::ReadOnly,
+                    RefusalReason::NoTarget => JoinRefusal::NoTarget,
+                    RefusalReason::Region => JoinRefusal::Region,
                 };
                 JoinRefused {
                     session,

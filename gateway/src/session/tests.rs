@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::Dialog;
 use holdover_protocol::sip::{Message, Request, Response};
@@ -24,18 +25,35 @@ const GRACE: Duration = Duration::from_secs(60);
 struct Directory;
 
 impl Decisions for Directory {
+    fn version(&self) -> u64 {
+        1
+    }
+
+    fn admit(&self, _: Act) -> Decided<Option<PoolId>> {
+        Ok(None).into()
+    }
+
+    fn offers(&self, pool: PoolId, migrated: &RoomUri) -> bool {
+        self.shows_unlisted() || self.legacy_of(pool, migrated).is_some()
+    }
+
+    fn offers_all(&self) -> bool {
+        self.shows_unlisted()
+    }
+
     fn pools(&self) -> &[PoolId] {
         &[PoolId(0)]
     }
 
-    fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
+    fn resolve(&self, _: Act, legacy: &RoomUri) -> Decided {
         let value = match legacy.value() {
             "gone" => {
                 let reason = RefusalReason::Retired;
                 return Err(Refusal {
                     reason,
                     text: "closed in 2019".into(),
-                });
+                })
+                .into();
             }
             "a" | "b" => "ab",
             value => value,
@@ -44,6 +62,7 @@ impl Decisions for Directory {
             pool: POOL,
             migrated: RoomUri::new("new.example", value).unwrap(),
         })
+        .into()
     }
 
     fn legacy_of(&self, _: PoolId, migrated: &RoomUri) -> Option<RoomUri> {

@@ -13,10 +13,11 @@ use holdover_protocol::xccos::{
 };
 
 use super::core::SessionCore;
+use super::decisions::{Decisions, Target};
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, Purpose};
 use super::recovery::Fingerprint;
-use super::rooms::{Decisions, Rooms, Target};
+use super::rooms::Rooms;
 use crate::pool::PoolId;
 
 /// A pool's identifiers as the client knows them.
@@ -202,12 +203,10 @@ impl SessionCore {
         } else if command.verb == Verb::BackChat {
             self.note_history(pool, reply);
         } else if matches!(command.verb, Verb::ChannelSearch | Verb::GetInvitations)
-            && !decisions.shows_unlisted()
+            && !decisions.offers_all()
         {
-            // Where rooms without a legacy identifier are refused they must not be offered either.
-            let edits = without_rooms(reply.element(), |room| {
-                decisions.legacy_of(pool, room).is_some()
-            });
+            // What would be refused, or be found elsewhere, must not be offered either.
+            let edits = without_rooms(reply.element(), |room| decisions.offers(pool, room));
             return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
         }
         self.pass_on(now, pool, document, Some(&command), decisions);

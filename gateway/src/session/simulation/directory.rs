@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
 
 use super::random::Random;
 use crate::pool::PoolId;
-use crate::session::{Decisions, Refusal, RefusalReason, Target};
+use crate::session::{Decided, Decisions, Refusal, RefusalReason, Target};
 
 /// Domain of every room as legacy clients know it. No pool may ever see it.
 pub(super) const OLD: &str = "old.example";
@@ -89,17 +90,29 @@ impl Directory {
 }
 
 impl Decisions for Directory {
+    fn version(&self) -> u64 {
+        1
+    }
+
+    fn admit(&self, _: Act) -> Decided<Option<PoolId>> {
+        Ok(None).into()
+    }
+
+    fn offers(&self, pool: PoolId, migrated: &RoomUri) -> bool {
+        self.shows_unlisted() || self.legacy_of(pool, migrated).is_some()
+    }
+
+    fn offers_all(&self) -> bool {
+        self.shows_unlisted()
+    }
+
     fn pools(&self) -> &[PoolId] {
         &[PoolId(0)]
     }
 
-    fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
-        match self
-            .rooms
-            .get(legacy)
-            .cloned()
-            .unwrap_or(Err(RefusalReason::Unlisted))
-        {
+    fn resolve(&self, _: Act, legacy: &RoomUri) -> Decided {
+        let to = self.rooms.get(legacy).cloned();
+        let outcome = match to.unwrap_or(Err(RefusalReason::Unlisted)) {
             Ok(migrated) => Ok(Target {
                 pool: POOL,
                 migrated,
@@ -108,7 +121,8 @@ impl Decisions for Directory {
                 reason,
                 text: "refused, see the note".into(),
             }),
-        }
+        };
+        outcome.into()
     }
 
     fn legacy_of(&self, _: PoolId, migrated: &RoomUri) -> Option<RoomUri> {

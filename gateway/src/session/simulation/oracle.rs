@@ -3,6 +3,7 @@
 //! The oracle keeps its own books: which rooms are open, which commands and posts wait, and what the client has been
 //! shown. Everything that leaves the core is held against them.
 
+use holdover_config::rules::Act;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -237,7 +238,11 @@ impl Oracle {
     fn target(&self, legacy: &RoomUri, directory: &Directory) -> Option<RoomUri> {
         match self.rooms.iter().find(|room| room.legacy == *legacy) {
             Some(room) => Some(room.migrated.clone()),
-            None => directory.resolve(legacy).ok().map(|target| target.migrated),
+            None => directory
+                .resolve(Act::Read, legacy)
+                .outcome
+                .ok()
+                .map(|target| target.migrated),
         }
     }
 

@@ -8,14 +8,33 @@ const OTHER: PoolId = PoolId(1);
 struct TwoPools;
 
 impl Decisions for TwoPools {
-    fn resolve(&self, legacy: &RoomUri) -> Result<Target, Refusal> {
-        let target = Directory.resolve(legacy)?;
+    fn version(&self) -> u64 {
+        1
+    }
+
+    fn admit(&self, _: Act) -> Decided<Option<PoolId>> {
+        Ok(None).into()
+    }
+
+    fn offers(&self, pool: PoolId, migrated: &RoomUri) -> bool {
+        self.shows_unlisted() || self.legacy_of(pool, migrated).is_some()
+    }
+
+    fn offers_all(&self) -> bool {
+        self.shows_unlisted()
+    }
+
+    fn resolve(&self, act: Act, legacy: &RoomUri) -> Decided {
+        let decided = Directory.resolve(act, legacy);
         let pool = if legacy.value().starts_with('q') {
             OTHER
         } else {
             POOL
         };
-        Ok(Target { pool, ..target })
+        Decided {
+            outcome: decided.outcome.map(|target| Target { pool, ..target }),
+            ..decided
+        }
     }
 
     fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri> {

@@ -19,6 +19,16 @@ label! {
         Pending = "pending",
         /// The directory does not list the room and the configuration says to refuse such rooms.
         Unlisted = "unlisted",
+        /// A rule says no.
+        Rule = "rule",
+        /// A rule says no for now.
+        Maintenance = "maintenance",
+        /// A rule lets nothing be written.
+        ReadOnly = "read-only",
+        /// A rule names a pool on which the room has no identifier.
+        NoTarget = "no-target",
+        /// The pool is not in the region that a rule demands.
+        Region = "region",
         /// The pool refused: the user is no member, or the room does not exist there.
         Pool = "pool",
     }

@@ -1,0 +1,304 @@
+//! Where a user's rooms are: the rules and the directory, in one published version.
+//!
+//! A [`Routing`] never changes. A reload builds another one aside and [`Router::publish`] puts it in place at once; what
+//! asks in between sees the old one or the new one, whole. `holdover explain` and the sessions ask the same function,
+//! [`Routing::decide`].
+
+mod known;
+mod router;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use holdover_config::ListenerName;
+use holdover_config::rules::{Act, Outcome, Question, RoomFacts, Rule, RuleSet};
+use holdover_config::settings::{Live, Unlisted};
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::user::UserUri;
+use jiff::Timestamp;
+
+pub use known::KnownPools;
+pub use router::{CallerDecisions, Router};
+
+use crate::directory::{Directory, Entry, Resolution, State};
+use crate::pool::PoolId;
+use crate::session::{Decided, Refusal, RefusalReason, Target};
+
+/// What rules may ask of whoever acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub user: UserUri,
+    /// From where.
+    pub network: Option<IpAddr>,
+    /// On which listener.
+    pub listener: Option<ListenerName>,
+    /// With which client, as that says itself.
+    pub client: Option<Arc<str>>,
+}
+
+/// One version of everything that decides where users and rooms go.
+#[derive(Debug)]
+pub struct Routing {
+    /// Number of the configuration that it is from.
+    pub generation: u64,
+    /// The rules.
+    pub rules: RuleSet,
+    /// The directory.
+    pub directory: Arc<Directory>,
+    pools: Arc<KnownPools>,
+    default_pool: PoolId,
+    /// All pools, the default one first.
+    order: Vec<PoolId>,
+    shows_unlisted: bool,
+}
+
+impl Routing {
+    /// The version that these settings make. `None`: there is no pool, which the check of a configuration refuses.
+    #[must_use]
+    pub fn new(
+        generation: u64,
+        live: &Live,
+        directory: Arc<Directory>,
+        pools: Arc<KnownPools>,
+    ) -> Option<Self> {
+        let default_pool = match &live.directory.default_pool {
+            Some(name) => pools.id(name)?,
+            None => pools.ids().next()?,
+        };
+        let others = pools.ids().filter(|pool| *pool != default_pool);
+        Some(Self {
+            generation,
+            rules: RuleSet::new(live.rules.clone()),
+            directory,
+            default_pool,
+            order: std::iter::once(default_pool).chain(others).collect(),
+            shows_unlisted: matches!(live.directory.unlisted, Unlisted::SameId(_)),
+            pools,
+        })
+    }
+
+    /// Knows no rules, and of rooms what the directory says, without any pool.
+    #[cfg(test)]
+    pub(crate) fn of(directory: Directory) -> Self {
+        Self {
+            generation: 1,
+            rules: RuleSet::default(),
+            directory: Arc::new(directory),
+            pools: Arc::default(),
+            default_pool: PoolId(0),
+            order: vec![PoolId(0)],
+            shows_unlisted: false,
+        }
+    }
+
+    /// Decides where a room that a user named is to be found, for something that the user does there.
+    #[must_use]
+    pub fn decide(&self, caller: &Caller, at: Timestamp, act: Act, legacy: &RoomUri) -> Decided {
+        let listed = self.directory.resolve(legacy);
+        let entry = match &listed {
+            Resolution::Listed(entry) => Some(&**entry),
+            Resolution::SameId { .. } | Resolution::Unlisted => None,
+        };
+        let question = question(
+            caller,
+            at,
+            act,
+            Some(RoomFacts {
+                id: legacy,
+                name: entry.map_or("", Entry::name),
+                category: "",
+            }),
+        );
+        let decision = self.rules.decide(&question);
+        let outcome = match decision.outcome {
+            Outcome::Directory => self.listed(legacy, &listed),
+            Outcome::Pool(name) => match self.pools.id(name) {
+                Some(pool) => self.on_pool(legacy, &listed, pool),
+                None => Err(no_target()),
+            },
+            refused => Err(refusal(refused)),
+        };
+        let decided = Decided {
+            outcome,
+            rule: decision.rule.cloned(),
+        };
+        self.fenced(decided, &question)
+    }
+
+    /// Decides about something that concerns no room. The pool, if it is to be asked of one alone.
+    #[must_use]
+    pub fn admit(&self, caller: &Caller, at: Timestamp, act: Act) -> Decided<Option<PoolId>> {
+        let decision = self.rules.decide(&question(caller, at, act, None));
+        let outcome = match decision.outcome {
+            Outcome::Directory => Ok(None),
+            Outcome::Pool(name) => Ok(self.pools.id(name)),
+            refused => Err(refusal(refused)),
+        };
+        Decided {
+            outcome,
+            rule: decision.rule.cloned(),
+        }
+    }
+
+    /// The identifier by which legacy clients know a pool's room.
+    #[must_use]
+    pub fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri> {
+        if self.pools.keeps_ids(pool) {
+            // An old server still lists rooms that have moved: those are shown where they are now.
+            let listed = self.directory.resolve(migrated);
+            let is_here = self
+                .listed(migrated, &listed)
+                .is_ok_and(|target| target.pool == pool);
+            // A rule may send some users back to it.
+            return (is_here || self.rules.may_route()).then(|| migrated.clone());
+        }
+        self.directory.legacy_of(self.pools.name(pool)?, migrated)
+    }
+
+    /// The pools.
+    #[must_use]
+    pub fn pools(&self) -> &KnownPools {
+        &self.pools
+    }
+
+    /// What the directory says.
+    fn listed(&self, legacy: &RoomUri, listed: &Resolution) -> Result<Target, Refusal> {
+        let entry = match listed {
+            Resolution::Listed(entry) => entry,
+            Resolution::SameId { pool } => {
+                return Ok(Target {
+                    pool: self.pool(pool),
+                    migrated: legacy.clone(),
+                });
+            }
+            Resolution::Unlisted => return Err(unlisted()),
+        };
+        match entry.state() {
+            State::Retired => Err(retired(entry)),
+            // It is still where it always was, if that is to be reached.
+            State::Pending if self.pools.keeps_ids(self.pool(entry.pool())) => Ok(Target {
+                pool: self.pool(entry.pool()),
+                migrated: legacy.clone(),
+            }),
+            State::Pending => Err(pending(entry)),
+            State::Migrated | State::Renamed | State::Merged => match entry.migrated() {
+                Some(migrated) => Ok(Target {
+                    pool: self.pool(entry.pool()),
+                    migrated,
+                }),
+                None => Err(pending(entry)),
+            },
+        }
+    }
+
+    /// A room on the pool that a rule names: under the identifier that it is known to have there, never under a guess.
+    fn on_pool(
+        &self,
+        legacy: &RoomUri,
+        listed: &Resolution,
+        pool: PoolId,
+    ) -> Result<Target, Refusal> {
+        let migrated = match listed {
+            Resolution::Listed(entry) if entry.state() == State::Retired => {
+                return Err(retired(entry));
+            }
+            Resolution::Unlisted => return Err(unlisted()),
+            _ if self.pools.keeps_ids(pool) => Some(legacy.clone()),
+            Resolution::Listed(entry) if self.pool(entry.pool()) == pool => {
+                return self.listed(legacy, listed);
+            }
+            Resolution::Listed(_) => None,
+            Resolution::SameId { pool: own } => (self.pool(own) == pool).then(|| legacy.clone()),
+        };
+        migrated
+            .map(|migrated| Target { pool, migrated })
+            .ok_or_else(no_target)
+    }
+
+    /// Keeps a user within the region that a rule demands.
+    fn fenced(&self, decided: Decided, question: &Question<'_>) -> Decided {
+        let Ok(target) = &decided.outcome else {
+            return decided;
+        };
+        match self.rules.fence(question) {
+            Some((region, rule)) if self.pools.region(target.pool) != Some(region) => Decided {
+                outcome: Err(Refusal {
+                    reason: RefusalReason::Region,
+                    text: "This room is not kept where you may use it.".into(),
+                }),
+                rule: Some(Arc::<Rule>::clone(rule)),
+            },
+            _ => decided,
+        }
+    }
+
+    fn pool(&self, name: &holdover_config::PoolName) -> PoolId {
+        // The directory was checked against these very pools.
+        self.pools.id(name).unwrap_or(self.default_pool)
+    }
+}
+
+/// What the rules are asked.
+fn question<'a>(
+    caller: &'a Caller,
+    at: Timestamp,
+    act: Act,
+    room: Option<RoomFacts<'a>>,
+) -> Question<'a> {
+    Question {
+        user: &caller.user,
+        network: caller.network,
+        listener: caller.listener.as_ref(),
+        client: caller.client.as_deref(),
+        act,
+        room,
+        at,
+    }
+}
+
+/// What a user is told whom a rule refuses.
+fn refusal(outcome: Outcome<'_>) -> Refusal {
+    let (reason, text) = match outcome {
+        Outcome::Maintenance(text) => (RefusalReason::Maintenance, text),
+        Outcome::ReadOnly(text) => (RefusalReason::ReadOnly, text),
+        Outcome::Refused(text) => (RefusalReason::Rule, text),
+        Outcome::Directory | Outcome::Pool(_) => (RefusalReason::Rule, ""),
+    };
+    Refusal {
+        reason,
+        text: text.into(),
+    }
+}
+
+fn retired(entry: &Entry) -> Refusal {
+    with_note(RefusalReason::Retired, "This room was closed.", entry)
+}
+
+fn pending(entry: &Entry) -> Refusal {
+    with_note(RefusalReason::Pending, "This room is being moved.", entry)
+}
+
+fn with_note(reason: RefusalReason, what: &str, entry: &Entry) -> Refusal {
+    let text = match entry.note() {
+        "" => what.into(),
+        note => format!("{what} {note}").into(),
+    };
+    Refusal { reason, text }
+}
+
+fn unlisted() -> Refusal {
+    Refusal {
+        reason: RefusalReason::Unlisted,
+        text: "This room is not known here.".into(),
+    }
+}
+
+fn no_target() -> Refusal {
+    Refusal {
+        reason: RefusalReason::NoTarget,
+        text: "This room does not exist yet where you are to use it.".into(),
+    }
+}

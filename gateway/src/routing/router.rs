@@ -1,0 +1,151 @@
+//! The version in use, and how a session asks it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use holdover_config::rules::Act;
+use holdover_protocol::room::RoomUri;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{Caller, Routing};
+use crate::pool::PoolId;
+use crate::session::{Decided, Decisions};
+
+/// The version in use.
+#[derive(Debug)]
+pub struct Router {
+    current: ArcSwap<Routing>,
+    /// Counts what may change decisions: published versions, and times at which rules begin or end.
+    version: AtomicU64,
+    changed: watch::Sender<u64>,
+}
+
+impl Router {
+    /// Begins with this version.
+    #[must_use]
+    pub fn new(routing: Routing) -> Self {
+        Self {
+            current: ArcSwap::from_pointee(routing),
+            version: AtomicU64::new(1),
+            changed: watch::Sender::new(1),
+        }
+    }
+
+    /// Knows neither rules nor rooms.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        let settings = holdover_config::settings::Directory {
+            rooms: Vec::new(),
+            unlisted: holdover_config::settings::Unlisted::Refuse,
+            default_pool: None,
+        };
+        let rooms = crate::directory::load(&settings, &[]).unwrap();
+        Self::new(Routing::of(crate::directory::Directory::new(rooms)))
+    }
+
+    /// The version in use.
+    #[must_use]
+    pub fn current(&self) -> Arc<Routing> {
+        self.current.load_full()
+    }
+
+    /// Puts another version in place at once. A decision is by the old version or by the new one, whole.
+    pub fn publish(&self, routing: Routing) {
+        self.current.store(Arc::new(routing));
+        self.touch();
+    }
+
+    /// Time has made rules begin or end.
+    pub fn touch(&self) {
+        let version = self.version.fetch_add(1, Ordering::AcqRel) + 1;
+        self.changed.send_replace(version);
+    }
+
+    /// Tells the number of each version that comes.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// What is decided for a user, from now on until it is dropped by one version.
+    #[must_use]
+    pub fn decisions<'a>(&self, caller: &'a Caller, at: Timestamp) -> CallerDecisions<'a> {
+        // The number first: if another version comes in between, what is asked is newer than its number, and is asked again.
+        let version = self.version.load(Ordering::Acquire);
+        CallerDecisions {
+            version,
+            routing: self.current.load(),
+            caller,
+            at,
+        }
+    }
+}
+
+/// What one version decides for one user at one time.
+pub struct CallerDecisions<'a> {
+    version: u64,
+    routing: Guard<Arc<Routing>>,
+    caller: &'a Caller,
+    at: Timestamp,
+}
+
+impl CallerDecisions<'_> {
+    /// The version by which is decided.
+    #[must_use]
+    pub fn routing(&self) -> &Routing {
+        &self.routing
+    }
+}
+
+impl Decisions for CallerDecisions<'_> {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn resolve(&self, act: Act, legacy: &RoomUri) -> Decided {
+        self.routing.decide(self.caller, self.at, act, legacy)
+    }
+
+    fn admit(&self, act: Act) -> Decided<Option<PoolId>> {
+        self.routing.admit(self.caller, self.at, act)
+    }
+
+    fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri> {
+        self.routing.legacy_of(pool, migrated)
+    }
+
+    fn shows_unlisted(&self) -> bool {
+        self.routing.shows_unlisted
+    }
+
+    fn offers(&self, pool: PoolId, migrated: &RoomUri) -> bool {
+        let legacy = if self.routing.pools.keeps_ids(pool) {
+            Some(migrated.clone())
+        } else {
+            self.routing.legacy_of(pool, migrated)
+        };
+        match legacy {
+            Some(legacy) => {
+                let decided = self.resolve(Act::Read, &legacy);
+                decided.outcome.is_ok_and(|target| target.pool == pool)
+            }
+            None => self.routing.shows_unlisted,
+        }
+    }
+
+    fn offers_all(&self) -> bool {
+        self.routing.shows_unlisted
+            && !self.routing.rules.may_route()
+            && !self.routing.pools.any_keeps_ids()
+    }
+
+    fn default_pool(&self) -> PoolId {
+        self.routing.default_pool
+    }
+
+    fn pools(&self) -> &[PoolId] {
+        &self.routing.order
+    }
+}

@@ -1,0 +1,138 @@
+//! What a session asks of whoever decides: the rules and the directory.
+
+use std::sync::Arc;
+
+use holdover_config::rules::{Act, Rule};
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::xccos::Verb;
+
+use crate::pool::PoolId;
+
+/// Where a legacy room lives now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The pool.
+    pub pool: PoolId,
+    /// The room's identifier there.
+    pub migrated: RoomUri,
+}
+
+/// Why something cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The closed set of reasons, for the event log.
+    pub reason: RefusalReason,
+    /// What the user is shown: names the admin's note where there is one.
+    pub text: Box<str>,
+}
+
+/// The closed set of reasons for which something is refused before any pool is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalReason {
+    /// The directory says the room was closed for good.
+    Retired,
+    /// The directory says the room has not been moved yet.
+    Pending,
+    /// The directory does not list the room and is told to refuse such rooms.
+    Unlisted,
+    /// A rule says no.
+    Rule,
+    /// A rule says no for now.
+    Maintenance,
+    /// A rule lets nothing be written.
+    ReadOnly,
+    /// A rule names a pool on which the room has no identifier.
+    NoTarget,
+    /// The pool is not in the region that a rule demands.
+    Region,
+}
+
+/// A decision, and the rule that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided<T = Target> {
+    /// What was decided.
+    pub outcome: Result<T, Refusal>,
+    /// The rule; `None`: the directory alone.
+    pub rule: Option<Arc<Rule>>,
+}
+
+impl<T> Decided<T> {
+    /// Whether a rule says no, whatever the directory says.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.outcome
+            .as_ref()
+            .is_err_and(|refusal| match refusal.reason {
+                RefusalReason::Rule
+                | RefusalReason::Maintenance
+                | RefusalReason::ReadOnly
+                | RefusalReason::Region => true,
+                RefusalReason::Retired
+                | RefusalReason::Pending
+                | RefusalReason::Unlisted
+                | RefusalReason::NoTarget => false,
+            })
+    }
+}
+
+impl<T> From<Result<T, Refusal>> for Decided<T> {
+    fn from(outcome: Result<T, Refusal>) -> Self {
+        Self {
+            outcome,
+            rule: None,
+        }
+    }
+}
+
+/// What the rules and the directory say to one user. The one seam by which a session asks; it never blocks.
+pub trait Decisions {
+    /// Number of what is decided by. With another number any decision may be another one.
+    fn version(&self) -> u64;
+
+    /// Decides where a room that a client named is to be found, for something the user does there.
+    fn resolve(&self, act: Act, legacy: &RoomUri) -> Decided;
+
+    /// Decides about something that concerns no room. The pool, if it is to be asked of one alone.
+    fn admit(&self, act: Act) -> Decided<Option<PoolId>>;
+
+    /// The identifier by which legacy clients know a pool's room, where it has no open window to tell.
+    fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri>;
+
+    /// Whether a room that has no legacy identifier may be shown under the pool's own.
+    fn shows_unlisted(&self) -> bool;
+
+    /// Whether a room of this pool may be offered to the user: whether asking for it would lead there.
+    fn offers(&self, pool: PoolId, migrated: &RoomUri) -> bool;
+
+    /// Whether everything may be offered, which saves asking for each room.
+    fn offers_all(&self) -> bool;
+
+    /// The pool that answers what names no room and is not put together from all pools' answers.
+    fn default_pool(&self) -> PoolId;
+
+    /// All pools, the default one first.
+    fn pools(&self) -> &[PoolId];
+}
+
+/// What a command is, as rules tell it.
+#[must_use]
+pub fn act_of(verb: &Verb) -> Act {
+    match verb {
+        // Nothing is decided about the first two: where to chat is Holdover's own answer, and leaving is never refused.
+        Verb::RequestUri
+        | Verb::Part
+        | Verb::Join
+        | Verb::BatchJoin
+        | Verb::BackChat
+        | Verb::GetInvitations
+        | Verb::GetAssociations
+        | Verb::GetServerInfo
+        | Verb::GetPreference
+        | Verb::NodesPermCreateChild => Act::Read,
+        Verb::ChannelSearch => Act::Search,
+        Verb::GetDownloadToken => Act::Download,
+        Verb::GetUploadToken => Act::Upload,
+        // Preferences are kept by the pool: where nothing may be written, nor may these. What is not known may write.
+        _ => Act::Manage,
+    }
+}
