@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod cli;
 pub mod client;
+pub mod decisions;
 pub mod directory;
 pub mod listener;
 pub mod pool;
