@@ -77,14 +77,39 @@ impl Installation {
     /// When the folder cannot be written.
     #[must_use]
     pub fn new(sign_in: &str, config: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let installation = Self { dir };
-        let tables = config.find('[').unwrap_or(config.len());
-        let (gateway, tables) = config.split_at(tables);
-        installation.write_certificates();
+        let pool = "[[pool]]\nname = \"here\"\nembedded = { database = \"rooms.db\" }\n\
+                    [directory]\nrooms = [\"rooms.csv\"]\n";
+        let installation = Self::empty();
+        installation.configure(sign_in, pool, config);
         installation.write("rooms.csv", ROOMS);
         installation.write("pool.toml", POOL);
-        installation.write(
+        load_text(&installation.database(), "pool", POOL, Timestamp::now()).unwrap();
+        installation
+    }
+
+    /// A folder with the certificates of the listeners and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    #[must_use]
+    pub fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let installation = Self { dir };
+        installation.write_certificates();
+        installation
+    }
+
+    /// Writes the configuration: with `sign_in` on both listeners, the tables `[[pool]]` and `[directory]` in `pools`, and
+    /// `config`, which is keys of `[gateway]` and then further tables.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn configure(&self, sign_in: &str, pools: &str, config: &str) {
+        let tables = config.find('[').unwrap_or(config.len());
+        let (gateway, tables) = config.split_at(tables);
+        self.write(
             "holdover.toml",
             &format!(
                 r#"[gateway]
@@ -102,12 +127,7 @@ address = "127.0.0.1:0"
 tls = {{ certificate = "sip.pem", private_key = "sip.key" }}
 sign_in = {sign_in}
 
-[[pool]]
-name = "here"
-embedded = {{ database = "rooms.db" }}
-
-[directory]
-rooms = ["rooms.csv"]
+{pools}
 
 [admin]
 address = "127.0.0.1:0"
@@ -116,8 +136,6 @@ address = "127.0.0.1:0"
 "#
             ),
         );
-        load_text(&installation.database(), "pool", POOL, Timestamp::now()).unwrap();
-        installation
     }
 
     /// The folder.
@@ -160,15 +178,7 @@ address = "127.0.0.1:0"
     /// When the database cannot be read.
     #[must_use]
     pub fn messages(&self, value: &str) -> Vec<String> {
-        let database = rusqlite::Connection::open(self.database()).unwrap();
-        let mut query = database
-            .prepare(
-                "SELECT text FROM message JOIN room ON room.key = message.room
-                 WHERE room.value = ?1 ORDER BY message.id",
-            )
-            .unwrap();
-        let rows = query.query_map([value], |row| row.get(0)).unwrap();
-        rows.collect::<Result<_, _>>().unwrap()
+        messages(&self.database(), value)
     }
 
     fn write_certificates(&self) {
@@ -184,6 +194,19 @@ address = "127.0.0.1:0"
         self.write("sip.pem", &certificate.pem());
         self.write("sip.key", &key.serialize_pem());
     }
+}
+
+/// The messages of a room of a pool's database, in the room's order.
+pub(crate) fn messages(database: &Path, value: &str) -> Vec<String> {
+    let database = rusqlite::Connection::open(database).unwrap();
+    let mut query = database
+        .prepare(
+            "SELECT text FROM message JOIN room ON room.key = message.room
+             WHERE room.value = ?1 ORDER BY message.id",
+        )
+        .unwrap();
+    let rows = query.query_map([value], |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
 }
 
 /// A gateway that serves.

@@ -19,5 +19,6 @@ pub mod patience;
 pub mod pipe;
 pub mod program;
 pub mod real_client;
+pub mod upstream;
 
 pub use patience::patience;
