@@ -29,8 +29,12 @@ pub(crate) fn peak() -> Result<u64> {
 }
 
 fn status(field: &str) -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status
+    field_of(&fs::read_to_string("/proc/self/status")?, field)
+}
+
+/// Bytes, where the file has them in KiB.
+fn field_of(text: &str, field: &str) -> Result<u64> {
+    let line = text
         .lines()
         .find_map(|line| line.strip_prefix(field))
         .context("no such field")?;
@@ -58,6 +62,75 @@ pub(crate) fn processor_time(name: &str) -> Result<u64> {
         if found.starts_with(name) {
             sum += times.split(' ').next().context("no time")?.parse::<u64>()?;
         }
+    }
+    Ok(sum)
+}
+
+// === Other processes ===
+
+/// A process and its children, and theirs.
+///
+/// # Errors
+///
+/// Where there is no `/proc`.
+pub(crate) fn family(pid: u32) -> Result<Vec<u32>> {
+    let mut parents: Vec<(u32, u32)> = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(child) = entry?.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        // A process may end between these lines.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{child}/stat")) else {
+            continue;
+        };
+        // The name, in parentheses, may hold anything.
+        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+        if let Some(Ok(parent)) = after.split(' ').nth(1).map(str::parse) {
+            parents.push((child, parent));
+        }
+    }
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        family.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(child, _)| *child),
+        );
+        next += 1;
+    }
+    Ok(family)
+}
+
+/// Processor time of these processes, nanoseconds. Threads that ended do not count.
+///
+/// # Errors
+///
+/// When one of them is gone.
+pub(crate) fn processor_time_of(pids: &[u32]) -> Result<u64> {
+    let mut sum = 0;
+    for pid in pids {
+        let tasks = format!("/proc/{pid}/task");
+        for thread in fs::read_dir(&tasks).with_context(|| tasks.clone())? {
+            if let Ok(times) = fs::read_to_string(thread?.path().join("schedstat")) {
+                sum += times.split(' ').next().context("no time")?.parse::<u64>()?;
+            }
+        }
+    }
+    Ok(sum)
+}
+
+/// Bytes of memory of these processes. What they share counts once.
+///
+/// # Errors
+///
+/// When one of them is gone.
+pub(crate) fn memory_of(pids: &[u32]) -> Result<u64> {
+    let mut sum = 0;
+    for pid in pids {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        sum += field_of(&rollup, "Pss:")?;
     }
     Ok(sum)
 }
