@@ -14,12 +14,12 @@ use holdover::pool::embedded::load_text;
 use holdover::run::Gateway;
 use holdover::telemetry::Telemetry;
 use jiff::Timestamp;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::patience::within;
+use crate::upstream::Authority;
 
 /// The SIP domain of the users, and of the rooms on both sides.
 pub const DOMAIN: &str = "contoso.com";
@@ -182,17 +182,9 @@ address = "127.0.0.1:0"
     }
 
     fn write_certificates(&self) {
-        let authority_key = KeyPair::generate().unwrap();
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
-        let issuer = Issuer::from_params(&authority, &authority_key);
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        let certificate = server.signed_by(&key, &issuer).unwrap();
-        self.write("ca.pem", &authority_pem);
-        self.write("sip.pem", &certificate.pem());
-        self.write("sip.key", &key.serialize_pem());
+        let authority = Authority::new("Contoso, for its clients");
+        self.write("ca.pem", authority.pem());
+        authority.issue(self.dir(), "sip", "localhost");
     }
 }
 

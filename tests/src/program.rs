@@ -101,6 +101,7 @@ impl Executable {
             child,
             lines,
             seen: Vec::new(),
+            told: 0,
             readers,
         }
     }
@@ -192,6 +193,8 @@ pub struct Program {
     child: Child,
     lines: Receiver<Line>,
     seen: Vec<Line>,
+    /// How many of them [`event`](Self::event) has looked at.
+    told: usize,
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -224,6 +227,32 @@ impl Program {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits for the next event of this name that is `wanted`. The log must be JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come.
+    pub fn event(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + patience();
+        loop {
+            while let Some(line) = self.seen.get(self.told) {
+                self.told += 1;
+                if let Line::Log(text) = line
+                    && let Ok(event) = serde_json::from_str::<Value>(text)
+                    && event["message"] == name
+                    && wanted(&event)
+                {
+                    return event;
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.seen.push(line),
+                Err(_) => panic!("the program did not tell {name}"),
+            }
+        }
     }
 
     /// Waits for a line.

@@ -1,6 +1,7 @@
 //! Scenarios with the real legacy client, unmodified, against the program, over TCP and over TLS with verification on.
 //!
-//! The program is `holdover demo`: rooms that clients know by old identifiers live under new ones in an embedded pool.
+//! The program is `holdover demo`: rooms that clients know by old identifiers live under new ones in an embedded pool. In
+//! `upstreams` it is `holdover run` in front of three pools.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -12,6 +13,7 @@ mod recovery;
 mod rooms;
 mod sign_in;
 mod talk;
+mod upstreams;
 mod world;
 
 /// Makes two tests of each scenario: one over TCP and one over TLS.
