@@ -1,6 +1,7 @@
 //! Holdover, the gateway: sockets, tasks, stores, the admin server and the command line.
 
 pub mod admin;
+pub mod admission;
 pub mod cli;
 pub mod client;
 pub mod decisions;

@@ -17,6 +17,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminState, Readiness};
+use crate::admission::Admission;
+use crate::decisions::DecisionLog;
 use crate::directory::{self, Directory};
 use crate::listener::connection::ConnectionContext;
 use crate::listener::uas::UasSettings;
@@ -25,7 +27,7 @@ use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
 use crate::pool::sip::{SipOptions, SipPool};
 use crate::pool::{Pool, Pools};
 use crate::registrar::{Policy, Proof};
-use crate::routing::{KnownPools, Router, Routing};
+use crate::routing::{self, KnownPools, Router, Routing};
 use crate::session::table::{SessionHandle, SessionTable};
 use crate::session::task::{SessionContext, SessionInput};
 use crate::session::{QueueLimits, SessionSettings};
@@ -112,6 +114,7 @@ pub struct Gateway {
     admin: Option<TcpListener>,
     contexts: Vec<Arc<ConnectionContext>>,
     sessions: Arc<SessionContext>,
+    admission: Arc<Admission>,
     telemetry: Telemetry,
     occupancy: Arc<Occupancy>,
     shutdown: CancellationToken,
@@ -136,7 +139,13 @@ impl Gateway {
         let pools = Arc::new(open_pools(&fixed, &live.limits, &telemetry)?);
         let known = Arc::new(KnownPools::new(&fixed));
         let routing = Routing::new(1, &live, directory, known);
-        let router = Router::new(routing.ok_or(BuildError::NoPool)?);
+        let router = Arc::new(Router::new(routing.ok_or(BuildError::NoPool)?));
+        let decided = Arc::new(DecisionLog::default());
+        let admission = Arc::new(Admission::new(
+            Arc::clone(&router),
+            Arc::clone(&decided),
+            telemetry.clone(),
+        ));
         let limits = &live.limits;
         let xccos = xccos_limits(limits);
         let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
@@ -156,7 +165,8 @@ impl Gateway {
                 grace: fixed.gateway.grace,
                 xccos,
             }),
-            router: Arc::new(router),
+            router,
+            decided,
             pools,
             table: SessionTable::default(),
             telemetry: telemetry.clone(),
@@ -174,11 +184,12 @@ impl Gateway {
                     expires: REGISTRATION,
                     proof,
                 },
+                gate: admission.clone(),
+                listener: listener.name.clone(),
                 sign_in_timeout: limits.sign_in_timeout,
                 xccos,
             };
             contexts.push(Arc::new(ConnectionContext {
-                listener: listener.name.clone(),
                 uas: Arc::new(uas),
                 limits: sip_limits(limits),
                 sessions: Arc::clone(&sessions),
@@ -195,6 +206,7 @@ impl Gateway {
             admin,
             contexts,
             sessions,
+            admission,
             telemetry,
             occupancy: Arc::new(Occupancy::new(
                 limits.connections,
@@ -250,6 +262,11 @@ impl Gateway {
                 tracker.clone(),
             ));
         }
+        let notified = tokio::spawn(routing::notify::notify(
+            Arc::clone(&self.sessions),
+            self.admission,
+            accepting.clone(),
+        ));
         serving.met();
         ProcessReady {
             took: self.started.elapsed(),
@@ -283,6 +300,7 @@ impl Gateway {
         let pools = Arc::clone(&self.sessions.pools);
         let _closed = tokio::task::spawn_blocking(move || pools.shutdown()).await;
         self.sessions.pools.closed().await;
+        let _stopped = notified.await;
         admin_stop.cancel();
         if let Some(admin) = admin {
             let _served = admin.await;

@@ -46,6 +46,20 @@ impl Act {
         }
     }
 
+    /// The word for it in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign-in",
+            Self::Read => "read",
+            Self::Post => "post",
+            Self::Search => "search",
+            Self::Download => "download",
+            Self::Upload => "upload",
+            Self::Manage => "manage",
+        }
+    }
+
     /// Whether it leaves something behind on a pool.
     #[must_use]
     pub fn writes(self) -> bool {

@@ -152,6 +152,12 @@ impl RuleSet {
         self.has.routes || self.has.fences
     }
 
+    /// Whether any rule may show a notice to anybody.
+    #[must_use]
+    pub fn may_notice(&self) -> bool {
+        self.has.notices
+    }
+
     /// When a rule next begins or ceases to match by itself, after `now`.
     #[must_use]
     pub fn next_boundary(&self, now: Timestamp) -> Option<Timestamp> {

@@ -3,6 +3,7 @@
 //! It is bounded by the number of decisions and by the size of each, and it is no log: the event log has them all. Message
 //! text is not among what is decided by and never in it.
 
+mod tell;
 #[cfg(test)]
 mod tests;
 

@@ -13,7 +13,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use holdover_config::ListenerName;
 use holdover_protocol::sip::{
     Decoded, Decoder, Fault, KeepAlive, Limits, Message, Request, Status,
 };
@@ -23,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::tell::Teller;
 use super::uas::{ChannelId, CloseReason, UasOutput, UasSettings, UserAgentServer};
-use crate::routing::Caller;
 use crate::session::answer;
 use crate::session::table::SessionHandle;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
@@ -54,8 +52,6 @@ thread_local! {
 
 /// What all connections of a listener share.
 pub struct ConnectionContext {
-    /// The listener's name.
-    pub listener: ListenerName,
     /// For the user agent server.
     pub uas: Arc<UasSettings>,
     /// Bounds of a SIP message.
@@ -95,6 +91,7 @@ pub(super) async fn serve(
         Instant::now(),
         Arc::clone(&context.uas),
         attachment.clone(),
+        handle.peer.ip(),
         seed,
     );
     let mut connection = Connection {
@@ -271,14 +268,8 @@ impl Connection<'_> {
                     endpoint,
                     dialog,
                     branch,
-                    client,
+                    caller,
                 } => {
-                    let caller = Caller {
-                        user: endpoint.user.clone(),
-                        network: Some(self.handle.peer.ip().to_canonical()),
-                        listener: Some(self.context.listener.clone()),
-                        client: Some(client),
-                    };
                     let with = Box::new(Attach {
                         dialog,
                         attachment: self.attachment.clone(),

@@ -100,6 +100,7 @@ impl Teller {
                     Refused::WrongPassword => SignInRefusal::WrongPassword,
                     Refused::OtherUser => SignInRefusal::OtherUser,
                     Refused::Malformed => SignInRefusal::Malformed,
+                    Refused::NotNow => SignInRefusal::NotNow,
                 };
                 SignInRefused { user, peer, reason }.emit(telemetry);
             }

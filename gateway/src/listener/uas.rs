@@ -8,20 +8,24 @@
 mod tests;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use holdover_config::ServiceUri;
+use holdover_config::{ListenerName, ServiceUri};
 use holdover_protocol::sip::dialog::{Dialog, DialogKey};
 use holdover_protocol::sip::{
     Message, Method, Name, Request, Response, SipUri, Status, Uas, respond,
 };
 use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos;
+use jiff::Timestamp;
 
 use super::lookup::Lookup;
+use crate::admission::Gate;
 use crate::registrar::{self, Change, Policy, Refused, Registrar, user_of};
+use crate::routing::Caller;
 use crate::session::{Attachment, answer};
 
 /// What this server does.
@@ -61,6 +65,10 @@ pub struct UasSettings {
     pub session_expires: u32,
     /// Who may sign in.
     pub policy: Policy,
+    /// Who may sign in now.
+    pub gate: Arc<dyn Gate>,
+    /// The listener's name.
+    pub listener: ListenerName,
     /// How long a connection may go on without a sign-in.
     pub sign_in_timeout: Duration,
     /// Bounds of an XCCOS document.
@@ -95,8 +103,8 @@ pub enum UasOutput {
         dialog: Box<Dialog>,
         /// Makes the session's branches unique.
         branch: u64,
-        /// The client's build, as it says itself.
-        client: Arc<str>,
+        /// What rules may ask of it.
+        caller: Caller,
     },
     /// A request inside a channel dialog; the session answers it.
     Request(ChannelId, Box<Request>),
@@ -177,6 +185,8 @@ struct Channel {
 pub struct UserAgentServer {
     settings: Arc<UasSettings>,
     attachment: Attachment,
+    /// The client's address.
+    peer: IpAddr,
     registrar: Registrar,
     lookups: Vec<Lookup>,
     channels: Vec<Channel>,
@@ -195,12 +205,14 @@ impl UserAgentServer {
         now: Instant,
         settings: Arc<UasSettings>,
         attachment: Attachment,
+        peer: IpAddr,
         seed: u64,
     ) -> Self {
         let sign_in_by = now + settings.sign_in_timeout;
         Self {
             settings,
             attachment,
+            peer,
             registrar: Registrar::default(),
             lookups: Vec::new(),
             channels: Vec::new(),
@@ -296,12 +308,26 @@ impl UserAgentServer {
         let (answer, change) =
             self.registrar
                 .register(now, wall, request, &tag, &self.settings.policy);
+        if let Change::SignedIn(user) = &change {
+            self.client = request
+                .headers()
+                .get(Name::UserAgent)
+                .unwrap_or_default()
+                .into();
+            let caller = self.caller(user.clone());
+            let at = Timestamp::from_duration(wall.try_into().unwrap_or_default());
+            if let Err(turned) = self.settings.gate.sign_in(&caller, at.unwrap_or_default()) {
+                self.registrar.turn_away();
+                self.send(answer::turned(request, &turned, &tag));
+                let reason = Refused::NotNow;
+                let user = Some(caller.user);
+                return self.event(UasEvent::SignInRefused { user, reason });
+            }
+        }
         self.send(answer);
         match change {
             Change::SignedIn(user) => {
-                let user_agent = request.headers().get(Name::UserAgent).unwrap_or_default();
-                self.client = user_agent.into();
-                let user_agent = user_agent.into();
+                let user_agent = (&*self.client).into();
                 self.event(UasEvent::SignedIn { user, user_agent });
             }
             Change::SignedOut(user) => {
@@ -321,6 +347,16 @@ impl UserAgentServer {
                 }
             }
             Change::Refreshed | Change::Challenged => {}
+        }
+    }
+
+    /// What rules may ask of whoever is on this connection.
+    fn caller(&self, user: UserUri) -> Caller {
+        Caller {
+            user,
+            network: Some(self.peer.to_canonical()),
+            listener: Some(self.settings.listener.clone()),
+            client: Some(Arc::clone(&self.client)),
         }
     }
 
@@ -478,12 +514,13 @@ impl UserAgentServer {
         });
         let branch = self.unique.next();
         let dialog = Box::new(dialog);
+        let caller = self.caller(endpoint.user.clone());
         self.outputs.push_back(UasOutput::Open {
             channel: id,
             endpoint,
             dialog,
             branch,
-            client: Arc::clone(&self.client),
+            caller,
         });
     }
 

@@ -81,6 +81,8 @@ pub enum Refused {
     OtherUser,
     /// The request could not be read.
     Malformed,
+    /// The rules let the user in not at all, or not now.
+    NotNow,
 }
 
 impl Refused {
@@ -91,6 +93,7 @@ impl Refused {
             Self::WrongPassword => "User name or password is wrong.",
             Self::OtherUser => "This connection belongs to another user.",
             Self::Malformed => "The sign-in request could not be read.",
+            Self::NotNow => "Signing in is not possible at present.",
         }
     }
 }
@@ -137,6 +140,11 @@ impl Registrar {
             State::SignedIn { expires_at, .. } => Some(*expires_at),
             State::SignedOut => None,
         }
+    }
+
+    /// Takes a sign-in back that is to be answered no after all.
+    pub fn turn_away(&mut self) {
+        self.state = State::SignedOut;
     }
 
     /// Ends a registration that was not refreshed in time.
@@ -225,6 +233,7 @@ impl Registrar {
             Refused::ForeignDomain => Status::NOT_FOUND,
             Refused::WrongPassword | Refused::OtherUser => Status::FORBIDDEN,
             Refused::Malformed => Status::BAD_REQUEST,
+            Refused::NotNow => Status::SERVICE_UNAVAILABLE,
         };
         let answer = answer::refuse(request, status, Some(reason.text()), Some(tag));
         let hang_up = self.failures >= MAX_FAILURES;

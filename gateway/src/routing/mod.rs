@@ -5,6 +5,7 @@
 //! [`Routing::decide`].
 
 mod known;
+pub mod notify;
 mod router;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdover_config::ListenerName;
-use holdover_config::rules::{Act, Outcome, Question, RoomFacts, Rule, RuleSet};
+use holdover_config::rules::{Act, Outcome, Question, RoomFacts, RuleSet};
 use holdover_config::settings::{Live, Unlisted};
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
@@ -24,7 +25,7 @@ pub use router::{CallerDecisions, Router};
 
 use crate::directory::{Directory, Entry, Resolution, State};
 use crate::pool::PoolId;
-use crate::session::{Decided, Refusal, RefusalReason, Target};
+use crate::session::{Decided, Notice, Refusal, RefusalReason, Target};
 
 /// What rules may ask of whoever acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,20 +99,7 @@ impl Routing {
     #[must_use]
     pub fn decide(&self, caller: &Caller, at: Timestamp, act: Act, legacy: &RoomUri) -> Decided {
         let listed = self.directory.resolve(legacy);
-        let entry = match &listed {
-            Resolution::Listed(entry) => Some(&**entry),
-            Resolution::SameId { .. } | Resolution::Unlisted => None,
-        };
-        let question = question(
-            caller,
-            at,
-            act,
-            Some(RoomFacts {
-                id: legacy,
-                name: entry.map_or("", Entry::name),
-                category: "",
-            }),
-        );
+        let question = question(caller, at, act, Some(facts(legacy, &listed)));
         let decision = self.rules.decide(&question);
         let outcome = match decision.outcome {
             Outcome::Directory => self.listed(legacy, &listed),
@@ -124,6 +112,7 @@ impl Routing {
         let decided = Decided {
             outcome,
             rule: decision.rule.cloned(),
+            generation: self.generation,
         };
         self.fenced(decided, &question)
     }
@@ -140,7 +129,25 @@ impl Routing {
         Decided {
             outcome,
             rule: decision.rule.cloned(),
+            generation: self.generation,
         }
+    }
+
+    /// What is to be shown to a user who enters a room.
+    #[must_use]
+    pub fn notice(&self, caller: &Caller, at: Timestamp, legacy: &RoomUri) -> Option<Notice> {
+        if !self.rules.may_notice() {
+            return None;
+        }
+        let listed = self.directory.resolve(legacy);
+        let facts = facts(legacy, &listed);
+        let question = question(caller, at, Act::Read, Some(facts));
+        let (text, every, rule) = self.rules.notice(&question)?;
+        Some(Notice {
+            text: text.into(),
+            every,
+            rule: rule.name.clone(),
+        })
     }
 
     /// The identifier by which legacy clients know a pool's room.
@@ -229,7 +236,8 @@ impl Routing {
                     reason: RefusalReason::Region,
                     text: "This room is not kept where you may use it.".into(),
                 }),
-                rule: Some(Arc::<Rule>::clone(rule)),
+                rule: Some(Arc::clone(rule)),
+                ..decided
             },
             _ => decided,
         }
@@ -241,8 +249,21 @@ impl Routing {
     }
 }
 
+/// What rules may ask of a room.
+fn facts<'a>(legacy: &'a RoomUri, listed: &'a Resolution) -> RoomFacts<'a> {
+    let entry = match listed {
+        Resolution::Listed(entry) => Some(&**entry),
+        Resolution::SameId { .. } | Resolution::Unlisted => None,
+    };
+    RoomFacts {
+        id: legacy,
+        name: entry.map_or("", Entry::name),
+        category: "",
+    }
+}
+
 /// What the rules are asked.
-fn question<'a>(
+pub(crate) fn question<'a>(
     caller: &'a Caller,
     at: Timestamp,
     act: Act,

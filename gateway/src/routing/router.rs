@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
-use holdover_config::rules::Act;
+use dashmap::DashMap;
+use holdover_config::RuleName;
+use holdover_config::rules::{Act, Every};
 use holdover_protocol::room::RoomUri;
+use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{Caller, Routing};
 use crate::pool::PoolId;
-use crate::session::{Decided, Decisions};
+use crate::session::{Decided, Decisions, Notice};
 
 /// The version in use.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub struct Router {
     /// Counts what may change decisions: published versions, and times at which rules begin or end.
     version: AtomicU64,
     changed: watch::Sender<u64>,
+    /// On which day each user was shown which notice last.
+    shown: DashMap<(UserUri, RuleName), i64>,
 }
 
 impl Router {
@@ -30,6 +35,7 @@ impl Router {
             current: ArcSwap::from_pointee(routing),
             version: AtomicU64::new(1),
             changed: watch::Sender::new(1),
+            shown: DashMap::new(),
         }
     }
 
@@ -69,12 +75,25 @@ impl Router {
         self.changed.subscribe()
     }
 
+    /// Whether a user was not shown a notice yet on this day, and notes that now it is.
+    fn first_today(&self, user: &UserUri, rule: &RuleName, at: Timestamp) -> bool {
+        /// What was shown before today is of no interest; it is swept out when so much has come together.
+        const SWEEP: usize = 100_000;
+        let today = at.as_second().div_euclid(86_400);
+        if self.shown.len() >= SWEEP {
+            self.shown.retain(|_, day| *day == today);
+        }
+        let key = (user.clone(), rule.clone());
+        self.shown.insert(key, today) != Some(today)
+    }
+
     /// What is decided for a user, from now on until it is dropped by one version.
     #[must_use]
-    pub fn decisions<'a>(&self, caller: &'a Caller, at: Timestamp) -> CallerDecisions<'a> {
+    pub fn decisions<'a>(&'a self, caller: &'a Caller, at: Timestamp) -> CallerDecisions<'a> {
         // The number first: if another version comes in between, what is asked is newer than its number, and is asked again.
         let version = self.version.load(Ordering::Acquire);
         CallerDecisions {
+            router: self,
             version,
             routing: self.current.load(),
             caller,
@@ -85,6 +104,7 @@ impl Router {
 
 /// What one version decides for one user at one time.
 pub struct CallerDecisions<'a> {
+    router: &'a Router,
     version: u64,
     routing: Guard<Arc<Routing>>,
     caller: &'a Caller,
@@ -139,6 +159,18 @@ impl Decisions for CallerDecisions<'_> {
         self.routing.shows_unlisted
             && !self.routing.rules.may_route()
             && !self.routing.pools.any_keeps_ids()
+    }
+
+    fn take_notice(&self, legacy: &RoomUri) -> Option<Notice> {
+        let notice = self.routing.notice(self.caller, self.at, legacy)?;
+        let is_due = match notice.every {
+            Every::SignIn => true,
+            Every::Day => {
+                let user = &self.caller.user;
+                self.router.first_today(user, &notice.rule, self.at)
+            }
+        };
+        is_due.then_some(notice)
     }
 
     fn default_pool(&self) -> PoolId {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use holdover_config::rules::{Every, Place, Shares, Then};
+use holdover_config::rules::{Every, Place, Rule, Shares, Then};
 use holdover_config::settings::Directory as DirectorySettings;
 
 use super::*;

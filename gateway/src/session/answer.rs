@@ -6,6 +6,7 @@ use holdover_protocol::sip::session_timer::{self, Agreement, Proposal};
 use holdover_protocol::sip::{Fault, Method, Name, Request, Status, respond, respond_with, sdp};
 
 use super::core::Attachment;
+use crate::admission::Turned;
 
 /// What lookup and channel dialogs understand.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, INFO, UPDATE";
@@ -75,6 +76,22 @@ pub(crate) fn refuse(
                 .header(Name::MsDiagnosticsPublic, &diagnostics)
                 .finish()
         }
+        None => refusal.finish(),
+    }
+}
+
+/// Refuses a sign-in by rule. 503 makes real clients try again by themselves, 403 does not.
+pub(crate) fn turned(register: &Request, turned: &Turned, tag: &str) -> Bytes {
+    let status = match turned.retry_after {
+        Some(_) => Status::SERVICE_UNAVAILABLE,
+        None => Status::FORBIDDEN,
+    };
+    let diagnostics = diagnostics(status, &turned.refusal.text);
+    let refusal = respond(register, status, Some(tag))
+        .header(Name::MsDiagnostics, &diagnostics)
+        .header(Name::MsDiagnosticsPublic, &diagnostics);
+    match turned.retry_after {
+        Some(seconds) => refusal.header(Name::RetryAfter, seconds).finish(),
         None => refusal.finish(),
     }
 }

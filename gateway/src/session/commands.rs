@@ -125,7 +125,11 @@ impl SessionCore {
             Ok(legacy) => legacy,
             Err(error) => return self.refuse_document(&request, &error.to_string()),
         };
-        let target = match self.target(Act::Post, &legacy, decisions).outcome {
+        let decided = self.target(Act::Post, &legacy, decisions);
+        if decided.outcome.is_err() {
+            self.tell_decided(Act::Post, Some(&legacy), &decided);
+        }
+        let target = match decided.outcome {
             Ok(target) => target,
             Err(refusal) => {
                 let status = Status::FORBIDDEN;
@@ -289,7 +293,9 @@ impl SessionCore {
         let mut pools: Vec<(PoolId, Vec<(RoomUri, Target)>)> = Vec::new();
         let mut refused = Vec::new();
         for legacy in bjoin.rooms {
-            match self.target(Act::Read, &legacy, decisions).outcome {
+            let decided = self.target(Act::Read, &legacy, decisions);
+            self.tell_decided(Act::Read, Some(&legacy), &decided);
+            match decided.outcome {
                 Ok(target) => {
                     self.rooms.joining(&legacy, &target);
                     match pools.iter_mut().find(|(pool, _)| *pool == target.pool) {
@@ -371,7 +377,11 @@ impl SessionCore {
         let act = act_of(&verb);
         let mut rooms = Vec::new();
         for legacy in translate::rooms_named(document) {
-            match self.target(act, &legacy, decisions).outcome {
+            let decided = self.target(act, &legacy, decisions);
+            if verb == Verb::Join || decided.outcome.is_err() {
+                self.tell_decided(act, Some(&legacy), &decided);
+            }
+            match decided.outcome {
                 Ok(target) => rooms.push((legacy, target)),
                 Err(refusal) => {
                     self.refuse_room(&legacy, refusal.reason);
@@ -381,7 +391,20 @@ impl SessionCore {
         }
         let mut only = None;
         if rooms.is_empty() {
-            match decisions.admit(act).outcome {
+            let admitted = decisions.admit(act);
+            if act == Act::Search || admitted.outcome.is_err() {
+                let decided = Decided {
+                    outcome: admitted.outcome.clone().map(|_| None),
+                    rule: admitted.rule.clone(),
+                    generation: admitted.generation,
+                };
+                self.event(Event::Decided {
+                    act,
+                    legacy: None,
+                    decided: Box::new(decided),
+                });
+            }
+            match admitted.outcome {
                 Ok(pool) => only = pool,
                 Err(refusal) => return self.refuse_command(now, &client, verb, refusal),
             }
@@ -466,6 +489,20 @@ impl SessionCore {
             },
             &ids,
         )
+    }
+
+    /// Tells of a decision about a room.
+    fn tell_decided(&mut self, act: Act, legacy: Option<&RoomUri>, decided: &Decided) {
+        let decided = Decided {
+            outcome: decided.outcome.clone().map(Some),
+            rule: decided.rule.clone(),
+            generation: decided.generation,
+        };
+        self.event(Event::Decided {
+            act,
+            legacy: legacy.cloned(),
+            decided: Box::new(decided),
+        });
     }
 
     fn refuse_room(&mut self, legacy: &RoomUri, reason: RefusalReason) {

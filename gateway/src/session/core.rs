@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use holdover_config::RuleName;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::{Dialog, Incoming};
 use holdover_protocol::sip::{Method, Request, Response, Status};
@@ -117,6 +118,10 @@ pub struct SessionCore {
     pub(super) tracks: Tracks,
     /// When rooms that a returned client has not asked for again are given up.
     claim_by: Option<Instant>,
+    /// Rules whose notice the user was shown in this sign-in.
+    pub(super) noticed: Vec<RuleName>,
+    /// By which version of rules and directory the open rooms are where they are.
+    pub(super) version: u64,
     /// Holdover shuts down: the session ends with its last post that waits for a receipt.
     is_draining: bool,
     outputs: VecDeque<Output>,
@@ -140,6 +145,8 @@ impl SessionCore {
             gathers: Gathers::default(),
             tracks: Tracks::default(),
             claim_by: None,
+            noticed: Vec::new(),
+            version: 0,
             is_draining: false,
             outputs: VecDeque::new(),
         }
@@ -156,6 +163,7 @@ impl SessionCore {
         // On the connection it had, the client keeps its windows and asks for nothing (481 recovery); on a new one it
         // asks for the rooms it still shows with one bjoin (facts/sipe-client.md, Failures).
         if resumed && self.connection != Some(attachment.connection) {
+            self.noticed = Vec::new();
             self.rooms.unclaim();
         }
         self.claim_by = self
@@ -179,6 +187,7 @@ impl SessionCore {
         if self.is_finished() {
             return;
         }
+        self.follow(now, decisions);
         let channel = match &mut self.downstream {
             Downstream::Attached(channel) if channel.owns(request.headers()) => channel,
             _ => {
@@ -249,8 +258,8 @@ impl SessionCore {
             LegEvent::Document(body) => self.handle_document(now, pool, body, decisions),
             LegEvent::Closed(_) => self.handle_leg_closed(now, pool),
         }
-        self.flush(now);
-        self.finish_drain();
+        self.follow(now, decisions);
+        self.finish_input(now);
     }
 
     /// The client's connection is gone.
@@ -298,8 +307,7 @@ impl SessionCore {
         self.expire_gathers(now);
         self.expire_commands(now);
         self.retry_legs(now);
-        self.flush(now);
-        self.finish_drain();
+        self.finish_input(now);
     }
 
     /// The next effect, in order; `None` when all are carried out.
@@ -473,6 +481,12 @@ impl SessionCore {
             LegState::Down { retry_at } => Some(retry_at),
         };
         self.legs.iter().filter_map(retry).min()
+    }
+
+    /// What is done after every input that may have made outputs.
+    pub(super) fn finish_input(&mut self, now: Instant) {
+        self.flush(now);
+        self.finish_drain();
     }
 
     pub(super) fn send(&mut self, pool: PoolId, id: SendId, body: Bytes) {

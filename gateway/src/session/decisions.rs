@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use holdover_config::rules::{Act, Rule};
+use holdover_config::RuleName;
+use holdover_config::rules::{Act, Every, Rule};
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::Verb;
 
@@ -54,6 +55,19 @@ pub struct Decided<T = Target> {
     pub outcome: Result<T, Refusal>,
     /// The rule; `None`: the directory alone.
     pub rule: Option<Arc<Rule>>,
+    /// Number of the configuration that was decided by.
+    pub generation: u64,
+}
+
+/// A line that is shown to a user in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The line.
+    pub text: Box<str>,
+    /// How often.
+    pub every: Every,
+    /// The rule that has it.
+    pub rule: RuleName,
 }
 
 impl<T> Decided<T> {
@@ -80,6 +94,7 @@ impl<T> From<Result<T, Refusal>> for Decided<T> {
         Self {
             outcome,
             rule: None,
+            generation: 0,
         }
     }
 }
@@ -94,6 +109,12 @@ pub trait Decisions {
 
     /// Decides about something that concerns no room. The pool, if it is to be asked of one alone.
     fn admit(&self, act: Act) -> Decided<Option<PoolId>>;
+
+    /// What is to be shown to the user now that a room is open. What is shown once a day is not answered again.
+    fn take_notice(&self, legacy: &RoomUri) -> Option<Notice> {
+        let _ = legacy;
+        None
+    }
 
     /// The identifier by which legacy clients know a pool's room, where it has no open window to tell.
     fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri>;

@@ -8,7 +8,9 @@ mod commands;
 pub mod core;
 pub mod decisions;
 mod downstream;
+mod follow;
 mod gather;
+mod notice;
 pub mod output;
 pub(crate) mod pending;
 mod recovery;
@@ -23,6 +25,6 @@ mod tests;
 mod upstream;
 
 pub use self::core::{Attachment, SessionCore, SessionSettings};
-pub use decisions::{Decided, Decisions, Refusal, RefusalReason, Target, act_of};
+pub use decisions::{Decided, Decisions, Notice, Refusal, RefusalReason, Target, act_of};
 pub use downstream::{QueueLimits, SentBy};
 pub use output::{CloseReason, Event, FinishReason, Output, Side};

@@ -1,12 +1,15 @@
 //! What the session core wants done: every effect is a value, the task that drives the core carries them out in order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use holdover_config::RuleName;
+use holdover_config::rules::{Act, Rule};
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::Verb;
 
-use super::decisions::RefusalReason;
+use super::decisions::{Decided, RefusalReason, Target};
 use crate::pool::{PoolId, SendId};
 
 /// One effect.
@@ -78,6 +81,22 @@ pub enum Event {
         /// Which pool.
         pool: PoolId,
     },
+    /// Something was decided about the user.
+    Decided {
+        /// What the user was about to do.
+        act: Act,
+        /// In which room, as the client named it.
+        legacy: Option<RoomUri>,
+        /// What was decided; where, if there is a single place.
+        decided: Box<Decided<Option<Target>>>,
+    },
+    /// A notice was shown.
+    Noticed {
+        /// As the client knows the room in whose window it is.
+        legacy: RoomUri,
+        /// The rule that has its text.
+        rule: RuleName,
+    },
     /// A room was refused before the pool was asked.
     Refused {
         /// As the client named it.
@@ -126,6 +145,28 @@ pub enum Event {
         legacy: RoomUri,
         /// Which pool.
         pool: PoolId,
+    },
+    /// Rules or directory changed: a room is somewhere else now, or may be used again.
+    Moved {
+        /// As the client knows the room.
+        legacy: RoomUri,
+        /// Where it was; `None`: it could not be used.
+        from: Option<PoolId>,
+        /// Where it is.
+        to: PoolId,
+        /// By which rule; `None`: by the directory.
+        rule: Option<Arc<Rule>>,
+    },
+    /// Rules or directory changed: a room may not be used any more, or not for now. Its window stays.
+    Shut {
+        /// As the client knows the room.
+        legacy: RoomUri,
+        /// Where it was.
+        pool: PoolId,
+        /// Why.
+        reason: RefusalReason,
+        /// By which rule; `None`: by the directory.
+        rule: Option<Arc<Rule>>,
     },
     /// The rooms of a pool were joined again after its leg was lost.
     Rejoined {

@@ -47,6 +47,11 @@ pub(super) enum Purpose {
     Nobody,
     /// The rooms of a pool are joined again.
     Rejoin,
+    /// Rooms that have their windows are joined where they are to be now.
+    MoveIn {
+        /// As the pool knows them.
+        rooms: Vec<RoomUri>,
+    },
     /// What a room missed is fetched.
     Gap {
         /// The room, as the pool knows it.
@@ -63,7 +68,9 @@ impl PendingCommand {
             Purpose::Client(client) | Purpose::Part(_, client) | Purpose::Late(client) => {
                 Some(client)
             }
-            Purpose::Nobody | Purpose::Rejoin | Purpose::Gap { .. } => None,
+            Purpose::Nobody | Purpose::Rejoin | Purpose::MoveIn { .. } | Purpose::Gap { .. } => {
+                None
+            }
         }
     }
 
@@ -246,6 +253,7 @@ impl SessionCore {
             }
             Purpose::Part(gather, _) => self.gather_failed(now, gather, rooms),
             Purpose::Rejoin => self.rejoined(now, command.pool, None),
+            Purpose::MoveIn { rooms } => self.moved_in(now, command.pool, rooms, Err(outcome)),
             // What was held back meanwhile is in the history too: it is all fetched again.
             Purpose::Gap { .. } => self.give_up_leg(now, command.pool),
             Purpose::Late(_) | Purpose::Nobody => {}

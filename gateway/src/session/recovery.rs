@@ -72,6 +72,21 @@ impl Tracks {
             .retain(|track| track.pool != pool || track.migrated != *room);
     }
 
+    /// Keeps messages of a room back until its gap is closed, if anything is known of what came before.
+    pub(super) fn hold_known(&mut self, pool: PoolId, room: &RoomUri) {
+        let known = |track: &&mut Track| track.pool == pool && track.migrated == *room;
+        if let Some(track) = self.rooms.iter_mut().find(known) {
+            track.held = Some(Vec::new());
+        }
+    }
+
+    /// Whether messages of a room are kept back.
+    pub(super) fn is_held(&self, pool: PoolId, room: &RoomUri) -> bool {
+        self.rooms
+            .iter()
+            .any(|track| track.pool == pool && track.migrated == *room && track.held.is_some())
+    }
+
     /// Keeps a message back, if a gap before it is being closed. Answers whether it did.
     pub(super) fn hold(
         &mut self,
@@ -222,7 +237,7 @@ impl SessionCore {
         }
     }
 
-    fn fetch_gap(&mut self, now: Instant, pool: PoolId, room: RoomUri, attempt: usize) {
+    pub(super) fn fetch_gap(&mut self, now: Instant, pool: PoolId, room: RoomUri, attempt: usize) {
         let last = GAP.get(attempt).copied();
         let back_chat = Command::BackChat(BackChat {
             room: room.clone(),

@@ -14,6 +14,18 @@ enum State {
     Open,
     /// The client had it open before its connection was lost and has not asked for it again.
     Unclaimed,
+    /// The client has its window, and it may not be used for now: the pool was told that the user left.
+    Shut,
+}
+
+impl State {
+    /// Whether the pool let the user in, so that a lost leg is to bring the user back.
+    fn is_joined(self) -> bool {
+        match self {
+            Self::Open | Self::Unclaimed => true,
+            Self::Joining | Self::Shut => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -33,7 +45,7 @@ impl Rooms {
     pub(super) fn joining(&mut self, legacy: &RoomUri, target: &Target) {
         match self.0.iter_mut().find(|room| room.legacy == *legacy) {
             Some(room) if room.target == *target => {
-                if room.state == State::Unclaimed {
+                if matches!(room.state, State::Unclaimed | State::Shut) {
                     room.state = State::Joining;
                 }
             }
@@ -72,16 +84,76 @@ impl Rooms {
     /// Forgets a room the client leaves. Answers the pool's room if no other identifier keeps it open.
     pub(super) fn part(&mut self, legacy: &RoomUri) -> Option<Target> {
         let at = self.0.iter().position(|room| room.legacy == *legacy)?;
-        let left = self.0.remove(at).target;
-        (!self.0.iter().any(|room| room.target == left)).then_some(left)
+        let left = self.0.remove(at);
+        (left.state != State::Shut && !self.is_in(&left.target)).then_some(left.target)
     }
 
     /// Where an open room lives.
     pub(super) fn target(&self, legacy: &RoomUri) -> Option<&Target> {
         self.0
             .iter()
-            .find(|room| room.legacy == *legacy)
+            .find(|room| room.legacy == *legacy && room.state != State::Shut)
             .map(|room| &room.target)
+    }
+
+    /// Whether the pool has, or may have, the user in a room.
+    fn is_in(&self, target: &Target) -> bool {
+        self.0
+            .iter()
+            .any(|room| room.target == *target && room.state != State::Shut)
+    }
+
+    /// Whether a join is under way.
+    pub(super) fn has_joining(&self) -> bool {
+        self.0.iter().any(|room| room.state == State::Joining)
+    }
+
+    /// The rooms that have a window, and where each was joined; not, if it is shut.
+    pub(super) fn windows(&self) -> Vec<(RoomUri, Option<Target>)> {
+        let window = |room: &Room| match room.state {
+            State::Open => Some((room.legacy.clone(), Some(room.target.clone()))),
+            State::Shut => Some((room.legacy.clone(), None)),
+            State::Joining | State::Unclaimed => None,
+        };
+        self.0.iter().filter_map(window).collect()
+    }
+
+    /// Gives a window another room of a pool, which is to be joined. Answers the one before, if nothing else keeps it open.
+    pub(super) fn enter(&mut self, legacy: &RoomUri, target: &Target) -> Option<Target> {
+        let room = self.0.iter_mut().find(|room| room.legacy == *legacy)?;
+        let was_shut = std::mem::replace(&mut room.state, State::Open) == State::Shut;
+        let left = std::mem::replace(&mut room.target, target.clone());
+        (!was_shut && !self.is_in(&left)).then_some(left)
+    }
+
+    /// Keeps the window of a room that is left for now. Answers the pool's room if nothing else keeps it open.
+    pub(super) fn shut(&mut self, legacy: &RoomUri) -> Option<Target> {
+        let room = self.0.iter_mut().find(|room| room.legacy == *legacy)?;
+        room.state = State::Shut;
+        let left = room.target.clone();
+        (!self.is_in(&left)).then_some(left)
+    }
+
+    /// Forgets the rooms whose client is away and which are not to be where they were. Answers the pools' rooms that
+    /// nothing keeps open.
+    pub(super) fn reconsider(&mut self, stays: impl Fn(&RoomUri, &Target) -> bool) -> Vec<Target> {
+        let (gone, kept) = self
+            .0
+            .drain(..)
+            .partition(|room| room.state == State::Unclaimed && !stays(&room.legacy, &room.target));
+        self.0 = kept;
+        self.left_by(gone)
+    }
+
+    /// The pools' rooms that nothing keeps open when these are gone, each once.
+    fn left_by(&self, gone: Vec<Room>) -> Vec<Target> {
+        let mut targets: Vec<Target> = Vec::new();
+        for room in gone {
+            if !self.is_in(&room.target) && !targets.contains(&room.target) {
+                targets.push(room.target);
+            }
+        }
+        targets
     }
 
     /// The legacy identifiers under which the client has a pool's room open, in the order it opened them.
@@ -104,6 +176,8 @@ impl Rooms {
 
     /// The client came back on a new connection: it has to ask for its rooms again.
     pub(super) fn unclaim(&mut self) {
+        // The window of a shut room is the client's alone: it is asked for anew.
+        self.0.retain(|room| room.state != State::Shut);
         for room in &mut self.0 {
             room.state = State::Unclaimed;
         }
@@ -132,28 +206,21 @@ impl Rooms {
             .drain(..)
             .partition(|room| room.state == State::Unclaimed);
         self.0 = kept;
-        let mut targets: Vec<Target> = Vec::new();
-        for room in gone {
-            let kept_open = self.0.iter().any(|other| other.target == room.target);
-            if !kept_open && !targets.contains(&room.target) {
-                targets.push(room.target);
-            }
-        }
-        targets
+        self.left_by(gone)
     }
 
     /// Whether the client has, or may soon have, a room on the pool.
     pub(super) fn has_any(&self, pool: PoolId) -> bool {
         self.0
             .iter()
-            .any(|room| room.target.pool == pool && room.state != State::Joining)
+            .any(|room| room.target.pool == pool && room.state.is_joined())
     }
 
     /// The pool's rooms that were joined, each once.
     pub(super) fn joined_on(&self, pool: PoolId) -> Vec<RoomUri> {
         let mut rooms: Vec<RoomUri> = Vec::new();
         for room in &self.0 {
-            let is_there = room.target.pool == pool && room.state != State::Joining;
+            let is_there = room.target.pool == pool && room.state.is_joined();
             if is_there && !rooms.contains(&room.target.migrated) {
                 rooms.push(room.target.migrated.clone());
             }

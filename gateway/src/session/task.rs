@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use holdover_config::rules::Act;
+use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::Dialog;
 use holdover_protocol::sip::{Request, Response};
 use jiff::Timestamp;
@@ -13,9 +15,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{Attachment, SessionCore, SessionSettings};
-use super::output::{CloseReason, FinishReason, Output};
+use super::decisions::{Decided, Target};
+use super::output::{CloseReason, Event, FinishReason, Output};
 use super::table::{SessionHandle, SessionTable};
 use super::tell::Teller;
+use crate::decisions::{DecisionLog, Outcome, Record};
 use crate::listener::uas::Endpoint;
 use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
 use crate::routing::{Caller, Router};
@@ -37,6 +41,8 @@ pub enum SessionInput {
     ConnectionLost(u64),
     /// The user signed out on the connection with this number.
     SignedOut(u64),
+    /// Rules or directory changed.
+    DecisionsChanged,
     /// Holdover shuts down.
     Drain,
 }
@@ -84,6 +90,8 @@ pub struct SessionContext {
     pub settings: Arc<SessionSettings>,
     /// Where rooms are.
     pub router: Arc<Router>,
+    /// What was decided last.
+    pub decided: Arc<DecisionLog>,
     /// The pools.
     pub pools: Arc<Pools>,
     /// All sessions.
@@ -267,6 +275,9 @@ impl Task {
                     self.core.handle_signed_out();
                 }
             }
+            SessionInput::DecisionsChanged => {
+                self.core.handle_decisions_changed(now, &decisions);
+            }
             SessionInput::Drain => self.core.handle_drain(),
         }
     }
@@ -314,9 +325,14 @@ impl Task {
                     }
                 }
                 Output::CloseLeg(pool) => self.drop_leg(pool, None),
+                Output::Event(Event::Decided {
+                    act,
+                    legacy,
+                    decided,
+                }) => self.record(act, legacy, *decided),
                 Output::Event(event) => {
                     // The connection may live on: what is sent in the dialog that is gone must be answered 481.
-                    if event == super::Event::Detached {
+                    if event == Event::Detached {
                         self.handle.release();
                     }
                     let grace = self.context.settings.grace;
@@ -326,6 +342,37 @@ impl Task {
             }
         }
         None
+    }
+
+    /// Puts a decision on the record.
+    fn record(&self, act: Act, legacy: Option<RoomUri>, decided: Decided<Option<Target>>) {
+        let outcome = match decided.outcome {
+            Ok(target) => {
+                let (pool, migrated) = target.map(|target| (target.pool, target.migrated)).unzip();
+                Outcome::Allowed {
+                    pool: pool.and_then(|pool| self.context.pools.name(pool).cloned()),
+                    migrated,
+                }
+            }
+            Err(refusal) => Outcome::Refused {
+                reason: refusal.reason,
+                text: refusal.text,
+            },
+        };
+        let caller = self.caller.clone();
+        let record = Record {
+            at: Timestamp::now(),
+            user: caller.user,
+            network: caller.network,
+            listener: caller.listener,
+            client: caller.client,
+            act,
+            room: legacy,
+            outcome,
+            rule: decided.rule.as_deref().map(Into::into),
+            generation: decided.generation,
+        };
+        self.context.decided.record(&self.context.telemetry, record);
     }
 
     fn open_leg(&mut self, pool: PoolId) {
@@ -428,6 +475,7 @@ mod tests {
                 xccos: xccos::Limits::default(),
             }),
             router: Arc::new(Router::empty()),
+            decided: Arc::default(),
             pools: Arc::new(Pools::new(Vec::new())),
             table: SessionTable::default(),
             telemetry: Telemetry::new(),

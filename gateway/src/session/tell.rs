@@ -8,6 +8,7 @@ use holdover_protocol::user::UserUri;
 use super::decisions::RefusalReason;
 use super::output::{CloseReason, Event, FinishReason, Side};
 use crate::pool::{LegClosed, PoolId, Pools};
+use crate::telemetry::events::decision::{NoticeShown, RoomMoved, RoomShut};
 use crate::telemetry::events::pool::{LegClosed as LegClosedEvent, LegEnd, LegOpened};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::room::{
@@ -182,6 +183,53 @@ impl Teller {
                     user,
                     legacy,
                     reason,
+                }
+                .emit(telemetry);
+            }
+            // Told with what only the task knows.
+            Event::Decided { .. } => {}
+            Event::Noticed { legacy, rule } => NoticeShown {
+                session,
+                user,
+                legacy,
+                rule: Detail::new(rule),
+            }
+            .emit(telemetry),
+            Event::Moved {
+                legacy,
+                from,
+                to,
+                rule,
+            } => {
+                let Some(pool) = pools.name(to).cloned() else {
+                    return;
+                };
+                RoomMoved {
+                    session,
+                    user,
+                    legacy,
+                    from: from.and_then(|from| pools.name(from).cloned()),
+                    pool,
+                    rule: rule.map(|rule| Detail::new(&rule.name)),
+                }
+                .emit(telemetry);
+            }
+            Event::Shut {
+                legacy,
+                pool,
+                reason,
+                rule,
+            } => {
+                let Some(pool) = pools.name(pool).cloned() else {
+                    return;
+                };
+                RoomShut {
+                    session,
+                    user,
+                    legacy,
+                    pool,
+                    reason: reason.into(),
+                    rule: rule.map(|rule| Detail::new(&rule.name)),
                 }
                 .emit(telemetry);
             }

@@ -1,5 +1,6 @@
 //! Single rules of the session core, told one by one. The [simulation](super::simulation) holds all of them at once.
 
+mod follow;
 mod pools;
 
 use std::sync::Arc;

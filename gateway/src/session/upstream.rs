@@ -166,13 +166,18 @@ impl SessionCore {
             }
             return;
         };
-        let command = self.commands.remove(at);
-        match &command.purpose {
+        let mut command = self.commands.remove(at);
+        match &mut command.purpose {
             Purpose::Client(_) | Purpose::Part(..) | Purpose::Late(_) => {}
             Purpose::Nobody => return,
             Purpose::Rejoin => return self.rejoined(now, pool, Some(reply)),
+            Purpose::MoveIn { rooms } => {
+                let rooms = std::mem::take(rooms);
+                return self.moved_in(now, pool, rooms, Ok(reply));
+            }
             Purpose::Gap { room, attempt } => {
-                return self.gap_fetched(now, pool, room, *attempt, reply, decisions);
+                let (room, attempt) = (room.clone(), *attempt);
+                return self.gap_fetched(now, pool, &room, attempt, reply, decisions);
             }
         }
         if !reply.is_success() && !matches!(command.purpose, Purpose::Client(_)) {
@@ -202,6 +207,11 @@ impl SessionCore {
             return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
         } else if command.verb == Verb::BackChat {
             self.note_history(pool, reply);
+            self.pass_on(now, pool, document, Some(&command), decisions);
+            for (legacy, _) in &command.rooms {
+                self.show_notice(now, legacy, decisions);
+            }
+            return;
         } else if matches!(command.verb, Verb::ChannelSearch | Verb::GetInvitations)
             && !decisions.offers_all()
         {

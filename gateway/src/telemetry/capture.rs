@@ -11,8 +11,8 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::events::{
-    admin::*, connection::*, pool::*, process::*, protocol::*, room::*, serve::*, session::*,
-    sign_in::*,
+    admin::*, connection::*, decision::*, pool::*, process::*, protocol::*, room::*, serve::*,
+    session::*, sign_in::*,
 };
 use super::{Detail, Event, SessionId};
 
@@ -193,6 +193,43 @@ pub(super) fn samples() -> Vec<Event> {
         InfoTimedOut {
             session,
             user: user(),
+        }
+        .into(),
+        DecisionMade {
+            user: user(),
+            act: "read",
+            legacy: Some(room()),
+            pool: Some(pool()),
+            migrated: Some(room()),
+            outcome: Decision::Allowed,
+            rule: Some(text()),
+            place: Some(text()),
+            generation: 6,
+        }
+        .into(),
+        RoomMoved {
+            session,
+            user: user(),
+            legacy: room(),
+            from: Some(pool()),
+            pool: pool(),
+            rule: Some(text()),
+        }
+        .into(),
+        RoomShut {
+            session,
+            user: user(),
+            legacy: room(),
+            pool: pool(),
+            reason: Decision::Retired,
+            rule: None,
+        }
+        .into(),
+        NoticeShown {
+            session,
+            user: user(),
+            legacy: room(),
+            rule: text(),
         }
         .into(),
         RoomJoined {

@@ -3,8 +3,8 @@
 use super::Telemetry;
 use super::event::{About, Emit};
 use super::events::{
-    admin::*, connection::*, pool::*, process::*, protocol::*, room::*, serve::*, session::*,
-    sign_in::*,
+    admin::*, connection::*, decision::*, pool::*, process::*, protocol::*, room::*, serve::*,
+    session::*, sign_in::*,
 };
 
 macro_rules! catalogue {
@@ -76,6 +76,10 @@ catalogue! {
     SessionClosed,
     SlowClientClosed,
     InfoTimedOut,
+    DecisionMade,
+    RoomMoved,
+    RoomShut,
+    NoticeShown,
     RoomJoined,
     JoinRefused,
     CommandFailed,

@@ -3,8 +3,9 @@
 use holdover_protocol::xccos::Document;
 
 use super::*;
+use crate::admission::Turned;
 use crate::registrar::Proof;
-use crate::session::SentBy;
+use crate::session::{Refusal, RefusalReason, SentBy};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SIGN_IN: Duration = Duration::from_secs(30);
@@ -19,6 +20,25 @@ struct Client {
     cseq: u32,
 }
 
+/// Keeps Carl out for good and Dora for now.
+#[derive(Debug)]
+struct Doorkeeper;
+
+impl Gate for Doorkeeper {
+    fn sign_in(&self, caller: &Caller, _: Timestamp) -> Result<(), Turned> {
+        let (reason, retry_after) = match caller.user.user() {
+            "carl" => (RefusalReason::Rule, None),
+            "dora" => (RefusalReason::Maintenance, Some(60)),
+            _ => return Ok(()),
+        };
+        let text = "Back on Monday.".into();
+        Err(Turned {
+            refusal: Refusal { reason, text },
+            retry_after,
+        })
+    }
+}
+
 impl Client {
     fn new() -> Self {
         let settings = UasSettings {
@@ -30,6 +50,8 @@ impl Client {
                 expires: HOUR,
                 proof: Proof::None,
             },
+            gate: Arc::new(Doorkeeper),
+            listener: "clients".parse().unwrap(),
             sign_in_timeout: SIGN_IN,
             xccos: xccos::Limits::DEFAULT,
         };
@@ -43,7 +65,13 @@ impl Client {
         };
         let now = Instant::now();
         Self {
-            uas: UserAgentServer::new(now, Arc::new(settings), attachment, 1),
+            uas: UserAgentServer::new(
+                now,
+                Arc::new(settings),
+                attachment,
+                [192, 0, 2, 7].into(),
+                1,
+            ),
             now,
             user: "sip:ann@contoso.com",
             epid: "0123456789ab",
@@ -156,6 +184,29 @@ fn assert_status(outputs: &[UasOutput], status: u16) -> String {
 }
 
 const REQURI: &str = r#"<xccos ver="1" envid="139132350" xmlns="urn:parlano:xml:ns:xccos"><cmd id="cmd:requri" seqid="1"><data/></cmd></xccos>"#;
+
+#[test]
+fn whom_the_rules_turn_away_is_told_why_and_whether_to_try_again() {
+    for (user, status, retry) in [
+        ("sip:carl@contoso.com", 403, None),
+        ("sip:dora@contoso.com", 503, Some("60")),
+    ] {
+        let mut client = Client::new();
+        client.user = user;
+        let outputs = client.send("REGISTER", "sip:contoso.com", "call", "", "");
+        let answer = assert_status(&outputs, status);
+        assert!(answer.contains("Back on Monday."), "{answer}");
+        assert_eq!(line(&answer, "Retry-After"), retry);
+        assert!(matches!(
+            &outputs[1],
+            UasOutput::Event(UasEvent::SignInRefused {
+                reason: Refused::NotNow,
+                ..
+            })
+        ));
+        assert_eq!(client.uas.user(), None);
+    }
+}
 
 #[test]
 fn lookup_tells_the_channel_uri_and_ends() {

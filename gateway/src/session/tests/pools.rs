@@ -75,7 +75,7 @@ impl Session {
     }
 
     /// Answers what was sent to the client, until nothing more comes; the documents it got.
-    fn read(&mut self, outputs: Vec<Output>) -> Vec<String> {
+    pub(super) fn read(&mut self, outputs: Vec<Output>) -> Vec<String> {
         let mut waiting: std::collections::VecDeque<Output> = outputs.into();
         let mut read = Vec::new();
         while let Some(output) = waiting.pop_front() {
@@ -101,7 +101,7 @@ impl Session {
 }
 
 /// What was sent to pools: number and text.
-fn sent(outputs: &[Output]) -> Vec<(u64, String)> {
+pub(super) fn sent(outputs: &[Output]) -> Vec<(u64, String)> {
     let sent = outputs.iter().filter_map(|output| match output {
         Output::Send { id, body, .. } => Some((id.0, text(body))),
         _ => None,
@@ -109,7 +109,7 @@ fn sent(outputs: &[Output]) -> Vec<(u64, String)> {
     sent.collect()
 }
 
-fn bjoin(rooms: &[&str]) -> String {
+pub(super) fn bjoin(rooms: &[&str]) -> String {
     let chanids: String = rooms
         .iter()
         .map(|room| format!(r#"<chanid domain="old.example" value="{room}"/>"#))
@@ -117,13 +117,13 @@ fn bjoin(rooms: &[&str]) -> String {
     command("bjoin", &chanids)
 }
 
-fn reply(verb: &str, id: u64, data: &str) -> String {
+pub(super) fn reply(verb: &str, id: u64, data: &str) -> String {
     format!(
         r#"<rpl id="rpl:{verb}" seqid="1"><commandid seqid="1" envid="{id}"/><resp code="200">SUCCESS_OK</resp><data>{data}</data></rpl>"#
     )
 }
 
-fn chanib(room: &str) -> String {
+pub(super) fn chanib(room: &str) -> String {
     format!(r#"<chanib uri="ma-chan://new.example/{room}" name="R"/>"#)
 }
 
@@ -133,11 +133,11 @@ fn message(room: &str, number: u32) -> String {
     )
 }
 
-fn live(room: &str, number: u32) -> String {
+pub(super) fn live(room: &str, number: u32) -> String {
     format!("<grpchat seqid=\"1\" {}</grpchat>", message(room, number))
 }
 
-fn history(room: &str, numbers: std::ops::RangeInclusive<u32>) -> String {
+pub(super) fn history(room: &str, numbers: std::ops::RangeInclusive<u32>) -> String {
     let messages: String = numbers
         .map(|number| format!("<msg {}</msg>", message(room, number)))
         .collect();
@@ -145,7 +145,7 @@ fn history(room: &str, numbers: std::ops::RangeInclusive<u32>) -> String {
 }
 
 /// The numbers of the messages in documents for the client.
-fn numbers(documents: &[String]) -> Vec<u32> {
+pub(super) fn numbers(documents: &[String]) -> Vec<u32> {
     let texts = documents
         .iter()
         .filter_map(|document| document.split_once("<chat>m"));

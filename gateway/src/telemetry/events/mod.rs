@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod connection;
+pub mod decision;
 pub mod pool;
 pub mod process;
 pub mod protocol;

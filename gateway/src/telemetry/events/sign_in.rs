@@ -19,6 +19,8 @@ label! {
         ForeignDomain = "foreign-domain",
         /// The request cannot be understood.
         Malformed = "malformed",
+        /// The rules say no, or not now: see the `decision` before it.
+        NotNow = "not-now",
     }
 }
 

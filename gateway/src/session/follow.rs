@@ -1,0 +1,141 @@
+//! When rules or the directory change: a room that is to be elsewhere now is parted there and joined here, and the user keeps
+//! the window. A room that may not be used for now is parted, keeps its window, and is joined again once it may.
+//!
+//! Each input looks first whether there is another version, so that the first thing a user does after a change is decided
+//! by it. Posts that are under way keep their leg and get its receipt.
+
+use std::time::Instant;
+
+use holdover_config::rules::Act;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::xccos::verb::{BatchJoin, Part};
+use holdover_protocol::xccos::{Command, Outcome, Reply, ReplyData, ReplyView};
+
+use super::core::SessionCore;
+use super::decisions::{Decisions, Target};
+use super::output::Event;
+use super::pending::Purpose;
+use crate::pool::PoolId;
+
+impl SessionCore {
+    /// Rules or directory may have changed. Harmless when they have not.
+    pub fn handle_decisions_changed(&mut self, now: Instant, decisions: &dyn Decisions) {
+        self.follow(now, decisions);
+        self.finish_input(now);
+    }
+
+    /// Brings the open rooms to where they are to be now.
+    pub(super) fn follow(&mut self, now: Instant, decisions: &dyn Decisions) {
+        if self.version == decisions.version() || self.is_finished() {
+            return;
+        }
+        // A room that is being joined at present is looked at once it is open.
+        if !self.rooms.has_joining() {
+            self.version = decisions.version();
+        }
+        let mut entered: Vec<(PoolId, Vec<Target>)> = Vec::new();
+        for (legacy, joined) in self.rooms.windows() {
+            let decided = decisions.resolve(Act::Read, &legacy);
+            match decided.outcome {
+                Ok(target) if joined.as_ref() == Some(&target) => {}
+                Ok(target) => {
+                    let left = self.rooms.enter(&legacy, &target);
+                    if let Some(left) = left.filter(|left| *left != target) {
+                        self.send_part(now, &left);
+                    }
+                    self.event(Event::Moved {
+                        legacy,
+                        from: joined.map(|joined| joined.pool),
+                        to: target.pool,
+                        rule: decided.rule,
+                    });
+                    match entered.iter_mut().find(|(pool, _)| *pool == target.pool) {
+                        Some((_, targets)) => targets.push(target),
+                        None => entered.push((target.pool, vec![target])),
+                    }
+                }
+                Err(refusal) => {
+                    let Some(joined) = joined else {
+                        continue;
+                    };
+                    if let Some(left) = self.rooms.shut(&legacy) {
+                        self.send_pause(now, &left);
+                    }
+                    self.event(Event::Shut {
+                        legacy,
+                        pool: joined.pool,
+                        reason: refusal.reason,
+                        rule: decided.rule,
+                    });
+                }
+            }
+        }
+        for left in self.rooms.reconsider(|legacy, target| {
+            let decided = decisions.resolve(Act::Read, legacy);
+            decided.outcome.is_ok_and(|now| now == *target)
+        }) {
+            self.send_part(now, &left);
+        }
+        for (pool, targets) in entered {
+            self.move_in(now, pool, targets);
+        }
+    }
+
+    /// Leaves a room for a while: what was delivered of it is remembered, so that what comes meanwhile can be told later.
+    fn send_pause(&mut self, now: Instant, target: &Target) {
+        let part = Part {
+            rooms: vec![target.migrated.clone()],
+        };
+        self.send_own(now, target.pool, &Command::Part(part), Purpose::Nobody);
+    }
+
+    /// Joins rooms that have their windows already.
+    fn move_in(&mut self, now: Instant, pool: PoolId, targets: Vec<Target>) {
+        let mut rooms: Vec<RoomUri> = Vec::with_capacity(targets.len());
+        for target in targets {
+            if !rooms.contains(&target.migrated) {
+                rooms.push(target.migrated);
+            }
+        }
+        for room in &rooms {
+            self.tracks.hold_known(pool, room);
+        }
+        let bjoin = Command::BatchJoin(BatchJoin {
+            rooms: rooms.clone(),
+        });
+        self.send_own(now, pool, &bjoin, Purpose::MoveIn { rooms });
+    }
+
+    /// The pool answered, or did not answer, that rooms were joined which have their windows already.
+    pub(super) fn moved_in(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        rooms: Vec<RoomUri>,
+        reply: Result<ReplyView<'_>, Outcome>,
+    ) {
+        let Ok(reply) = reply else {
+            // With the leg the rooms are joined again, once there is one.
+            return self.give_up_leg(now, pool);
+        };
+        let joined: Vec<RoomUri> = match Reply::read(reply) {
+            Ok(Reply {
+                data: ReplyData::Join(joined),
+                ..
+            }) => joined.rooms.into_iter().map(|room| room.uri).collect(),
+            _ => Vec::new(),
+        };
+        for room in rooms {
+            if !joined.contains(&room) {
+                self.tracks.forget(pool, &room);
+                self.rooms.lose(pool, &room);
+                self.event(Event::RoomLost {
+                    migrated: room,
+                    pool,
+                });
+            } else if self.tracks.is_held(pool, &room) {
+                self.fetch_gap(now, pool, room, 0);
+            }
+        }
+    }
+}
