@@ -110,12 +110,13 @@ fn main() -> Result<()> {
 
 fn write_rooms(file: &Path, rooms: usize) -> Result<()> {
     let mut out = BufWriter::new(std::fs::File::create(file)?);
-    writeln!(out, "legacy,pool,migrated,state,name,note")?;
+    writeln!(out, "legacy,pool,migrated,state,name,note,category")?;
     for room in 0..rooms {
         let (legacy, migrated) = (uri(room, false)?, uri(room, true)?);
         writeln!(
             out,
-            "{legacy},here,{migrated},migrated,Desk of region {room} and its friends,"
+            "{legacy},here,{migrated},migrated,Desk of region {room} and its friends,,Category {}",
+            room % 64
         )?;
     }
     out.flush()?;

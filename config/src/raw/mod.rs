@@ -215,8 +215,8 @@ tables! {
 
     /// Which rooms there are, and where.
     struct Directory {
-        /// CSV files of `legacy,pool,migrated,state,name,note`, relative to the folder of the configuration file. Default:
-        /// none.
+        /// CSV files of `legacy,pool,migrated,state,name,note,category`, relative to the folder of the configuration file.
+        /// Default: none.
         optional rooms: List<FilePath>,
         /// What becomes of rooms that no file lists: `"refuse"`, or `"same-id"` to look for them in `default_pool` under the
         /// identifier that the client knows. Default: `"refuse"`.

@@ -84,6 +84,8 @@ pub(super) struct Shared {
     pub(super) migrated_domain: Box<str>,
     pub(super) pool: PoolName,
     pub(super) state: State,
+    /// Empty where rooms have none.
+    pub(super) category: Box<str>,
     pub(super) file: Arc<str>,
 }
 
@@ -148,6 +150,12 @@ impl Entry {
             .unwrap_or_default()
     }
 
+    /// The room's category for people and for rules. May be empty.
+    #[must_use]
+    pub fn category(&self) -> &str {
+        &self.shared.category
+    }
+
     /// The file the entry stands in.
     #[must_use]
     pub fn file(&self) -> &str {
@@ -179,7 +187,8 @@ impl Entry {
     }
 }
 
-fn room(domain: &str, value: &Value) -> RoomUri {
+/// The room of these parts, which were an identifier's when they were read.
+pub(super) fn room(domain: &str, value: &Value) -> RoomUri {
     let mut text = String::with_capacity(RoomUri::SCHEME.len() + domain.len() + 1 + 36);
     text.push_str(RoomUri::SCHEME);
     text.push_str(domain);

@@ -1,6 +1,7 @@
 //! What the directory says about a room, for people: the same answer on the command line and over HTTP.
 
 use std::fmt;
+use std::sync::Arc;
 
 use holdover_config::PoolName;
 use holdover_config::settings::Unlisted;
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use super::Directory;
 use super::entry::Entry;
+use super::further::Further;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,27 +59,58 @@ pub struct Room {
     pub migrated: Option<String>,
     /// The pool.
     pub pool: String,
+    /// The other pools on which it exists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Also>,
     /// What became of it; none if the directory does not list it.
     pub state: Option<&'static str>,
     /// Whether users can be in it.
     pub open: bool,
     /// Its name for people. May be empty.
     pub name: String,
+    /// Its category. May be empty.
+    pub category: String,
     /// What its users should know. May be empty.
     pub note: String,
     /// `file:line` of the entry; none if the directory does not list it.
     pub source: Option<String>,
 }
 
+/// A pool on which a room exists beside its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Also {
+    /// The pool.
+    pub pool: String,
+    /// The room as this pool knows it.
+    pub migrated: String,
+    /// `file:line` of the line that says so.
+    pub source: String,
+}
+
+impl From<&Further> for Also {
+    fn from(further: &Further) -> Self {
+        Self {
+            pool: further.pool().to_string(),
+            migrated: further.migrated().to_string(),
+            source: format!("{}:{}", further.file(), further.line()),
+        }
+    }
+}
+
 impl Room {
-    fn listed(entry: &Entry) -> Self {
+    /// What the directory says of a room that it lists.
+    #[must_use]
+    pub fn listed(directory: &Directory, entry: &Entry) -> Self {
+        let further = directory.further(entry).iter();
         Self {
             legacy: entry.legacy().to_string(),
             migrated: entry.migrated().map(|room| room.to_string()),
             pool: entry.pool().to_string(),
+            also: further.map(|further| Also::from(&**further)).collect(),
             state: Some(entry.state().as_str()),
             open: entry.state().is_open(),
             name: entry.name().to_owned(),
+            category: entry.category().to_owned(),
             note: entry.note().to_owned(),
             source: Some(format!("{}:{}", entry.file(), entry.line())),
         }
@@ -88,9 +121,11 @@ impl Room {
             legacy: room.to_string(),
             migrated: Some(room.to_string()),
             pool: pool.to_string(),
+            also: Vec::new(),
             state: None,
             open: true,
             name: String::new(),
+            category: String::new(),
             note: String::new(),
             source: None,
         }
@@ -102,19 +137,26 @@ impl Directory {
     #[must_use]
     pub fn explain(&self, query: &Query, generation: u64) -> Explanation {
         let index = &self.rooms.index;
-        let (room, found): (_, Vec<_>) = match query {
-            Query::Legacy(room) => (room, index.by_legacy(room).into_iter().collect()),
+        let (room, found): (_, Vec<Arc<Entry>>) = match query {
+            Query::Legacy(room) => (room, index.by_legacy(room).cloned().into_iter().collect()),
             Query::Migrated(room) => {
-                let pools = self.rooms.pools.iter();
-                (
-                    room,
-                    pools
-                        .flat_map(|pool| index.by_migrated(pool, room))
-                        .collect(),
-                )
+                let mut found: Vec<Arc<Entry>> = Vec::new();
+                for pool in &self.rooms.pools {
+                    for claim in index.claims(pool, room) {
+                        let entry = claim.entry();
+                        // A room may have the same identifier on several pools.
+                        if !found.iter().any(|other| Arc::ptr_eq(other, entry)) {
+                            found.push(Arc::clone(entry));
+                        }
+                    }
+                }
+                (room, found)
             }
         };
-        let rooms: Vec<_> = found.iter().map(|entry| Room::listed(entry)).collect();
+        let rooms: Vec<_> = found
+            .iter()
+            .map(|entry| Room::listed(self, entry))
+            .collect();
         let (answer, rooms) = match &self.rooms.unlisted {
             _ if !rooms.is_empty() => (Answer::Listed, rooms),
             // A listed legacy id leads where its entry says and cannot stand for itself.
@@ -162,7 +204,16 @@ impl fmt::Display for Explanation {
             line("migrated", room.migrated.as_deref().unwrap_or("none"))?;
             line("pool", &room.pool)?;
             line("state", room.state.unwrap_or_default())?;
+            for also in &room.also {
+                let Also {
+                    pool,
+                    migrated,
+                    source,
+                } = also;
+                line("also", &format!("{migrated} on {pool} ({source})"))?;
+            }
             line("name", &room.name)?;
+            line("category", &room.category)?;
             line("note", &room.note)?;
             line("source", room.source.as_deref().unwrap_or_default())?;
         }

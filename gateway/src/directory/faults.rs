@@ -21,6 +21,9 @@ pub(super) mod code {
     pub(crate) const TEXT: &str = "HD009";
     pub(crate) const DUPLICATE: &str = "HD010";
     pub(crate) const CLAIMED: &str = "HD011";
+    pub(crate) const FURTHER_ALONE: &str = "HD012";
+    pub(crate) const FURTHER_TWICE: &str = "HD013";
+    pub(crate) const FURTHER_RETIRED: &str = "HD014";
 }
 
 /// Where a fault is.

@@ -6,13 +6,13 @@
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::slice;
 use std::sync::Arc;
 
 use holdover_config::PoolName;
 use holdover_protocol::room::RoomUri;
 
 use super::entry::{Entry, State};
+use super::further::{Further, Row};
 use super::value::ValueRef;
 
 /// An identifier as the index compares it: values exactly, domains without regard to ASCII case, and migrated ids only
@@ -130,9 +130,76 @@ macro_rules! key {
     )+};
 }
 
-key!(ByLegacy, ByMigrated);
+/// A further pool of a room found by the identifier there.
+#[derive(Debug)]
+struct ByFurther(Arc<Further>);
 
-/// Two entries that cannot both stand.
+impl Identified for ByFurther {
+    fn id(&self) -> Id<'_> {
+        self.0.id()
+    }
+}
+
+impl Identified for Claim {
+    fn id(&self) -> Id<'_> {
+        match self {
+            Self::Main(entry) => entry.migrated_id().unwrap_or_else(|| entry.legacy_id()),
+            Self::Further(further) => further.id(),
+        }
+    }
+}
+
+key!(ByLegacy, ByMigrated, ByFurther, Claim);
+
+/// A line by which a migrated id belongs to a room.
+#[derive(Clone, Debug)]
+pub(super) enum Claim {
+    /// The room's own line.
+    Main(Arc<Entry>),
+    /// One that names a further pool.
+    Further(Arc<Further>),
+}
+
+impl Claim {
+    /// The room.
+    pub(super) fn entry(&self) -> &Arc<Entry> {
+        match self {
+            Self::Main(entry) => entry,
+            Self::Further(further) => further.entry(),
+        }
+    }
+
+    /// Whether users can be in the room under the migrated id.
+    pub(super) fn is_open(&self) -> bool {
+        self.rank() != Rank::Closed
+    }
+
+    pub(super) fn migrated(&self) -> Option<RoomUri> {
+        match self {
+            Self::Main(entry) => entry.migrated(),
+            Self::Further(further) => Some(further.migrated()),
+        }
+    }
+
+    pub(super) fn place(&self) -> (&str, u32) {
+        match self {
+            Self::Main(entry) => (entry.file(), entry.line()),
+            Self::Further(further) => (further.file(), further.line()),
+        }
+    }
+
+    fn rank(&self) -> Rank {
+        match (self, self.entry().state()) {
+            (_, State::Merged) => Rank::Merged,
+            (_, State::Migrated | State::Renamed) => Rank::Owner,
+            // A room that is still to be moved to one pool may be on another one.
+            (Self::Further(_), State::Pending) => Rank::Owner,
+            (Self::Main(_), State::Pending) | (_, State::Retired) => Rank::Closed,
+        }
+    }
+}
+
+/// A line that cannot stand as it is.
 #[derive(Debug)]
 pub(super) enum Clash {
     /// Both have this legacy id.
@@ -141,10 +208,13 @@ pub(super) enum Clash {
         second: Arc<Entry>,
     },
     /// Both claim this migrated id, and neither says that it was merged into the other.
-    Migrated {
-        first: Arc<Entry>,
-        second: Arc<Entry>,
-    },
+    Migrated { first: Claim, second: Claim },
+    /// A further pool of a room that no line lists.
+    Alone(Row),
+    /// A further pool of a room that is gone.
+    Retired { entry: Arc<Entry>, row: Row },
+    /// A pool that the room has already.
+    Twice { first: Claim, row: Row },
 }
 
 /// All entries of one version of the directory, by either identifier.
@@ -153,19 +223,23 @@ pub(super) struct Index {
     by_legacy: HashSet<ByLegacy>,
     /// The first entry of each migrated id.
     by_migrated: HashSet<ByMigrated>,
-    /// All entries of a migrated id that has several. Sorted: the room that goes on first, then what was merged into it,
+    /// The further pools of each room that has any, as they stand in the files.
+    further: HashMap<ByLegacy, Vec<Arc<Further>>>,
+    /// The further pools whose migrated id belongs to no entry by its own line.
+    by_further: HashSet<ByFurther>,
+    /// All claims of a migrated id that has several. Sorted: the room that goes on first, then what was merged into it,
     /// then what is closed; as they stand in the files among themselves.
-    shared: HashMap<ByMigrated, Vec<Arc<Entry>>>,
+    shared: HashMap<Claim, Vec<Claim>>,
 }
 
 impl Index {
-    /// Indexes `entries`. Of two that clash the first is kept.
-    pub(super) fn new(entries: Vec<Arc<Entry>>) -> (Self, Vec<Clash>) {
+    /// Indexes `entries` and their further pools. Of two that clash the first is kept.
+    pub(super) fn new(entries: Vec<Arc<Entry>>, rows: Vec<Row>) -> (Self, Vec<Clash>) {
         let mut clashes = Vec::new();
         let mut index = Self {
             by_legacy: HashSet::with_capacity(entries.len()),
             by_migrated: HashSet::with_capacity(entries.len()),
-            shared: HashMap::new(),
+            ..Self::default()
         };
         for entry in entries {
             if let Some(first) = index.insert(&entry) {
@@ -175,13 +249,22 @@ impl Index {
                 });
             }
         }
-        for rooms in index.shared.values_mut() {
-            rooms.sort_by_key(|entry| rank(entry));
-            let mut owners = rooms.iter().filter(|entry| rank(entry) == Rank::Owner);
+        let mut domains: HashSet<Arc<str>> = HashSet::new();
+        for row in rows {
+            let domain = match domains.get(row.migrated.domain()) {
+                Some(domain) => Arc::clone(domain),
+                None => Arc::from(row.migrated.domain()),
+            };
+            domains.insert(Arc::clone(&domain));
+            clashes.extend(index.insert_further(row, domain));
+        }
+        for claims in index.shared.values_mut() {
+            claims.sort_by_key(Claim::rank);
+            let mut owners = claims.iter().filter(|claim| claim.rank() == Rank::Owner);
             if let Some(first) = owners.next() {
                 clashes.extend(owners.map(|second| Clash::Migrated {
-                    first: Arc::clone(first),
-                    second: Arc::clone(second),
+                    first: first.clone(),
+                    second: second.clone(),
                 }));
             }
         }
@@ -195,15 +278,53 @@ impl Index {
         }
         let migrated = entry.migrated_id()?;
         if !self.by_migrated.insert(ByMigrated(Arc::clone(entry))) {
-            let first = Arc::clone(self.first(migrated)?);
-            let rooms = self.shared.entry(ByMigrated(Arc::clone(&first)));
-            rooms.or_insert_with(|| vec![first]).push(Arc::clone(entry));
+            let first = self.first(migrated)?;
+            self.share(first, Claim::Main(Arc::clone(entry)));
         }
         None
     }
 
+    fn insert_further(&mut self, row: Row, domain: Arc<str>) -> Option<Clash> {
+        let Some(entry) = self.by_legacy(&row.legacy).cloned() else {
+            return Some(Clash::Alone(row));
+        };
+        if entry.state() == State::Retired {
+            return Some(Clash::Retired { entry, row });
+        }
+        let same = self
+            .further(&entry)
+            .iter()
+            .find(|further| *further.pool() == row.pool);
+        let same = same.cloned().map(Claim::Further);
+        let main = (*entry.pool() == row.pool).then(|| Claim::Main(Arc::clone(&entry)));
+        if let Some(first) = main.or(same) {
+            return Some(Clash::Twice { first, row });
+        }
+        let further = Arc::new(Further::new(Arc::clone(&entry), &row, domain));
+        match self.first(further.id()) {
+            Some(first) => self.share(first, Claim::Further(Arc::clone(&further))),
+            None => {
+                self.by_further.insert(ByFurther(Arc::clone(&further)));
+            }
+        }
+        let of_entry = self.further.entry(ByLegacy(entry));
+        of_entry.or_default().push(further);
+        None
+    }
+
+    /// Two claims of one migrated id, the first of which is indexed by it.
+    fn share(&mut self, first: Claim, second: Claim) {
+        let claims = self.shared.entry(first.clone());
+        claims.or_insert_with(|| vec![first]).push(second);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_legacy.len()
+    }
+
+    /// The entries, in no order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.by_legacy.iter().map(|found| &found.0)
     }
 
     /// The entry of a legacy id.
@@ -211,18 +332,31 @@ impl Index {
         self.find(Id::new(None, room))
     }
 
-    /// The entries of a migrated id on `pool`, the one that goes on first, closed ones last.
-    pub(super) fn by_migrated(&self, pool: &PoolName, room: &RoomUri) -> &[Arc<Entry>] {
+    /// The further pools of a room, as they stand in the files.
+    pub(super) fn further(&self, entry: &Entry) -> &[Arc<Further>] {
+        if self.further.is_empty() {
+            return &[];
+        }
+        let found = self.further.get::<dyn Identified>(&entry.legacy_id());
+        found.map_or(&[], Vec::as_slice)
+    }
+
+    /// The claims of a migrated id on `pool`, that of the room that goes on first, closed ones last.
+    pub(super) fn claims(&self, pool: &PoolName, room: &RoomUri) -> Vec<Claim> {
         let id = Id::new(Some(pool), room);
         match self.shared.get::<dyn Identified>(&id) {
-            Some(rooms) => rooms,
-            None => self.first(id).map_or(&[], slice::from_ref),
+            Some(claims) => claims.clone(),
+            None => self.first(id).into_iter().collect(),
         }
     }
 
-    /// The first of [`Index::by_migrated`].
-    pub(super) fn owner(&self, pool: &PoolName, room: &RoomUri) -> Option<&Arc<Entry>> {
-        self.by_migrated(pool, room).first()
+    /// The first of [`Index::claims`].
+    pub(super) fn owner(&self, pool: &PoolName, room: &RoomUri) -> Option<Claim> {
+        let id = Id::new(Some(pool), room);
+        match self.shared.get::<dyn Identified>(&id) {
+            Some(claims) => claims.first().cloned(),
+            None => self.first(id),
+        }
     }
 
     fn find(&self, id: Id<'_>) -> Option<&Arc<Entry>> {
@@ -230,9 +364,15 @@ impl Index {
         Some(&found.0)
     }
 
-    fn first(&self, id: Id<'_>) -> Option<&Arc<Entry>> {
-        let found = self.by_migrated.get::<dyn Identified>(&id)?;
-        Some(&found.0)
+    fn first(&self, id: Id<'_>) -> Option<Claim> {
+        if let Some(found) = self.by_migrated.get::<dyn Identified>(&id) {
+            return Some(Claim::Main(Arc::clone(&found.0)));
+        }
+        if self.by_further.is_empty() {
+            return None;
+        }
+        let found = self.by_further.get::<dyn Identified>(&id)?;
+        Some(Claim::Further(Arc::clone(&found.0)))
     }
 }
 
@@ -241,12 +381,4 @@ enum Rank {
     Owner,
     Merged,
     Closed,
-}
-
-fn rank(entry: &Entry) -> Rank {
-    match entry.state() {
-        State::Migrated | State::Renamed => Rank::Owner,
-        State::Merged => Rank::Merged,
-        State::Retired | State::Pending => Rank::Closed,
-    }
 }

@@ -14,9 +14,14 @@ use holdover_config::settings::{Directory as Settings, Unlisted};
 use holdover_config::{Diagnostics, PoolName, suggest};
 use holdover_protocol::room::RoomUri;
 
+use super::columns::{Column, Header, Row};
 use super::entry::{Entry, Shared, State};
 use super::faults::{Fault, Faults, Place, code};
+use super::further;
 use super::index::{Clash, Index};
+
+/// The word that stands in place of a state where a line names one more pool of a room.
+const ALSO: &str = "also";
 
 /// Longest name or note in bytes. A note has to fit into the one line in which a client shows why a room is closed.
 const TEXT_BYTES: usize = 1_024;
@@ -56,7 +61,8 @@ impl Rooms {
 /// Reads and checks the files that `settings` name, whose rooms live on `pools`.
 ///
 /// Each file is CSV in UTF-8 with a header line that names the columns, in any order: `legacy`, `migrated` and `state`, and
-/// if wanted `pool`, `name` and `note`. One line is one room. A room that names no pool lives on the default pool.
+/// if wanted `pool`, `name`, `note` and `category`. One line is one room. A room that names no pool lives on the default pool.
+/// A line whose state is `also` names one more pool on which the room of its legacy id exists.
 ///
 /// # Errors
 ///
@@ -70,7 +76,7 @@ pub fn load(settings: &Settings, pools: &[PoolName]) -> Result<Rooms, Diagnostic
             Err(error) => faults.unreadable(path, &error),
         }
     }
-    let (index, clashes) = Index::new(reader.entries);
+    let (index, clashes) = Index::new(reader.entries, reader.further);
     for clash in clashes {
         faults.push(clash_fault(&clash));
     }
@@ -86,118 +92,27 @@ pub fn load(settings: &Settings, pools: &[PoolName]) -> Result<Rooms, Diagnostic
     })
 }
 
-/// A column of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Column {
-    Legacy,
-    Pool,
-    Migrated,
-    State,
-    Name,
-    Note,
-}
-
-impl Column {
-    const ALL: [Self; 6] = [
-        Self::Legacy,
-        Self::Pool,
-        Self::Migrated,
-        Self::State,
-        Self::Name,
-        Self::Note,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Legacy => "legacy",
-            Self::Pool => "pool",
-            Self::Migrated => "migrated",
-            Self::State => "state",
-            Self::Name => "name",
-            Self::Note => "note",
-        }
-    }
-
-    fn is_required(self) -> bool {
-        matches!(self, Self::Legacy | Self::Migrated | Self::State)
-    }
-}
-
-/// The columns of one file, in its order.
-struct Header(Vec<Column>);
-
-impl Header {
-    fn read(record: &ByteRecord, line: u32, file: &Arc<str>, faults: &mut Faults) -> Option<Self> {
-        let place = |column| Place {
-            file: Arc::clone(file),
-            line,
-            column,
-        };
-        let names = Column::ALL.map(Column::as_str);
-        let mut columns = Vec::new();
-        let mut wrong = false;
-        let mut fault = |fault: Fault| {
-            wrong = true;
-            faults.push(fault);
-        };
-        for (number, name) in record.iter().enumerate() {
-            let name = String::from_utf8_lossy(name.trim_ascii());
-            let known = Column::ALL
-                .into_iter()
-                .find(|column| column.as_str() == name);
-            let at = place(Some(number));
-            match known {
-                Some(column) if columns.contains(&column) => {
-                    fault(Fault::new(
-                        at,
-                        code::HEADER,
-                        format!("the column `{name}` is there twice"),
-                    ));
-                }
-                Some(column) => columns.push(column),
-                None if record.len() == 1 && name.contains(';') => fault(
-                    Fault::new(at, code::HEADER, "the columns are not separated by commas")
-                        .help("save the file as CSV with `,` between the columns"),
-                ),
-                None => fault(
-                    Fault::new(at, code::HEADER, format!("unknown column `{name}`"))
-                        .help(suggest::help(&name, &names, "the columns are")),
-                ),
-            }
-        }
-        // An unknown column most likely is the one that seems to be missing.
-        let missing = Column::ALL
-            .into_iter()
-            .filter(|column| !columns.contains(column));
-        for column in missing.filter(|column| column.is_required() && record.len() > 1) {
-            let message = format!("the column `{}` is missing", column.as_str());
-            fault(Fault::new(place(None), code::HEADER, message).help(format!(
-                "the first line names the columns: `{}`",
-                names.join(",")
-            )));
-        }
-        (!wrong).then_some(Self(columns))
-    }
-}
-
-/// One line of the file, by column. Columns that the file does not have are empty.
-#[derive(Default)]
-struct Row<'a> {
-    cells: [&'a str; 6],
-}
-
-impl<'a> Row<'a> {
-    fn get(&self, column: Column) -> &'a str {
-        self.cells.get(column as usize).copied().unwrap_or_default()
-    }
-}
-
 struct Reader<'a> {
     pools: &'a [PoolName],
     default_pool: Option<&'a PoolName>,
     shared: HashSet<Arc<Shared>>,
     last: Option<Arc<Shared>>,
     entries: Vec<Arc<Entry>>,
+    further: Vec<further::Row>,
+}
+
+/// A line that is well-formed by itself.
+enum Line {
+    Room {
+        shared: Arc<Shared>,
+        legacy: RoomUri,
+        migrated: Option<RoomUri>,
+    },
+    Further {
+        legacy: RoomUri,
+        pool: PoolName,
+        migrated: RoomUri,
+    },
 }
 
 impl<'a> Reader<'a> {
@@ -208,6 +123,7 @@ impl<'a> Reader<'a> {
             shared: HashSet::new(),
             last: None,
             entries: Vec::new(),
+            further: Vec::new(),
         }
     }
 
@@ -292,12 +208,9 @@ impl<'a> Reader<'a> {
         }
         let mut row = Row::default();
         for (number, (&column, cell)) in header.0.iter().zip(record).enumerate() {
-            match (
-                std::str::from_utf8(cell),
-                row.cells.get_mut(column as usize),
-            ) {
-                (Ok(text), Some(cell)) => *cell = text.trim_ascii(),
-                _ => {
+            match std::str::from_utf8(cell) {
+                Ok(text) => row.set(column, text.trim_ascii()),
+                Err(_) => {
                     faults.push(
                         Fault::new(
                             place(Some(number)),
@@ -311,10 +224,28 @@ impl<'a> Reader<'a> {
             }
         }
         let at = |column: Column| place(header.0.iter().position(|&named| named == column));
-        if let Some((shared, legacy, migrated)) = self.check(&row, &at, file, faults) {
-            let (name, note) = (row.get(Column::Name), row.get(Column::Note));
-            let entry = Entry::new(shared, &legacy, migrated.as_ref(), name, note, line);
-            self.entries.push(Arc::new(entry));
+        match self.check(&row, &at, file, faults) {
+            None => {}
+            Some(Line::Room {
+                shared,
+                legacy,
+                migrated,
+            }) => {
+                let (name, note) = (row.get(Column::Name), row.get(Column::Note));
+                let entry = Entry::new(shared, &legacy, migrated.as_ref(), name, note, line);
+                self.entries.push(Arc::new(entry));
+            }
+            Some(Line::Further {
+                legacy,
+                pool,
+                migrated,
+            }) => self.further.push(further::Row {
+                legacy,
+                pool,
+                migrated,
+                file: Arc::clone(file),
+                line,
+            }),
         }
     }
 
@@ -325,7 +256,7 @@ impl<'a> Reader<'a> {
         at: &dyn Fn(Column) -> Place,
         file: &Arc<str>,
         faults: &mut Faults,
-    ) -> Option<(Arc<Shared>, RoomUri, Option<RoomUri>)> {
+    ) -> Option<Line> {
         let mut id = |column: Column| {
             let text = row.get(column);
             let read = text.parse::<RoomUri>();
@@ -342,39 +273,71 @@ impl<'a> Reader<'a> {
             "" => Ok(None),
             _ => id(Column::Migrated).map(Some),
         };
-        let state = state(row.get(Column::State)).map_err(|help| {
+        let kind = kind(row.get(Column::State)).map_err(|help| {
             let message = format!("unknown state `{}`", shown(row.get(Column::State)));
             faults.push(Fault::new(at(Column::State), code::STATE, message).help(help));
         });
         let pool = self.pool(row.get(Column::Pool)).map_err(|(message, help)| {
             faults.push(Fault::new(at(Column::Pool), code::POOL, message).help(help));
         });
+        let is_further = matches!(kind, Ok(Kind::Further));
         let mut texts = Ok(());
-        for column in [Column::Name, Column::Note] {
-            if let Err(problem) = check_text(row.get(column)) {
-                let message = format!("the {} {problem}", column.as_str());
-                faults.push(Fault::new(at(column), code::TEXT, message));
+        for column in [Column::Name, Column::Note, Column::Category] {
+            let text = row.get(column);
+            let fault = |message: String| Fault::new(at(column), code::TEXT, message);
+            if let Err(problem) = check_text(text) {
+                faults.push(fault(format!("the {} {problem}", column.as_str())));
+                texts = Err(());
+            } else if is_further && !text.is_empty() {
+                let message = format!("a line `{ALSO}` has no {} of its own", column.as_str());
+                faults.push(fault(message).help("write it in the room's own line"));
                 texts = Err(());
             }
         }
-        if let (Ok(state), Ok(None)) = (&state, &migrated)
-            && state.is_open()
-        {
-            let message = format!("a room that is {state} needs its migrated id");
-            faults.push(
-                Fault::new(at(Column::Migrated), code::NO_MIGRATED, message)
-                    .help("give the id, or say `retired` or `pending`"),
-            );
+        let needs = match &kind {
+            Ok(Kind::Further) => Some((
+                format!("a line `{ALSO}` needs the migrated id on its pool"),
+                "give the id that the room has there",
+            )),
+            Ok(Kind::Room(state)) if state.is_open() => Some((
+                format!("a room that is {state} needs its migrated id"),
+                "give the id, or say `retired` or `pending`",
+            )),
+            Ok(Kind::Room(_)) | Err(()) => None,
+        };
+        if let (Some((message, help)), Ok(None)) = (needs, &migrated) {
+            let at = at(Column::Migrated);
+            faults.push(Fault::new(at, code::NO_MIGRATED, message).help(help));
             return None;
         }
-        let (Ok(legacy), Ok(migrated), Ok(state), Ok(pool), Ok(())) =
-            (legacy, migrated, state, pool, texts)
+        let (Ok(legacy), Ok(migrated), Ok(kind), Ok(pool), Ok(())) =
+            (legacy, migrated, kind, pool, texts)
         else {
             return None;
         };
-        let migrated_domain = migrated.as_ref().map_or("", RoomUri::domain);
-        let shared = self.share(legacy.domain(), migrated_domain, &pool, state, file);
-        Some((shared, legacy, migrated))
+        match kind {
+            Kind::Further => Some(Line::Further {
+                legacy,
+                pool,
+                migrated: migrated?,
+            }),
+            Kind::Room(state) => {
+                let migrated_domain = migrated.as_ref().map_or("", RoomUri::domain);
+                let shared = self.share(&Common {
+                    legacy_domain: legacy.domain(),
+                    migrated_domain,
+                    pool: &pool,
+                    state,
+                    category: row.get(Column::Category),
+                    file,
+                });
+                Some(Line::Room {
+                    shared,
+                    legacy,
+                    migrated,
+                })
+            }
+        }
     }
 
     /// The pool of this name, or what is wrong with it and what to do.
@@ -401,31 +364,11 @@ impl<'a> Reader<'a> {
     }
 
     /// One value for all rooms that have the same. Most often it is that of the line before.
-    fn share(
-        &mut self,
-        legacy_domain: &str,
-        migrated_domain: &str,
-        pool: &PoolName,
-        state: State,
-        file: &Arc<str>,
-    ) -> Arc<Shared> {
-        let fits = |shared: &&Arc<Shared>| {
-            *shared.legacy_domain == *legacy_domain
-                && *shared.migrated_domain == *migrated_domain
-                && shared.pool == *pool
-                && shared.state == state
-                && shared.file == *file
-        };
-        if let Some(last) = self.last.as_ref().filter(fits) {
+    fn share(&mut self, common: &Common<'_>) -> Arc<Shared> {
+        if let Some(last) = self.last.as_ref().filter(|last| common.is(last)) {
             return Arc::clone(last);
         }
-        let shared = Arc::new(Shared {
-            legacy_domain: legacy_domain.into(),
-            migrated_domain: migrated_domain.into(),
-            pool: pool.clone(),
-            state,
-            file: Arc::clone(file),
-        });
+        let shared = Arc::new(common.to_shared());
         let shared = match self.shared.get(&shared) {
             Some(known) => Arc::clone(known),
             None => {
@@ -438,12 +381,57 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn state(word: &str) -> Result<State, String> {
-    let known = State::ALL.into_iter().find(|state| state.as_str() == word);
-    known.ok_or_else(|| suggest::help(word, &State::ALL.map(State::as_str), "the states are"))
+/// What is to be shared, as it was read.
+struct Common<'a> {
+    legacy_domain: &'a str,
+    migrated_domain: &'a str,
+    pool: &'a PoolName,
+    state: State,
+    category: &'a str,
+    file: &'a Arc<str>,
 }
 
-/// Names and notes are shown to users in one line.
+impl Common<'_> {
+    fn is(&self, shared: &Shared) -> bool {
+        *shared.legacy_domain == *self.legacy_domain
+            && *shared.migrated_domain == *self.migrated_domain
+            && shared.pool == *self.pool
+            && shared.state == self.state
+            && *shared.category == *self.category
+            && shared.file == *self.file
+    }
+
+    fn to_shared(&self) -> Shared {
+        Shared {
+            legacy_domain: self.legacy_domain.into(),
+            migrated_domain: self.migrated_domain.into(),
+            pool: self.pool.clone(),
+            state: self.state,
+            category: self.category.into(),
+            file: Arc::clone(self.file),
+        }
+    }
+}
+
+/// What a line is about, by its state.
+enum Kind {
+    Room(State),
+    Further,
+}
+
+fn kind(word: &str) -> Result<Kind, String> {
+    if word == ALSO {
+        return Ok(Kind::Further);
+    }
+    let known = State::ALL.into_iter().find(|state| state.as_str() == word);
+    known.map(Kind::Room).ok_or_else(|| {
+        let mut words = State::ALL.map(State::as_str).to_vec();
+        words.push(ALSO);
+        suggest::help(word, &words, "the states are")
+    })
+}
+
+/// Names, notes and categories are shown in one line.
 fn check_text(text: &str) -> Result<(), &'static str> {
     if text.len() > TEXT_BYTES {
         Err("is longer than 1024 bytes")
@@ -465,31 +453,54 @@ fn shown(text: &str) -> String {
 }
 
 fn clash_fault(clash: &Clash) -> Fault {
-    let (first, second) = match clash {
-        Clash::Legacy { first, second } | Clash::Migrated { first, second } => (first, second),
-    };
-    let place = Place {
-        file: second.file().into(),
-        line: second.line(),
+    let at = |(file, line): (&str, u32)| Place {
+        file: file.into(),
+        line,
         column: None,
     };
-    let other = format!("{}:{}", first.file(), first.line());
+    let name = |(file, line): (&str, u32)| format!("{file}:{line}");
     match clash {
-        Clash::Legacy { .. } => {
+        Clash::Legacy { first, second } => {
+            let other = name((first.file(), first.line()));
             let message = format!(
                 "the legacy id `{}` is listed at {other} already",
                 second.legacy()
             );
-            Fault::new(place, code::DUPLICATE, message).help("each legacy id has one line")
+            let place = at((second.file(), second.line()));
+            Fault::new(place, code::DUPLICATE, message).help(format!(
+                "each legacy id has one line; say `{ALSO}` in those that name further pools"
+            ))
         }
-        Clash::Migrated { .. } => {
-            let migrated = second
-                .migrated()
-                .map(|room| room.to_string())
-                .unwrap_or_default();
-            let message = format!("the room at {other} has the migrated id `{migrated}` as well");
-            Fault::new(place, code::CLAIMED, message)
+        Clash::Migrated { first, second } => {
+            let other = name(first.place());
+            let migrated = second.migrated().map(|room| room.to_string());
+            let message = format!(
+                "the room at {other} has the migrated id `{}` as well",
+                migrated.unwrap_or_default()
+            );
+            Fault::new(at(second.place()), code::CLAIMED, message)
                 .help("say `merged` for every room that became part of another")
+        }
+        Clash::Alone(row) => {
+            let message = format!("no line lists the room `{}` itself", row.legacy);
+            Fault::new(at((&row.file, row.line)), code::FURTHER_ALONE, message).help(format!(
+                "give the room a line of its own: a line `{ALSO}` only names one more pool of it"
+            ))
+        }
+        Clash::Retired { entry, row } => {
+            let other = name((entry.file(), entry.line()));
+            let message = format!("the room is retired by {other} and can be on no pool");
+            Fault::new(at((&row.file, row.line)), code::FURTHER_RETIRED, message)
+                .help("remove this line, or give the room another state")
+        }
+        Clash::Twice { first, row } => {
+            let other = name(first.place());
+            let message = format!(
+                "{other} names the room's identifier on `{}` already",
+                row.pool
+            );
+            Fault::new(at((&row.file, row.line)), code::FURTHER_TWICE, message)
+                .help("a room has one line for each pool; remove one of the two")
         }
     }
 }

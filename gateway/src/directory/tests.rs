@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod further;
+
 const HEADER: &str = "legacy,pool,migrated,state,name,note\n";
 
 fn pools() -> Vec<PoolName> {
@@ -219,7 +221,7 @@ fn all_faults_of_all_lines_are_told_with_their_places() {
             "5:1 HD003 the line has 2 fields, the header has 6 | put a field that contains a comma between double quotes",
             "6:1 HD005 `MA-CHAN://old.example/4` is not a room's identifier: expected an identifier that starts with `ma-chan://` | a room's identifier looks like `ma-chan://contoso.com/value`",
             "6:25 HD006 unknown pool `elsewhere` | the configured pools are: `hq`, `branch`",
-            "6:36 HD007 unknown state `lost` | the states are: `migrated`, `renamed`, `merged`, `retired`, `pending`",
+            "6:36 HD007 unknown state `lost` | the states are: `migrated`, `renamed`, `merged`, `retired`, `pending`, `also`",
         ]
     );
 }
@@ -271,9 +273,9 @@ fn a_header_must_name_the_columns() {
     assert_eq!(
         faults("legacy,pool,migratd,state,owner,pool\n"),
         [
-            "1:1 HD002 the column `migrated` is missing | the first line names the columns: `legacy,pool,migrated,state,name,note`",
+            "1:1 HD002 the column `migrated` is missing | the first line names the columns: `legacy,pool,migrated,state,name,note,category`",
             "1:13 HD002 unknown column `migratd` | did you mean `migrated`?",
-            "1:27 HD002 unknown column `owner` | the columns are: `legacy`, `pool`, `migrated`, `state`, `name`, `note`",
+            "1:27 HD002 unknown column `owner` | the columns are: `legacy`, `pool`, `migrated`, `state`, `name`, `note`, `category`",
             "1:33 HD002 the column `pool` is there twice | -",
         ]
     );
@@ -357,7 +359,7 @@ fn an_explanation_says_the_same_as_text_and_as_json() {
             "legacy": "ma-chan://old.example/1", "answer": "listed", "generation": 1,
             "rooms": [{
                 "legacy": "ma-chan://old.example/1", "migrated": null, "pool": "hq", "state": "retired", "open": false,
-                "name": "Lounge", "note": "Ask Ann", "source": source,
+                "name": "Lounge", "category": "", "note": "Ask Ann", "source": source,
             }],
         })
     );

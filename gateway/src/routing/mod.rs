@@ -13,9 +13,9 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holdover_config::ListenerName;
 use holdover_config::rules::{Act, Outcome, Question, RoomFacts, RuleSet};
 use holdover_config::settings::{Live, Unlisted};
+use holdover_config::{ListenerName, PoolName};
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
@@ -104,7 +104,7 @@ impl Routing {
         let outcome = match decision.outcome {
             Outcome::Directory => self.listed(legacy, &listed),
             Outcome::Pool(name) => match self.pools.id(name) {
-                Some(pool) => self.on_pool(legacy, &listed, pool),
+                Some(pool) => self.on_pool(legacy, &listed, pool, name),
                 None => Err(no_target()),
             },
             refused => Err(refusal(refused)),
@@ -207,6 +207,7 @@ impl Routing {
         legacy: &RoomUri,
         listed: &Resolution,
         pool: PoolId,
+        name: &PoolName,
     ) -> Result<Target, Refusal> {
         let migrated = match listed {
             Resolution::Listed(entry) if entry.state() == State::Retired => {
@@ -217,7 +218,7 @@ impl Routing {
             Resolution::Listed(entry) if self.pool(entry.pool()) == pool => {
                 return self.listed(legacy, listed);
             }
-            Resolution::Listed(_) => None,
+            Resolution::Listed(entry) => self.directory.target_of(entry, name),
             Resolution::SameId { pool: own } => (self.pool(own) == pool).then(|| legacy.clone()),
         };
         migrated
@@ -243,7 +244,7 @@ impl Routing {
         }
     }
 
-    fn pool(&self, name: &holdover_config::PoolName) -> PoolId {
+    fn pool(&self, name: &PoolName) -> PoolId {
         // The directory was checked against these very pools.
         self.pools.id(name).unwrap_or(self.default_pool)
     }
@@ -258,7 +259,7 @@ fn facts<'a>(legacy: &'a RoomUri, listed: &'a Resolution) -> RoomFacts<'a> {
     RoomFacts {
         id: legacy,
         name: entry.map_or("", Entry::name),
-        category: "",
+        category: entry.map_or("", Entry::category),
     }
 }
 

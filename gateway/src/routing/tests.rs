@@ -32,7 +32,9 @@ unlisted = "same-id"
 const ROOMS: &str = "legacy,pool,migrated,state,name,note\n\
     ma-chan://contoso.com/1,hq,ma-chan://contoso.com/new-1,migrated,Deals,\n\
     ma-chan://contoso.com/2,hq,,retired,Falcon,Ask the archive.\n\
-    ma-chan://contoso.com/3,old,,pending,Night,\n";
+    ma-chan://contoso.com/3,old,,pending,Night,\n\
+    ma-chan://contoso.com/4,hq,ma-chan://contoso.com/new-4,migrated,Sea,\n\
+    ma-chan://contoso.com/4,branch,ma-chan://contoso.com/branch-4,also,,\n";
 
 fn routing(rules: Vec<(&str, Then)>) -> Routing {
     let folder = tempfile::tempdir().unwrap();
@@ -135,6 +137,25 @@ fn a_rule_takes_the_place_of_the_directory_s_pool_but_guesses_no_identifier() {
     assert_eq!(decide(&back, Act::Read, "1").outcome, at(2, "1"));
     let stays = routing(vec![("stays", route("hq"))]);
     assert_eq!(decide(&stays, Act::Read, "1").outcome, at(0, "new-1"));
+}
+
+#[test]
+fn a_room_that_exists_on_the_pool_of_a_rule_is_entered_there() {
+    let to_branch = routing(vec![("go", route("branch"))]);
+    assert_eq!(
+        decide(&to_branch, Act::Read, "4").outcome,
+        at(1, "branch-4")
+    );
+    let back = to_branch.legacy_of(PoolId(1), &room("branch-4"));
+    assert_eq!(back, Some(room("4")));
+    let router = Router::new(to_branch);
+    let caller = ann();
+    let decisions = router.decisions(&caller, Timestamp::UNIX_EPOCH);
+    use crate::session::Decisions as _;
+    assert!(decisions.offers(PoolId(1), &room("branch-4")));
+    assert!(!decisions.offers(PoolId(0), &room("new-4")));
+    let plain = routing(Vec::new());
+    assert_eq!(decide(&plain, Act::Read, "4").outcome, at(0, "new-4"));
 }
 
 #[test]
