@@ -1,4 +1,5 @@
 //! The stable codes of this crate's faults. A code never changes its meaning and is never used again for another.
+//! (HC032 was of versions that knew no rules.)
 
 macro_rules! codes {
     ($( $name:ident = $code:literal, $title:literal; )*) => {
@@ -17,7 +18,7 @@ codes! {
     MISSING_KEY = "HC005", "The table lacks a key that it must have.";
     OUT_OF_RANGE = "HC006", "The number is outside the key's bounds.";
     BAD_CHOICE = "HC007", "The value is none of those that the key knows.";
-    BAD_NAME = "HC008", "A name of a listener or pool has characters that names may not have.";
+    BAD_NAME = "HC008", "A name has characters that names may not have.";
     BAD_DOMAIN = "HC009", "The value is not a domain name.";
     BAD_URI = "HC010", "The value is not the SIP URI of a user.";
     BAD_ADDRESS = "HC011", "The value is not an IP address with a port.";
@@ -25,7 +26,7 @@ codes! {
     BAD_LOG_LEVEL = "HC013", "The value is not a level or a list of `target=level`.";
     BAD_REALM = "HC014", "The realm cannot be written in a challenge.";
     BAD_SERVER = "HC015", "The value is not a host with a port.";
-    DUPLICATE_NAME = "HC020", "Two listeners or two pools have one name.";
+    DUPLICATE_NAME = "HC020", "Two listeners, pools, rules or tests have one name.";
     DUPLICATE_ADDRESS = "HC021", "Two things listen on one address.";
     DUPLICATE_FILE = "HC022", "One file is named twice where each needs its own.";
     SAME_URIS = "HC023", "`lookup_uri` and `channel_uri` are the same.";
@@ -36,7 +37,6 @@ codes! {
     NO_LISTENER = "HC029", "There is no listener.";
     NO_POOL = "HC030", "There is no pool.";
     QUEUE_TOO_SMALL = "HC031", "A queue could never hold the largest message.";
-    RULES_UNSUPPORTED = "HC032", "This version does not know rules.";
     NO_SERVER = "HC033", "A pool has no server.";
     DUPLICATE_SERVER = "HC034", "One server is listed twice.";
     TRANSPORT_AND_TLS = "HC035", "The transport of a pool and its TLS settings do not fit together.";
@@ -54,6 +54,21 @@ codes! {
     DUPLICATE_USER = "HC062", "One user is listed twice.";
     BAD_ROOM = "HC070", "The value cannot be the value of a room's identifier.";
     NOBODY_ADMITTED = "HC071", "The list names nobody who may connect.";
+    BAD_PATTERN = "HC080", "The value is not a pattern.";
+    BAD_ROOM_ID = "HC081", "The value is neither a room's identifier nor a pattern of identifiers.";
+    BAD_NETWORK = "HC082", "The value is not a network or an IP address.";
+    BAD_TIME = "HC083", "The value is not a date and time, or the clocks never or twice show it.";
+    BAD_ZONE = "HC084", "The value is not a time zone.";
+    BAD_TEXT = "HC085", "The text cannot be shown to users.";
+    EMPTY_LIST = "HC086", "The list names nothing.";
+    EMPTY_WINDOW = "HC087", "The end of a time window is not after its begin.";
+    ACTION = "HC088", "A rule has no action, or more than one.";
+    SHARES = "HC089", "The shares of pools do not make a hundred, or name a pool twice.";
+    UNKNOWN_LISTENER = "HC090", "No listener of this name is configured.";
+    UNKNOWN_REGION = "HC091", "No pool is in this region.";
+    OUTSIDE_REGION = "HC092", "A pool is not in the region that its rule demands.";
+    UNKNOWN_RULE = "HC093", "No rule has this name.";
+    EXPECTATION = "HC094", "A test expects nothing, or more than can come of it.";
 }
 
 #[cfg(test)]

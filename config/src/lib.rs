@@ -12,6 +12,7 @@ mod load;
 mod names;
 mod raw;
 mod reader;
+mod rulefile;
 pub mod rules;
 mod schema;
 pub mod serve;
@@ -23,11 +24,12 @@ pub mod users;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
 pub use environment::check_environment;
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, Loader, load, parse, parse_with};
 pub use names::{
     Domain, ListenerName, LogFilter, PoolName, Realm, Region, RuleName, ServerAddress,
 };
-pub use schema::json_schema;
+pub use rulefile::{RuleFile, UserList};
+pub use schema::{json_schema, rules_json_schema};
 pub use settings::Settings;
 pub use text::TextError;
 pub use uri::{PoolUri, ServiceUri};

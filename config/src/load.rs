@@ -1,14 +1,22 @@
-//! From a file or a text to settings.
+//! From files or a text to settings.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::check;
+use crate::check::{self, RuleFiles};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
 use crate::environment::{FileUse, unreadable};
 use crate::raw;
-use crate::reader::Reader;
+use crate::rulefile::{self, RuleFile, UserList};
+use crate::rules::Case;
 use crate::settings::Settings;
+
+/// The folder of files with rules, beside the configuration.
+const RULES_FOLDER: &str = "rules.d";
 
 /// Settings that can be used: those of the gateway, or of another program that has a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,16 +27,163 @@ pub struct Loaded<T = Settings> {
     pub warnings: Diagnostics,
     /// The files that they name, for [`check_environment`](crate::check_environment).
     pub(crate) files: Vec<FileUse>,
+    /// The files that hold rules, for what is told about these.
+    pub(crate) rule_files: Vec<Arc<RuleFile>>,
+    pub(crate) tests: Vec<Arc<Case>>,
 }
 
-/// Reads and checks the configuration file `path`. Relative paths in it start at its folder.
+impl<T> Loaded<T> {
+    /// The test cases of the rules, in the order of the files.
+    #[must_use]
+    pub fn tests(&self) -> &[Arc<Case>] {
+        &self.tests
+    }
+}
+
+/// Reads and checks the configuration file `path`, and the files of rules in the folder `rules.d` beside it, in the order of
+/// their names. Relative paths start at the folder of `path`.
 ///
-/// Files that it names are not touched: [`check_environment`](crate::check_environment) does that.
+/// Of the other files that it names only those that list users of rules are read: [`check_environment`](crate::check_environment)
+/// looks at the rest.
 ///
 /// # Errors
 /// All faults, if at least one is an error, with the warnings among them.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
-    load_by(path, parse)
+    Loader::new().load(path)
+}
+
+/// Loads a configuration again and again. What did not change since is not read anew.
+#[derive(Debug, Default)]
+pub struct Loader {
+    rules: HashMap<PathBuf, (String, Arc<RuleFile>)>,
+    users: HashMap<PathBuf, (String, Arc<UserList>)>,
+}
+
+impl Loader {
+    /// Has read nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As [`load`].
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&mut self, path: &Path) -> Result<Loaded, Diagnostics> {
+        let text = read_text(path)?;
+        let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+        let name = path.display().to_string();
+        let before = self.rules.get(path).map(|(_, file)| &**file);
+        let (raw, mut faults, main) = rulefile::read::<raw::Root>(&name, &text, before);
+        let main = Arc::new(main);
+        let mut rules = RuleFiles {
+            files: vec![Arc::clone(&main)],
+            users: HashMap::new(),
+        };
+        let mut read = HashMap::new();
+        for path in rule_files(&base, &mut faults) {
+            match self.rule_file(&path) {
+                Ok((text, file)) => {
+                    rules.files.push(Arc::clone(&file));
+                    read.insert(path, (text, file));
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        self.users(&base, &mut rules);
+        let source = Source::new(name, &text);
+        let loaded = finish(raw.as_ref(), &source, &base, faults, rules);
+        read.insert(path.to_path_buf(), (String::new(), main));
+        self.rules = read;
+        loaded
+    }
+
+    fn rule_file(&mut self, path: &Path) -> Result<(String, Arc<RuleFile>), Diagnostic> {
+        let text = read_text(path)?;
+        if let Some((_, file)) = self.rules.get(path).filter(|(before, _)| *before == text) {
+            return Ok((text, Arc::clone(file)));
+        }
+        let before = self.rules.get(path).map(|(_, file)| &**file);
+        let file = RuleFile::parse_again(&path.display().to_string(), &text, before);
+        Ok((text, Arc::new(file)))
+    }
+
+    /// Reads the files of users that the rules name.
+    fn users(&mut self, base: &Path, rules: &mut RuleFiles) {
+        let mut read = HashMap::new();
+        for path in rules.files.iter().flat_map(|file| check::user_files(file)) {
+            let path = path.within(base);
+            if rules.users.contains_key(&path) {
+                continue;
+            }
+            let list = match std::fs::read_to_string(&path) {
+                Ok(text) => {
+                    let list = match self.users.get(&path) {
+                        Some((before, list)) if *before == text => Arc::clone(list),
+                        _ => Arc::new(UserList::parse(&path.display().to_string(), &text)),
+                    };
+                    read.insert(path.clone(), (text, Arc::clone(&list)));
+                    Ok(list)
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err((codes::FILE_MISSING, "does not exist".to_owned()))
+                }
+                Err(error) => Err((codes::FILE_UNREADABLE, format!("cannot be read: {error}"))),
+            };
+            rules.users.insert(path, list);
+        }
+        self.users = read;
+    }
+}
+
+/// The files of rules beside a configuration, in the order in which they are read.
+fn rule_files(base: &Path, faults: &mut Diagnostics) -> Vec<PathBuf> {
+    let folder = base.join(RULES_FOLDER);
+    // An empty path is no folder that can be listed.
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            faults.push(unreadable(&folder, &error));
+            return Vec::new();
+        }
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => {
+                let path = entry.path();
+                let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+                if path.extension() == Some(OsStr::new("toml")) && !is_hidden {
+                    files.push(path);
+                }
+            }
+            Err(error) => faults.push(unreadable(&folder, &error)),
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The settings, or all faults.
+fn finish(
+    raw: Option<&raw::Root>,
+    source: &Source<'_>,
+    base: &Path,
+    mut faults: Diagnostics,
+    rules: RuleFiles,
+) -> Result<Loaded, Diagnostics> {
+    match raw {
+        Some(raw) => check::check(raw, source, base, faults, rules),
+        None => {
+            for file in &rules.files {
+                faults.append(file.faults());
+            }
+            faults.sort();
+            Err(faults)
+        }
+    }
 }
 
 /// Reads the file `path` and has it parsed, relative paths starting at its folder.
@@ -41,20 +196,33 @@ pub(crate) fn load_by<T>(
     parse(&path.display().to_string(), &text, &base)
 }
 
-/// Checks the configuration `text`, known to people as `name`. Relative paths in it start at `base`. Pure: no file is read.
+/// Checks the configuration `text`, known to people as `name`. Relative paths in it start at `base`. Pure: no file is read, so
+/// there are no rules but its own, and nobody stands in the files of users that these name.
 ///
 /// # Errors
 /// All faults, if at least one is an error, with the warnings among them.
 pub fn parse(name: &str, text: &str, base: &Path) -> Result<Loaded, Diagnostics> {
+    parse_with(name, text, &[], base)
+}
+
+/// As [`parse`], with files of rules that were read.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(
+    name: &str,
+    text: &str,
+    rules: &[Arc<RuleFile>],
+    base: &Path,
+) -> Result<Loaded, Diagnostics> {
+    let (raw, faults, main) = rulefile::read::<raw::Root>(name, text, None);
+    let files = std::iter::once(Arc::new(main)).chain(rules.iter().cloned());
+    let rules = RuleFiles {
+        files: files.collect(),
+        users: HashMap::new(),
+    };
     let source = Source::new(name, text);
-    let (raw, mut faults) = Reader::new(&source).read_file::<raw::Root>();
-    match raw {
-        Some(raw) => check::check(&raw, &source, base, faults),
-        None => {
-            faults.sort();
-            Err(faults)
-        }
-    }
+    finish(raw.as_ref(), &source, base, faults, rules)
 }
 
 /// The text of the file `path`, or why it cannot be had.

@@ -335,6 +335,11 @@ impl FilePath {
     pub(crate) fn within(&self, base: &Path) -> PathBuf {
         base.join(&self.0)
     }
+
+    /// As it is written.
+    pub(crate) fn as_written(&self) -> String {
+        self.0.display().to_string()
+    }
 }
 
 impl FromText for FilePath {

@@ -85,8 +85,6 @@ pub(crate) enum Presence {
     Required,
     /// It may be there.
     Optional,
-    /// It is read only so that it can be refused by name: a key of a later version.
-    Reserved,
 }
 
 /// Reads the values of one file and collects the faults.
@@ -109,8 +107,14 @@ impl<'t> Reader<'t> {
 
     /// Reads the whole file as a `T`. `None` in the first place if the text has a syntax error: then only what is wrong by
     /// itself was reported, because a key that seems to be missing may stand in a broken line.
-    pub(crate) fn read_file<T: FromToml>(mut self) -> (Option<T>, Diagnostics) {
-        let (root, errors) = DeTable::parse_recoverable(self.source.text());
+    pub(crate) fn read_file<T: FromToml>(self) -> (Option<T>, Diagnostics) {
+        let text = self.source.text();
+        self.read_text(text)
+    }
+
+    /// The same with a text in which parts of the file are left blank.
+    pub(crate) fn read_text<T: FromToml>(mut self, text: &str) -> (Option<T>, Diagnostics) {
+        let (root, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             let mut fault = self.source.error(codes::SYNTAX, span, error.message());
@@ -238,10 +242,10 @@ impl<'t> Reader<'t> {
     ) -> Option<Entries<'v, 'i>> {
         let table = self.table(value, at)?;
         let known = |key: &str| keys.iter().any(|&(known, _)| known == key);
-        let offered = offered(keys);
         let mut misspelled = Vec::new();
         for key in table.keys().filter(|key| !known(key.get_ref())) {
             let name = key.get_ref();
+            let offered: Vec<&str> = keys.iter().map(|&(key, _)| key).collect();
             let (message, all) = if at.is_empty() {
                 (format!("unknown table or key `{name}`"), "the tables are")
             } else {
@@ -304,14 +308,6 @@ pub(crate) struct Entries<'v, 'i> {
     keys: &'static [(&'static str, Presence)],
     /// Known keys that an unknown one was probably meant to be.
     misspelled: Vec<&'static str>,
-}
-
-/// The keys that a person may write.
-fn offered(keys: &'static [(&'static str, Presence)]) -> Vec<&'static str> {
-    keys.iter()
-        .filter(|&&(_, presence)| presence != Presence::Reserved)
-        .map(|&(key, _)| key)
-        .collect()
 }
 
 fn heading<T: FromToml>(key: &str) -> String {

@@ -12,6 +12,11 @@ pub fn json_schema() -> Value {
     schema_of::<raw::Root>()
 }
 
+/// The JSON Schema of a file of rules in the folder `rules.d`.
+pub fn rules_json_schema() -> Value {
+    schema_of::<raw::rules::RuleRoot>()
+}
+
 /// The JSON Schema of a file that is read as a `T`.
 pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let schema = SchemaSettings::draft2020_12()

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::names::{Domain, ListenerName, LogFilter, PoolName, Realm, ServerAddress};
+use crate::names::{Domain, ListenerName, LogFilter, PoolName, Realm, Region, ServerAddress};
 use crate::rules::Rule;
 use crate::text::choices;
 use crate::uri::{PoolUri, ServiceUri};
@@ -106,6 +106,8 @@ pub enum SignIn {
 pub struct Pool {
     /// Its name in logs, metrics and the directory.
     pub name: PoolName,
+    /// The region that it is in.
+    pub region: Option<Region>,
     /// What it is.
     pub kind: PoolKind,
 }

@@ -43,6 +43,11 @@ const PIECES: &[&str] = &[
     "nan",
     "sip = {}",
     "[[rule]]\n",
+    "[[test]]\n",
+    "not = { ",
+    "percent = 0\n",
+    "*",
+    "10.0.0.1/8",
     "tls = 1\n",
 ];
 

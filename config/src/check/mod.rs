@@ -5,11 +5,13 @@
 mod directory;
 mod listeners;
 mod pools;
+mod rules;
 mod sip;
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -21,8 +23,12 @@ use crate::load::Loaded;
 use crate::names::{FilePath, LogFilter};
 use crate::raw;
 use crate::reader::{Int, Key, List};
+use crate::rulefile::RuleFile;
+use crate::rules::Case;
 use crate::settings::{Admin, Fixed, Gateway, Limits, Live, Log, LogFormat, Settings};
 use crate::uri::ServiceUri;
+
+pub(crate) use rules::{RuleFiles, user_files};
 
 /// The settings that `raw` says. `faults` were found while reading it.
 pub(crate) fn check(
@@ -30,9 +36,11 @@ pub(crate) fn check(
     source: &Source<'_>,
     base: &Path,
     faults: Diagnostics,
+    rules: RuleFiles,
 ) -> Result<Loaded, Diagnostics> {
     let mut checker = Checker::new(source, base, faults);
-    let settings = checker.settings(raw);
+    let settings = checker.settings(raw, &rules);
+    checker.rule_files = rules.files;
     checker.finish(settings)
 }
 
@@ -44,6 +52,10 @@ pub(crate) struct Checker<'c> {
     pub(crate) faults: Diagnostics,
     /// Files that the configuration names.
     files: Vec<FileUse>,
+    /// The files that hold rules.
+    rule_files: Vec<Arc<RuleFile>>,
+    /// The tests of the rules.
+    tests: Vec<Arc<Case>>,
 }
 
 impl<'c> Checker<'c> {
@@ -53,6 +65,8 @@ impl<'c> Checker<'c> {
             base,
             faults,
             files: Vec::new(),
+            rule_files: Vec::new(),
+            tests: Vec::new(),
         }
     }
 
@@ -64,6 +78,8 @@ impl<'c> Checker<'c> {
                 settings,
                 warnings: self.faults,
                 files: self.files,
+                rule_files: self.rule_files,
+                tests: self.tests,
             }),
             _ => Err(self.faults),
         }
@@ -71,19 +87,9 @@ impl<'c> Checker<'c> {
 }
 
 impl Checker<'_> {
-    fn settings(&mut self, raw: &raw::Root) -> Option<Settings> {
-        if let Some(rules) = raw.rule.given() {
-            let fault = self.source.error(
-                codes::RULES_UNSUPPORTED,
-                rules.span(),
-                "this version knows no routing rules",
-            );
-            self.faults.push(
-                fault.help(
-                    "remove the `[[rule]]` tables; `[directory]` says which pool a room is in",
-                ),
-            );
-        }
+    fn settings(&mut self, raw: &raw::Root, rules: &RuleFiles) -> Option<Settings> {
+        let (rules, tests) = self.rules(raw, rules);
+        self.tests = tests;
         let gateway = raw.gateway.get().and_then(|gateway| self.gateway(gateway));
         let domain = raw.gateway.get().and_then(|gateway| gateway.domain.get());
         let listeners = self.listeners(raw, domain);
@@ -103,7 +109,7 @@ impl Checker<'_> {
             live: Live {
                 directory: directory?,
                 limits,
-                rules: Vec::new(),
+                rules,
             },
         })
     }

@@ -66,6 +66,7 @@ impl Checker<'_> {
         let sip = raw.sip.get().and_then(|sip| self.sip(sip));
         Some(Pool {
             name: raw.name.get()?.clone(),
+            region: raw.region.get().cloned(),
             kind: embedded.or(sip)?,
         })
     }

@@ -16,6 +16,8 @@ pub struct Source<'t> {
     name: Arc<str>,
     text: &'t str,
     hidden: bool,
+    /// Bytes and lines of the file before the text, if that is only a part of it.
+    before: (usize, usize),
     line_starts: OnceCell<Vec<usize>>,
 }
 
@@ -26,8 +28,22 @@ impl<'t> Source<'t> {
             name: name.into(),
             text,
             hidden: false,
+            before: (0, 0),
             line_starts: OnceCell::new(),
         }
+    }
+
+    /// A part of a file's text, which begins after so many bytes and whole lines. Spans are those in the part; what is told
+    /// are places in the file.
+    pub(crate) fn part(
+        name: impl Into<Arc<str>>,
+        text: &'t str,
+        bytes: usize,
+        lines: usize,
+    ) -> Self {
+        let mut source = Self::new(name, text);
+        source.before = (bytes, lines);
+        source
     }
 
     /// Keeps the text out of the faults, for files that hold secrets: only file, line and column are shown.
@@ -81,6 +97,10 @@ impl<'t> Source<'t> {
 
     /// The line that holds the byte at `offset`, from 1.
     pub fn line(&self, offset: usize) -> usize {
+        self.before.1 + self.line_of_text(offset)
+    }
+
+    fn line_of_text(&self, offset: usize) -> usize {
         self.line_starts()
             .partition_point(|&line_start| line_start <= offset)
     }
@@ -102,7 +122,7 @@ impl<'t> Source<'t> {
         let start = floor_boundary(self.text, span.start);
         let end = floor_boundary(self.text, span.end).max(start);
         let starts = self.line_starts();
-        let line = self.line(start);
+        let line = self.line_of_text(start);
         let line_start = starts
             .get(line.saturating_sub(1))
             .copied()
@@ -130,9 +150,10 @@ impl<'t> Source<'t> {
                     span: within(start)..within(end),
                 }
             });
+        let (bytes, lines) = self.before;
         Location {
-            span: start..end,
-            line,
+            span: start + bytes..end + bytes,
+            line: line + lines,
             column,
             excerpt,
         }

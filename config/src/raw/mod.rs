@@ -2,6 +2,7 @@
 //!
 //! This is the one place where a key is declared. Its reader, its suggestions and its part of the JSON Schema come from here.
 
+pub(crate) mod rules;
 mod scalars;
 
 use std::borrow::Cow;
@@ -12,13 +13,13 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::names::{
-    Domain, FilePath, ListenAddress, ListenerName, LogFilter, PoolName, Realm, ServerAddress,
+    Domain, FilePath, ListenAddress, ListenerName, LogFilter, PoolName, Realm, Region,
+    ServerAddress,
 };
 use crate::reader::{FromToml, Int, Key, List, Presence, Reader};
 use crate::settings::{Dialect, LogFormat, Transport};
 use crate::uri::{PoolUri, ServiceUri};
 
-use scalars::Unsupported;
 pub(crate) use scalars::{SignIn, UnlistedWord};
 
 macro_rules! presence {
@@ -27,9 +28,6 @@ macro_rules! presence {
     };
     (optional) => {
         Presence::Optional
-    };
-    (reserved) => {
-        Presence::Reserved
     };
 }
 pub(crate) use presence;
@@ -66,11 +64,9 @@ macro_rules! tables {
             fn json_schema(generator: &mut SchemaGenerator) -> Schema {
                 let mut properties = Map::new();
                 $(
-                    if presence!($presence) != Presence::Reserved {
-                        let docs: &[&str] = &[$($key_doc),*];
-                        let schema = generator.subschema_for::<$type>();
-                        properties.insert(stringify!($key).to_owned(), described(schema, docs));
-                    }
+                    let docs: &[&str] = &[$($key_doc),*];
+                    let schema = generator.subschema_for::<$type>();
+                    properties.insert(stringify!($key).to_owned(), described(schema, docs));
                 )*
                 table_schema(&[$($doc),*], properties, Self::KEYS)
             }
@@ -97,8 +93,10 @@ tables! {
         /// The admin server: lookup, metrics and health over HTTP. Without this table there is none. Takes effect at the
         /// next start.
         optional admin: Admin,
-        /// Routing rules.
-        reserved rule: Unsupported,
+        /// Routing rules; those in the files of the folder `rules.d` come after them. Takes effect on reload.
+        optional rule: List<rules::Rule>,
+        /// Test cases of the rules, for `holdover rules test`. Takes effect on reload.
+        optional test: List<rules::Case>,
     }
 
     /// Who Holdover is for its legacy clients.
@@ -159,6 +157,8 @@ tables! {
     struct Pool {
         /// Name in logs, metrics and the directory: letters, digits, `-`, `_` and `.`, at most 64.
         required name: PoolName,
+        /// Region that the pool is in, which rules may demand: letters, digits, `-`, `_` and `.`, at most 64. Default: none.
+        optional region: Region,
         /// Kind: a small Persistent Chat server inside Holdover.
         optional embedded: Embedded,
         /// Kind: a Persistent Chat pool, or an old Group Chat server, reached over SIP.

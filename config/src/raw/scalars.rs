@@ -11,30 +11,6 @@ use crate::codes;
 use crate::reader::{FromToml, Int, Key, List, Reader};
 use crate::text::choices;
 
-/// The value of a key that this version refuses by name: never looked at.
-#[derive(Debug)]
-pub(crate) struct Unsupported;
-
-impl FromToml for Unsupported {
-    fn read(_: &Spanned<DeValue<'_>>, _: &str, _: &mut Reader<'_>) -> Option<Self> {
-        Some(Self)
-    }
-}
-
-impl JsonSchema for Unsupported {
-    fn schema_name() -> Cow<'static, str> {
-        "Unsupported".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        false.into()
-    }
-}
-
 choices! {
     /// A `sign_in` that is a word.
     pub(crate) enum SignInWord {

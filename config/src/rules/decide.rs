@@ -56,6 +56,18 @@ pub enum Outcome<'s> {
     ReadOnly(&'s str),
 }
 
+impl std::fmt::Display for Outcome<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory => f.write_str("directory"),
+            Self::Pool(pool) => write!(f, "pool {pool}"),
+            Self::Refused(_) => f.write_str("refused"),
+            Self::Maintenance(_) => f.write_str("maintenance"),
+            Self::ReadOnly(_) => f.write_str("read-only"),
+        }
+    }
+}
+
 impl RuleSet {
     /// Makes rules ready that are tried in this order.
     #[must_use]

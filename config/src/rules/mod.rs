@@ -5,6 +5,7 @@
 //! question has the same answer in a running gateway, in `holdover explain` and in a test of the rules.
 
 mod act;
+mod case;
 mod condition;
 mod decide;
 mod explain;
@@ -25,6 +26,7 @@ use holdover_protocol::user::UserUri;
 use crate::names::{ListenerName, PoolName, Region, RuleName};
 
 pub use act::{Act, Class, Classes};
+pub use case::{Case, Expectation, Expected, Failure, Ran};
 pub use condition::{Condition, RoomPattern, Test, UserFile, UserPattern, Users, Window};
 pub use decide::{Decision, Outcome, RuleSet};
 pub use explain::{Explanation, Held, Miss};
@@ -189,22 +191,22 @@ pub struct Maintenance {
     pub sign_ins_per_sec: Option<NonZeroU32>,
 }
 
-/// What is possible during a maintenance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing.
-    Closed,
-    /// Reading.
-    ReadOnly,
-}
+crate::text::choices! {
+    /// What is possible during a maintenance.
+    pub enum Access {
+        /// Nothing.
+        Closed = "closed",
+        /// Reading.
+        ReadOnly = "read-only",
+    }
 
-/// How often a notice is shown to a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Every {
-    /// Once per sign-in.
-    SignIn,
-    /// Once per day (UTC).
-    Day,
+    /// How often a notice is shown to a user.
+    pub enum Every {
+        /// Once per sign-in.
+        SignIn = "sign-in",
+        /// Once per day (UTC).
+        Day = "day",
+    }
 }
 
 /// What is to be decided. A condition on something that is not known does not hold.
