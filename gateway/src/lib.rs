@@ -12,5 +12,6 @@ pub mod registrar;
 pub mod routing;
 pub mod run;
 pub mod session;
+pub mod shadow;
 pub mod telemetry;
 pub mod transport;

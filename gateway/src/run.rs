@@ -167,6 +167,7 @@ impl Gateway {
             }),
             router,
             decided,
+            shadow: Arc::default(),
             pools,
             table: SessionTable::default(),
             telemetry: telemetry.clone(),
@@ -247,6 +248,7 @@ impl Gateway {
                 readiness: readiness.clone(),
                 router: Arc::clone(&self.sessions.router),
                 pools: Arc::clone(&self.sessions.pools),
+                shadow: Arc::clone(&self.sessions.shadow),
             };
             tokio::spawn(admin::serve(listener, state, admin_stop.clone()))
         });

@@ -170,6 +170,12 @@ impl RuleSet {
         self.has.notices
     }
 
+    /// Whether any rule may have a second pool asked.
+    #[must_use]
+    pub fn may_shadow(&self) -> bool {
+        self.has.shadows
+    }
+
     /// When a rule next begins or ceases to match by itself, after `now`.
     #[must_use]
     pub fn next_boundary(&self, now: Timestamp) -> Option<Timestamp> {

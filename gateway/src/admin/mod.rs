@@ -35,6 +35,7 @@ pub use readiness::{Condition, Named, Readiness, Status};
 
 use crate::pool::Pools;
 use crate::routing;
+use crate::shadow::ShadowReport;
 use crate::telemetry::events::admin::{AdminRequest, AdminRoute};
 use crate::telemetry::events::connection::AcceptFailed;
 use crate::telemetry::{CONTENT_TYPE, Detail, Emit, Telemetry};
@@ -56,7 +57,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Path, what it answers, and its label.
-const ENDPOINTS: [(&str, &str, AdminRoute); 6] = [
+const ENDPOINTS: &[(&str, &str, AdminRoute)] = &[
     ("/", "this page", AdminRoute::Index),
     (
         "/healthz",
@@ -79,6 +80,11 @@ const ENDPOINTS: [(&str, &str, AdminRoute); 6] = [
         "the pools, and how their servers are",
         AdminRoute::Pools,
     ),
+    (
+        "/v1/shadow",
+        "what rules with <code>shadow</code> found: how often two pools answered alike, and the last differences",
+        AdminRoute::Shadow,
+    ),
 ];
 
 /// What the admin server tells about.
@@ -92,6 +98,8 @@ pub struct AdminState {
     pub router: Arc<routing::Router>,
     /// The pools.
     pub pools: Arc<Pools>,
+    /// What came of asking second pools.
+    pub shadow: Arc<ShadowReport>,
 }
 
 /// Serves `listener` until `shutdown`, then finishes what is in flight, for a few seconds at most.
@@ -172,6 +180,7 @@ fn router(state: AdminState) -> Router {
         .route("/", get(index))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
+        .route("/v1/shadow", get(shadow))
         .route("/metrics", get(metrics))
         .route("/v1/rooms", get(rooms::rooms))
         .route("/v1/pools", get(pools))
@@ -201,6 +210,12 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 
 async fn pools(State(state): State<AdminState>) -> impl IntoResponse {
     Json(state.pools.states())
+}
+
+async fn shadow(State(state): State<AdminState>) -> impl IntoResponse {
+    /// More than people read, and less than would be in the way.
+    const DIFFERENCES: usize = 100;
+    Json(state.shadow.summary(DIFFERENCES))
 }
 
 async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {

@@ -40,6 +40,7 @@ async fn server() -> Server {
         readiness: Readiness::new(),
         router: Arc::new(routing::Router::new(Routing::of(Directory::new(rooms)))),
         pools: Arc::new(Pools::new(Vec::new())),
+        shadow: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

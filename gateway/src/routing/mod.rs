@@ -25,7 +25,7 @@ pub use router::{CallerDecisions, Router};
 
 use crate::directory::{Directory, Entry, Resolution, State};
 use crate::pool::PoolId;
-use crate::session::{Decided, Notice, Refusal, RefusalReason, Target};
+use crate::session::{Decided, Notice, Refusal, RefusalReason, Shadow, Target};
 
 /// What rules may ask of whoever acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,40 @@ impl Routing {
         Some(Notice {
             text: text.into(),
             every,
+            rule: rule.name.clone(),
+        })
+    }
+
+    /// The second pool that is asked something too, to compare.
+    #[must_use]
+    pub fn shadow(
+        &self,
+        caller: &Caller,
+        at: Timestamp,
+        act: Act,
+        legacy: Option<&RoomUri>,
+    ) -> Option<Shadow> {
+        if !self.rules.may_shadow() {
+            return None;
+        }
+        let listed = legacy.map(|legacy| (legacy, self.directory.resolve(legacy)));
+        let facts = listed
+            .as_ref()
+            .map(|(legacy, listed)| facts(legacy, listed));
+        let question = question(caller, at, act, facts);
+        let (name, rule) = self.rules.shadow(&question)?;
+        let pool = self.pools.id(name)?;
+        // A fence keeps what is asked too within its region, and not only what is answered.
+        if let Some((region, _)) = self.rules.fence(&question)
+            && self.pools.region(pool) != Some(region)
+        {
+            return None;
+        }
+        let target =
+            listed.and_then(|(legacy, listed)| self.on_pool(legacy, &listed, pool, name).ok());
+        Some(Shadow {
+            pool,
+            migrated: target.map(|target| target.migrated),
             rule: rule.name.clone(),
         })
     }

@@ -9,12 +9,13 @@ use holdover_config::RuleName;
 use holdover_config::rules::{Act, Every};
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
+use holdover_protocol::xccos::Verb;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{Caller, Routing};
 use crate::pool::PoolId;
-use crate::session::{Decided, Decisions, Notice};
+use crate::session::{Decided, Decisions, Notice, Shadow, act_of};
 
 /// The version in use.
 #[derive(Debug)]
@@ -171,6 +172,11 @@ impl Decisions for CallerDecisions<'_> {
             }
         };
         is_due.then_some(notice)
+    }
+
+    fn shadow(&self, verb: &Verb, legacy: Option<&RoomUri>) -> Option<Shadow> {
+        self.routing
+            .shadow(self.caller, self.at, act_of(verb), legacy)
     }
 
     fn default_pool(&self) -> PoolId {

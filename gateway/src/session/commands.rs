@@ -19,6 +19,7 @@ use super::decisions::{Decided, Decisions, Refusal, RefusalReason, Target, act_o
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, PendingPost, Purpose, all_failed};
 use super::rooms::Rooms;
+use super::shadow::{ShadowCommand, ShadowId};
 use crate::pool::{PoolId, SendId};
 
 /// Legacy identifiers as a pool knows them.
@@ -197,7 +198,10 @@ impl SessionCore {
             Command::BatchJoin(bjoin) => {
                 self.handle_bjoin(now, document, client, bjoin, decisions);
             }
-            _ => self.handle_other(now, document, client, view.verb(), decisions),
+            command => {
+                let shadow = ShadowCommand::of(&command);
+                self.handle_other(now, document, client, view.verb(), shadow, decisions);
+            }
         }
     }
 
@@ -206,6 +210,7 @@ impl SessionCore {
     fn handle_part(&mut self, now: Instant, client: CommandId<'static>, rooms: Vec<RoomUri>) {
         for legacy in &rooms {
             self.forget_queued(legacy);
+            self.shadows.forget(legacy);
             // Nor may the reply to an earlier command tell of the room.
             self.commands.retain_mut(|command| {
                 let before = command.rooms.len();
@@ -259,6 +264,7 @@ impl SessionCore {
             purpose,
             rooms,
             refused,
+            shadow,
         } = request;
         let deadline = now + self.settings.pool_timeout;
         let id = self.next_id(pool);
@@ -271,6 +277,7 @@ impl SessionCore {
             purpose,
             rooms,
             refused,
+            shadow,
             deadline,
         };
         if !is_reachable {
@@ -372,6 +379,7 @@ impl SessionCore {
         document: &Document,
         client: CommandId<'static>,
         verb: Verb,
+        shadow: Option<ShadowCommand>,
         decisions: &dyn Decisions,
     ) {
         let act = act_of(&verb);
@@ -434,8 +442,10 @@ impl SessionCore {
             }
         }
         let decided = rooms.clone();
+        let shadow = self.begin_shadow(now, shadow, pool, decisions);
         let request = Outgoing {
             rooms,
+            shadow,
             ..Outgoing::new(pool, verb, Purpose::Client(client))
         };
         self.send_command(now, request, |core, id| {
@@ -520,6 +530,7 @@ struct Outgoing {
     purpose: Purpose,
     rooms: Vec<(RoomUri, Target)>,
     refused: Vec<RoomUri>,
+    shadow: Option<ShadowId>,
 }
 
 impl Outgoing {
@@ -530,6 +541,7 @@ impl Outgoing {
             purpose,
             rooms: Vec::new(),
             refused: Vec::new(),
+            shadow: None,
         }
     }
 }

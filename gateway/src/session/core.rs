@@ -26,6 +26,7 @@ use super::output::{CloseReason, Event, FinishReason, Output};
 use super::pending::{PendingCommand, PendingPost};
 use super::recovery::Tracks;
 use super::rooms::Rooms;
+use super::shadow::Shadows;
 use crate::pool::{LegEvent, PoolId, SendId};
 
 /// What all sessions have in common.
@@ -118,6 +119,8 @@ pub struct SessionCore {
     pub(super) tracks: Tracks,
     /// When rooms that a returned client has not asked for again are given up.
     claim_by: Option<Instant>,
+    /// What a second pool was asked too.
+    pub(super) shadows: Shadows,
     /// Rules whose notice the user was shown in this sign-in.
     pub(super) noticed: Vec<RuleName>,
     /// By which version of rules and directory the open rooms are where they are.
@@ -145,6 +148,7 @@ impl SessionCore {
             gathers: Gathers::default(),
             tracks: Tracks::default(),
             claim_by: None,
+            shadows: Shadows::default(),
             noticed: Vec::new(),
             version: 0,
             is_draining: false,
@@ -530,6 +534,7 @@ impl SessionCore {
                 command.disown();
             }
             self.gathers = Gathers::default();
+            self.shadows.clear();
             self.rooms.unclaim_joining();
             self.event(Event::Detached);
         }

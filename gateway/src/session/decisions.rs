@@ -99,6 +99,17 @@ impl<T> From<Result<T, Refusal>> for Decided<T> {
     }
 }
 
+/// A second pool that is asked what the first one is asked, to compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// The second pool.
+    pub pool: PoolId,
+    /// The room there; `None`: it is not there, or the command concerns no room.
+    pub migrated: Option<RoomUri>,
+    /// The rule that says so.
+    pub rule: RuleName,
+}
+
 /// What the rules and the directory say to one user. The one seam by which a session asks; it never blocks.
 pub trait Decisions {
     /// Number of what is decided by. With another number any decision may be another one.
@@ -113,6 +124,12 @@ pub trait Decisions {
     /// What is to be shown to the user now that a room is open. What is shown once a day is not answered again.
     fn take_notice(&self, legacy: &RoomUri) -> Option<Notice> {
         let _ = legacy;
+        None
+    }
+
+    /// The second pool that is to be asked this command too.
+    fn shadow(&self, verb: &Verb, legacy: Option<&RoomUri>) -> Option<Shadow> {
+        let _ = (verb, legacy);
         None
     }
 

@@ -15,6 +15,7 @@ pub mod output;
 pub(crate) mod pending;
 mod recovery;
 mod rooms;
+mod shadow;
 #[cfg(test)]
 mod simulation;
 pub mod table;
@@ -25,6 +26,6 @@ mod tests;
 mod upstream;
 
 pub use self::core::{Attachment, SessionCore, SessionSettings};
-pub use decisions::{Decided, Decisions, Notice, Refusal, RefusalReason, Target, act_of};
+pub use decisions::{Decided, Decisions, Notice, Refusal, RefusalReason, Shadow, Target, act_of};
 pub use downstream::{QueueLimits, SentBy};
-pub use output::{CloseReason, Event, FinishReason, Output, Side};
+pub use output::{CloseReason, Difference, Event, FinishReason, Output, Side};

@@ -8,6 +8,7 @@ use holdover_config::RuleName;
 use holdover_config::rules::{Act, Rule};
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::Verb;
+use serde::Serialize;
 
 use super::decisions::{Decided, RefusalReason, Target};
 use crate::pool::{PoolId, SendId};
@@ -89,6 +90,19 @@ pub enum Event {
         legacy: Option<RoomUri>,
         /// What was decided; where, if there is a single place.
         decided: Box<Decided<Option<Target>>>,
+    },
+    /// A second pool was asked the same, and both have answered.
+    Compared {
+        /// Which command.
+        verb: Verb,
+        /// As the client knows the room; `None` for a search.
+        legacy: Option<RoomUri>,
+        /// The second pool.
+        pool: PoolId,
+        /// The rule that has it asked.
+        rule: RuleName,
+        /// How the answers differ; `None`: not at all.
+        difference: Option<Difference>,
     },
     /// A notice was shown.
     Noticed {
@@ -199,6 +213,26 @@ pub enum Event {
         from: Side,
         /// What is wrong with it; never its content.
         detail: Box<str>,
+    },
+}
+
+/// How the answers of two pools differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    /// By what is in them. Nothing missing and nothing extra: by the order.
+    Items {
+        /// Of the first answer, how much the second lacks.
+        missing: usize,
+        /// Of the second answer, how much the first lacks.
+        extra: usize,
+    },
+    /// By the result.
+    Codes {
+        /// Of the first.
+        first: u16,
+        /// Of the second.
+        second: u16,
     },
 }
 

@@ -17,6 +17,7 @@ use super::decisions::Target;
 use super::downstream::ServerTransaction;
 use super::gather::GatherId;
 use super::output::{Event, Side};
+use super::shadow::ShadowId;
 use crate::pool::{PoolId, Receipt, SendId};
 
 /// A command whose reply is awaited.
@@ -31,6 +32,8 @@ pub(super) struct PendingCommand {
     pub(super) rooms: Vec<(RoomUri, Target)>,
     /// The rooms of a `bjoin` that were refused before the pool was asked.
     pub(super) refused: Vec<RoomUri>,
+    /// The comparison that its reply is for.
+    pub(super) shadow: Option<ShadowId>,
     pub(super) deadline: Instant,
 }
 
@@ -52,6 +55,8 @@ pub(super) enum Purpose {
         /// As the pool knows them.
         rooms: Vec<RoomUri>,
     },
+    /// It is compared with what another pool answered.
+    Shadow(ShadowId),
     /// What a room missed is fetched.
     Gap {
         /// The room, as the pool knows it.
@@ -68,9 +73,11 @@ impl PendingCommand {
             Purpose::Client(client) | Purpose::Part(_, client) | Purpose::Late(client) => {
                 Some(client)
             }
-            Purpose::Nobody | Purpose::Rejoin | Purpose::MoveIn { .. } | Purpose::Gap { .. } => {
-                None
-            }
+            Purpose::Nobody
+            | Purpose::Rejoin
+            | Purpose::MoveIn { .. }
+            | Purpose::Shadow(_)
+            | Purpose::Gap { .. } => None,
         }
     }
 
@@ -236,6 +243,9 @@ impl SessionCore {
         if command.is_join() {
             self.forget_rooms(now, command.rooms.iter().map(|(legacy, _)| legacy));
         }
+        if let Some(id) = command.shadow {
+            self.shadow_first_failed(id, outcome.code);
+        }
         let rooms = command.rooms.into_iter().map(|(legacy, _)| legacy);
         match command.purpose {
             Purpose::Client(client) => {
@@ -253,6 +263,7 @@ impl SessionCore {
             }
             Purpose::Part(gather, _) => self.gather_failed(now, gather, rooms),
             Purpose::Rejoin => self.rejoined(now, command.pool, None),
+            Purpose::Shadow(id) => self.shadow_failed(id, outcome.code),
             Purpose::MoveIn { rooms } => self.moved_in(now, command.pool, rooms, Err(outcome)),
             // What was held back meanwhile is in the history too: it is all fetched again.
             Purpose::Gap { .. } => self.give_up_leg(now, command.pool),

@@ -23,6 +23,7 @@ use crate::decisions::{DecisionLog, Outcome, Record};
 use crate::listener::uas::Endpoint;
 use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
 use crate::routing::{Caller, Router};
+use crate::shadow::{Differed, ShadowReport};
 use crate::telemetry::{SessionId, Telemetry};
 
 /// What can happen to a session.
@@ -92,6 +93,8 @@ pub struct SessionContext {
     pub router: Arc<Router>,
     /// What was decided last.
     pub decided: Arc<DecisionLog>,
+    /// What came of asking second pools.
+    pub shadow: Arc<ShadowReport>,
     /// The pools.
     pub pools: Arc<Pools>,
     /// All sessions.
@@ -330,6 +333,32 @@ impl Task {
                     legacy,
                     decided,
                 }) => self.record(act, legacy, *decided),
+                Output::Event(Event::Compared {
+                    verb,
+                    legacy,
+                    pool,
+                    rule,
+                    difference,
+                }) => {
+                    let user = self.core.user().clone();
+                    let Some(pool) = self.context.pools.name(pool).cloned() else {
+                        continue;
+                    };
+                    self.teller
+                        .compared(&verb, &legacy, &pool, &rule, difference);
+                    match difference {
+                        None => self.context.shadow.agreed(&rule),
+                        Some(difference) => self.context.shadow.differed(Differed {
+                            at: Timestamp::now(),
+                            user,
+                            command: verb.token().into(),
+                            room: legacy,
+                            pool,
+                            rule,
+                            difference,
+                        }),
+                    }
+                }
                 Output::Event(event) => {
                     // The connection may live on: what is sent in the dialog that is gone must be answered 481.
                     if event == Event::Detached {
@@ -476,6 +505,7 @@ mod tests {
             }),
             router: Arc::new(Router::empty()),
             decided: Arc::default(),
+            shadow: Arc::default(),
             pools: Arc::new(Pools::new(Vec::new())),
             table: SessionTable::default(),
             telemetry: Telemetry::new(),

@@ -3,12 +3,17 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use holdover_config::{PoolName, RuleName};
+use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
+use holdover_protocol::xccos::Verb;
 
 use super::decisions::RefusalReason;
-use super::output::{CloseReason, Event, FinishReason, Side};
+use super::output::{CloseReason, Difference, Event, FinishReason, Side};
 use crate::pool::{LegClosed, PoolId, Pools};
-use crate::telemetry::events::decision::{NoticeShown, RoomMoved, RoomShut};
+use crate::telemetry::events::decision::{
+    NoticeShown, RoomMoved, RoomShut, ShadowAgreed, ShadowDiffered,
+};
 use crate::telemetry::events::pool::{LegClosed as LegClosedEvent, LegEnd, LegOpened};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::room::{
@@ -130,6 +135,48 @@ impl Teller {
         .emit(&self.telemetry);
     }
 
+    /// Two pools answered the same question.
+    pub(super) fn compared(
+        &self,
+        verb: &Verb,
+        legacy: &Option<RoomUri>,
+        pool: &PoolName,
+        rule: &RuleName,
+        difference: Option<Difference>,
+    ) {
+        let (session, user) = (self.session, self.user.clone());
+        let (command, rule) = (Detail::new(verb.token()), Detail::new(rule));
+        let (legacy, pool) = (legacy.clone(), pool.clone());
+        let (first, second, missing, extra) = match difference {
+            None => {
+                let agreed = ShadowAgreed {
+                    session,
+                    user,
+                    command,
+                    legacy,
+                    pool,
+                    rule,
+                };
+                return agreed.emit(&self.telemetry);
+            }
+            Some(Difference::Items { missing, extra }) => (200, 200, missing, extra),
+            Some(Difference::Codes { first, second }) => (first, second, 0, 0),
+        };
+        ShadowDiffered {
+            session,
+            user,
+            command,
+            legacy,
+            pool,
+            rule,
+            missing,
+            extra,
+            first,
+            second,
+        }
+        .emit(&self.telemetry);
+    }
+
     /// Something the core noticed.
     pub(super) fn event(&self, event: Event, pools: &Pools, grace: Duration) {
         let telemetry = &self.telemetry;
@@ -187,7 +234,7 @@ impl Teller {
                 .emit(telemetry);
             }
             // Told with what only the task knows.
-            Event::Decided { .. } => {}
+            Event::Decided { .. } | Event::Compared { .. } => {}
             Event::Noticed { legacy, rule } => NoticeShown {
                 session,
                 user,

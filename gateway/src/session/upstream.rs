@@ -170,6 +170,10 @@ impl SessionCore {
         match &mut command.purpose {
             Purpose::Client(_) | Purpose::Part(..) | Purpose::Late(_) => {}
             Purpose::Nobody => return,
+            Purpose::Shadow(id) => {
+                let id = *id;
+                return self.shadow_second(id, pool, reply, decisions);
+            }
             Purpose::Rejoin => return self.rejoined(now, pool, Some(reply)),
             Purpose::MoveIn { rooms } => {
                 let rooms = std::mem::take(rooms);
@@ -179,6 +183,9 @@ impl SessionCore {
                 let (room, attempt) = (room.clone(), *attempt);
                 return self.gap_fetched(now, pool, &room, attempt, reply, decisions);
             }
+        }
+        if let Some(id) = command.shadow.take() {
+            self.shadow_first(id, pool, reply, decisions);
         }
         if !reply.is_success() && !matches!(command.purpose, Purpose::Client(_)) {
             let outcome = Outcome {

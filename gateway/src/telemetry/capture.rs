@@ -232,6 +232,28 @@ pub(super) fn samples() -> Vec<Event> {
             rule: text(),
         }
         .into(),
+        ShadowAgreed {
+            session,
+            user: user(),
+            command: text(),
+            legacy: Some(room()),
+            pool: pool(),
+            rule: text(),
+        }
+        .into(),
+        ShadowDiffered {
+            session,
+            user: user(),
+            command: text(),
+            legacy: None,
+            pool: pool(),
+            rule: text(),
+            missing: 2,
+            extra: 1,
+            first: 200,
+            second: 404,
+        }
+        .into(),
         RoomJoined {
             session,
             user: user(),

@@ -80,6 +80,8 @@ catalogue! {
     RoomMoved,
     RoomShut,
     NoticeShown,
+    ShadowAgreed,
+    ShadowDiffered,
     RoomJoined,
     JoinRefused,
     CommandFailed,

@@ -2,8 +2,9 @@
 
 use super::pools::{bjoin, chanib, history, live, reply, sent};
 use super::*;
-use crate::session::Notice;
+use crate::session::{Difference, Notice, Shadow};
 use holdover_config::rules::Every;
+use holdover_protocol::xccos::Verb;
 
 const OTHER: PoolId = PoolId(1);
 
@@ -62,6 +63,15 @@ impl Decisions for Now {
             text: "There is a new client.".into(),
             every: Every::SignIn,
             rule: "new client".parse().unwrap(),
+        })
+    }
+
+    fn shadow(&self, _: &Verb, legacy: Option<&RoomUri>) -> Option<Shadow> {
+        let value = legacy?.value().strip_prefix("shadowed-")?;
+        Some(Shadow {
+            pool: OTHER,
+            migrated: RoomUri::new("new.example", value).ok(),
+            rule: "compare".parse().unwrap(),
         })
     }
 
@@ -274,4 +284,40 @@ fn a_notice_comes_below_the_first_history_and_once_in_a_sign_in() {
     assert!(documents[1].contains("There is a new client."));
     assert!(documents[1].contains("ma-chan://old.example/r"));
     assert_eq!(ask(&mut session).len(), 1);
+}
+
+#[test]
+fn a_second_pool_is_asked_for_history_too_and_the_answers_are_compared() {
+    let now = Now::first();
+    let mut session = Session::attached();
+    let mut ask = |second: String| {
+        let room = r#"<chanib uri="ma-chan://old.example/shadowed-r"/><bcq><last cnt="25"/></bcq>"#;
+        let sent = sent_to(&session.say(&now, &command("bccontext", room)));
+        assert!(
+            sent[0].0 == OTHER && sent[0].2.contains("new.example/r"),
+            "{sent:?}"
+        );
+        assert!(sent[1].0 == POOL && sent[1].2.contains("new.example/shadowed-r"));
+        assert!(
+            session
+                .told(&now, OTHER, &reply("bccontext", sent[0].1, &second))
+                .is_empty()
+        );
+        let first = reply("bccontext", sent[1].1, &history("shadowed-r", 1..=3));
+        let event = LegEvent::Document(envelope(&first).into());
+        session.core.handle_leg(session.now, POOL, event, &now);
+        let outputs: Vec<Output> = std::iter::from_fn(|| session.core.poll_output()).collect();
+        let difference = outputs.iter().find_map(|output| match output {
+            Output::Event(Event::Compared { difference, .. }) => Some(*difference),
+            _ => None,
+        });
+        session.read(outputs);
+        difference.unwrap()
+    };
+    assert_eq!(ask(history("r", 1..=3)), None);
+    let (missing, extra) = (1, 0);
+    assert_eq!(
+        ask(history("r", 2..=3)),
+        Some(Difference::Items { missing, extra })
+    );
 }

@@ -20,6 +20,8 @@ label! {
         Rooms = "rooms",
         /// The pools.
         Pools = "pools",
+        /// What second pools answered.
+        Shadow = "shadow",
         /// Something that does not exist.
         Unknown = "unknown",
     }

@@ -115,3 +115,51 @@ event! {
     DEBUG "notice.shown", counted as "notices_shown";
     "A line that a rule has for users was shown in a room."
 }
+
+event! {
+    /// A second pool answered as the first one did.
+    ShadowAgreed {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The command.
+        command: Detail => xccos.cmd,
+        /// The room as the client knows it; absent for a search.
+        legacy: Option<RoomUri> => room.legacy,
+        /// The second pool.
+        pool: PoolName => pool,
+        /// The rule that has it asked.
+        rule: Detail => rule,
+    }
+    DEBUG "shadow.agreed", counted as "shadows_agreed";
+    "A rule has a second pool asked what the first one is asked, and both answered alike."
+}
+
+event! {
+    /// A second pool answered otherwise than the first one.
+    ShadowDiffered {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The command.
+        command: Detail => xccos.cmd,
+        /// The room as the client knows it; absent for a search.
+        legacy: Option<RoomUri> => room.legacy,
+        /// The second pool.
+        pool: PoolName => pool,
+        /// The rule that has it asked.
+        rule: Detail => rule,
+        /// How many messages or rooms the second answer lacks.
+        missing: usize => missing,
+        /// How many it has beyond the first.
+        extra: usize => extra,
+        /// The first pool's result.
+        first: u16 => result.first,
+        /// The second pool's result.
+        second: u16 => result.second,
+    }
+    WARN "shadow.differed", counted as "shadows_differed";
+    "A rule has a second pool asked what the first one is asked, and they did not answer alike. The user got the first answer.      `/v1/shadow` has the last differences. Nothing missing and nothing extra: the order differs."
+}
