@@ -113,7 +113,9 @@ pub fn failure_of(error: &io::Error) -> TlsFailure {
             | AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateExpired
-            | AlertDescription::UnsupportedCertificate,
+            | AlertDescription::UnsupportedCertificate
+            // How it is said that a signature is not that of the authority of this name.
+            | AlertDescription::DecryptError,
         )) => TlsFailure::CertificateRejected,
         Some(Error::InvalidMessage(_)) => TlsFailure::NotTls,
         Some(Error::NoCertificatesPresented) => TlsFailure::NoClientCertificate,
@@ -122,7 +124,10 @@ pub fn failure_of(error: &io::Error) -> TlsFailure {
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. } => TlsFailure::ClientCertificateExpired,
-            CertificateError::UnknownIssuer => TlsFailure::ClientAuthorityUnknown,
+            // An authority of the right name with another key is another authority.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                TlsFailure::ClientAuthorityUnknown
+            }
             CertificateError::Other(other) if other.0.is::<NotListed>() => {
                 TlsFailure::ClientNotListed
             }

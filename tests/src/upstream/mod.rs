@@ -105,14 +105,25 @@ impl Pool {
         self.addresses[1]
     }
 
-    /// What it has logged so far.
+    /// Waits until it has logged an event of this name. Answers the first one.
     ///
     /// # Panics
     ///
-    /// When it cannot be read.
+    /// When it does not.
     #[must_use]
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
+    pub fn event(&self, name: &str) -> Value {
+        let begun = Instant::now();
+        loop {
+            let log = std::fs::read_to_string(&self.log).unwrap();
+            let mut events = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            if let Some(event) = events.find(|event| event["message"] == name) {
+                return event;
+            }
+            assert!(begun.elapsed() < patience(), "no {name} in\n{log}");
+            std::thread::yield_now();
+        }
     }
 
     /// The messages of a room as it has stored them, in the room's order.

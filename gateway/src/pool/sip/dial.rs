@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::telemetry::events::pool::{PoolTlsFailure, ServerLoss};
-use crate::transport::tls::upstream::{Pair, pool_failure_of};
+use crate::transport::tls::upstream::{Pair, in_words, pool_failure_of};
 use crate::transport::tls::{Connector, TlsError};
 use crate::transport::{self, Stream};
 
@@ -139,7 +139,7 @@ impl Dial for Network {
                         | io::ErrorKind::BrokenPipe => PoolTlsFailure::Closed,
                         _ => PoolTlsFailure::Other,
                     });
-                    DialError::tls(failure, error)
+                    DialError::tls(failure, in_words(error))
                 })?))
             }
         };

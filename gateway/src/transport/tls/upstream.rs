@@ -89,11 +89,17 @@ struct Listed {
 
 /// None of the names on the list is in the certificate.
 #[derive(Debug)]
-struct NotListed;
+struct NotListed {
+    presented: Vec<String>,
+}
 
 impl fmt::Display for NotListed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the certificate has none of the names that are listed for this pool")
+        write!(
+            f,
+            "the certificate has none of the names that are listed for this pool, but {}",
+            self.presented.join(", ")
+        )
     }
 }
 
@@ -108,6 +114,7 @@ impl ServerCertVerifier for Listed {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let mut presented = Vec::new();
         for name in &self.names {
             let verified = self.verifier.verify_server_cert(
                 end_entity,
@@ -117,14 +124,15 @@ impl ServerCertVerifier for Listed {
                 now,
             );
             match verified {
-                Err(Error::InvalidCertificate(
-                    CertificateError::NotValidForName
-                    | CertificateError::NotValidForNameContext { .. },
-                )) => {}
+                Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                    presented: names,
+                    ..
+                })) => presented = names,
+                Err(Error::InvalidCertificate(CertificateError::NotValidForName)) => {}
                 other => return other,
             }
         }
-        let not_listed = CertificateError::Other(OtherError(Arc::new(NotListed)));
+        let not_listed = CertificateError::Other(OtherError(Arc::new(NotListed { presented })));
         Err(Error::InvalidCertificate(not_listed))
     }
 
@@ -158,7 +166,10 @@ pub fn pool_failure_of(error: &io::Error) -> Option<PoolTlsFailure> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match error {
         Error::InvalidCertificate(certificate) => match certificate {
-            CertificateError::UnknownIssuer => PoolTlsFailure::UnknownAuthority,
+            // An authority of the right name with another key is another authority.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                PoolTlsFailure::UnknownAuthority
+            }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 PoolTlsFailure::Expired
             }
@@ -181,6 +192,8 @@ pub fn pool_failure_of(error: &io::Error) -> Option<PoolTlsFailure> {
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateRequired
             | AlertDescription::UnsupportedCertificate
+            // How it is said that a signature is not that of the authority of this name.
+            | AlertDescription::DecryptError
             | AlertDescription::AccessDenied,
         ) => PoolTlsFailure::Rejected,
         Error::AlertReceived(AlertDescription::ProtocolVersion)
@@ -194,6 +207,23 @@ pub fn pool_failure_of(error: &io::Error) -> Option<PoolTlsFailure> {
         Error::InvalidMessage(_) => PoolTlsFailure::NotTls,
         _ => PoolTlsFailure::Other,
     })
+}
+
+/// The error in words that help, where the library's do not.
+#[must_use]
+pub fn in_words(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(Error::InvalidCertificate(CertificateError::Other(OtherError(other))))
+            if other.is::<NotListed>() =>
+        {
+            io::Error::other(other.to_string())
+        }
+        Some(Error::InvalidCertificate(CertificateError::BadSignature)) => io::Error::other(
+            "the certificate is not signed by the authority of this name that is trusted",
+        ),
+        _ => error,
+    }
 }
 
 #[cfg(test)]

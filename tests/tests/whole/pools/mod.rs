@@ -8,6 +8,7 @@
     reason = "a panic is how a test says no"
 )]
 
+mod certificates;
 mod failures;
 
 use holdover_tests::client::{Client, room};
