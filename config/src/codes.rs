@@ -41,6 +41,7 @@ codes! {
     DUPLICATE_SERVER = "HC034", "One server is listed twice.";
     TRANSPORT_AND_TLS = "HC035", "The transport of a pool and its TLS settings do not fit together.";
     HALF_A_PAIR = "HC036", "A certificate has no private key, or a private key no certificate.";
+    LISTENER_MODE = "HC037", "A key of a listener does not fit those who connect to it.";
     NO_EFFECT = "HC040", "The value has no effect (warning).";
     NO_ROOMS = "HC041", "No room can be reached (warning).";
     ADMIN_EXPOSED = "HC042", "The admin address is open to the network (warning).";

@@ -65,17 +65,55 @@ pub struct Gateway {
     pub drain: Duration,
 }
 
-/// One address on which legacy clients connect.
+/// One address on which Holdover takes connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its name in logs and metrics.
     pub name: ListenerName,
     /// Where it listens. Port 0 lets the system choose.
     pub address: SocketAddr,
-    /// Its certificate; plain TCP without one.
-    pub tls: Option<Tls>,
-    /// How users prove who they are. [`SignIn::Open`] off loopback only if the file says `insecure = true`.
-    pub sign_in: SignIn,
+    /// Who connects.
+    pub peers: Peers,
+}
+
+impl Listener {
+    /// Its certificate; `None`: plain TCP.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Tls> {
+        match &self.peers {
+            Peers::Clients { tls, .. } => tls.as_ref(),
+            Peers::FrontEnds(front_ends) => Some(&front_ends.own),
+        }
+    }
+}
+
+/// Who connects to a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// Legacy clients, each for its own user.
+    Clients {
+        /// The listener's certificate; plain TCP without one.
+        tls: Option<Tls>,
+        /// How users prove who they are. [`SignIn::Open`] off loopback only if the file says `insecure = true`.
+        sign_in: SignIn,
+    },
+    /// Front-end servers, each for many users.
+    FrontEnds(FrontEnds),
+}
+
+/// Front-end servers that are believed when they say whose a request is. They come by mutual TLS and by nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrontEnds {
+    /// The listener's certificate.
+    pub own: Tls,
+    /// PEM file with the authorities of the front ends' certificates.
+    pub authorities: PathBuf,
+    /// Names, at least one, of which a front end's certificate must have one.
+    pub names: Vec<Domain>,
+    /// Where front ends reach the listener; `None`: at the address they connected to.
+    pub contact: Option<ServerAddress>,
+    /// Number of sessions on one connection; at least 1.
+    pub sessions_per_connection: usize,
 }
 
 /// A certificate of our own.
@@ -174,6 +212,14 @@ pub struct PoolTls {
 }
 
 choices! {
+    /// Who connects to a listener, as a word.
+    pub enum Mode {
+        /// Legacy clients.
+        Clients = "clients",
+        /// Front-end servers.
+        Trusted = "trusted",
+    }
+
     /// What carries SIP to a pool.
     pub enum Transport {
         /// Plain TCP.

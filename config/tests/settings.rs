@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use holdover_config::settings::{
-    Dialect, Limits, LogFormat, PoolKind, Security, SignIn, Sip, Unlisted,
+    Dialect, Limits, LogFormat, Peers, PoolKind, Security, SignIn, Sip, Unlisted,
 };
 use holdover_config::{Loaded, parse};
 
@@ -72,11 +72,15 @@ fn paths_start_at_the_folder_of_the_file_and_the_realm_is_the_domain() {
     let settings = loaded(MINIMAL).settings;
     let listener = settings.fixed.listeners.first().unwrap();
     assert_eq!(
-        listener.tls.as_ref().unwrap().private_key,
+        listener.tls().unwrap().private_key,
         Path::new("/etc/holdover/sip.key")
     );
-    let SignIn::Digest { users, realm } = &listener.sign_in else {
-        panic!("{:?}", listener.sign_in);
+    let Peers::Clients {
+        sign_in: SignIn::Digest { users, realm },
+        ..
+    } = &listener.peers
+    else {
+        panic!("{:?}", listener.peers);
     };
     assert_eq!(users, Path::new("/etc/holdover/users.toml"));
     assert_eq!(realm.as_str(), "contoso.com");
@@ -186,4 +190,23 @@ fn no_ping_is_written_as_zero_seconds() {
         panic!("not over SIP");
     };
     assert_eq!(sip.ping, None);
+}
+
+#[test]
+fn front_ends_have_their_defaults() {
+    let text = format!(
+        "{MINIMAL}\n[[listener]]\nname = \"front-ends\"\nmode = \"trusted\"\naddress = \"127.0.0.1:0\"\n\
+         tls = {{ certificate = \"sip.pem\", private_key = \"sip.key\" }}\n\
+         front_ends = {{ authorities = \"ca.pem\", names = [\"FE1.contoso.com\"] }}\n"
+    );
+    let settings = loaded(&text).settings;
+    let Peers::FrontEnds(front_ends) = &settings.fixed.listeners.last().unwrap().peers else {
+        panic!("for clients");
+    };
+    assert_eq!(front_ends.own.certificate, Path::new("/etc/holdover/sip.pem"));
+    assert_eq!(front_ends.authorities, Path::new("/etc/holdover/ca.pem"));
+    assert_eq!(front_ends.names.len(), 1);
+    assert_eq!(front_ends.names.first().unwrap().as_str(), "fe1.contoso.com");
+    assert_eq!(front_ends.contact, None);
+    assert_eq!(front_ends.sessions_per_connection, 20_000);
 }

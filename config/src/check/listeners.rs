@@ -1,4 +1,4 @@
-//! Listeners: names, addresses and who may sign in.
+//! Listeners: names, addresses and who may connect.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use crate::codes;
 use crate::environment::Role;
 use crate::names::{Domain, ListenAddress, Realm};
 use crate::raw;
-use crate::settings::{Listener, SignIn, Tls};
+use crate::settings::{Listener, Mode, Peers, SignIn, Tls};
 
 impl Checker<'_> {
     pub(super) fn listeners(
@@ -40,12 +40,71 @@ impl Checker<'_> {
         let listeners: Vec<_> = key
             .elements()
             .iter()
-            .map(|listener| self.listener(listener.get_ref(), domain))
+            .map(|listener| self.listener(listener, domain))
             .collect();
         listeners.into_iter().collect()
     }
 
-    fn listener(&mut self, raw: &raw::Listener, domain: Option<&Domain>) -> Option<Listener> {
+    fn listener(
+        &mut self,
+        given: &Spanned<raw::Listener>,
+        domain: Option<&Domain>,
+    ) -> Option<Listener> {
+        let raw = given.get_ref();
+        let peers = match raw.mode.get() {
+            Some(Mode::Trusted) => self.front_ends(given),
+            Some(Mode::Clients) => self.clients(given, domain),
+            None if raw.mode.is_absent() => self.clients(given, domain),
+            None => None,
+        };
+        Some(Listener {
+            name: raw.name.get()?.clone(),
+            address: raw.address.get()?.0,
+            peers: peers?,
+        })
+    }
+
+    fn clients(
+        &mut self,
+        given: &Spanned<raw::Listener>,
+        domain: Option<&Domain>,
+    ) -> Option<Peers> {
+        let raw = given.get_ref();
+        self.exposure(raw);
+        if let Some(front_ends) = raw.front_ends.given() {
+            let message = "`front_ends` are for a listener with `mode = \"trusted\"`";
+            let fault = self
+                .source
+                .error(codes::LISTENER_MODE, front_ends.span(), message);
+            self.faults
+                .push(fault.help("add `mode = \"trusted\"` and remove `sign_in`, or remove this key"));
+        }
+        if raw.sign_in.is_absent() {
+            self.lacks(given, "sign_in");
+        }
+        let tls = match raw.tls.get() {
+            Some(tls) => Some(self.own_certificate(tls)?),
+            None => None,
+        };
+        let sign_in = match raw.sign_in.get()? {
+            raw::SignIn::Open => SignIn::Open,
+            raw::SignIn::Digest(digest) => {
+                let digest = digest.get()?;
+                let realm = match digest.realm.get() {
+                    Some(realm) => realm.clone(),
+                    None => Realm::from(domain?),
+                };
+                SignIn::Digest {
+                    users: self.file(digest.users.given()?, Role::Users),
+                    realm,
+                }
+            }
+        };
+        Some(Peers::Clients { tls, sign_in })
+    }
+
+    /// Who need not prove anything may come from this machine only, unless the file says otherwise.
+    fn exposure(&mut self, raw: &raw::Listener) {
         let open = raw
             .sign_in
             .given()
@@ -81,34 +140,23 @@ impl Checker<'_> {
             self.faults
                 .push(fault.help("remove it: it only allows `sign_in = \"open\"` off loopback"));
         }
+    }
 
-        let tls = match raw.tls.get() {
-            Some(tls) => Some(Tls {
-                certificate: self.file(tls.certificate.given()?, Role::Certificate),
-                private_key: self.file(tls.private_key.given()?, Role::PrivateKey),
-            }),
-            None => None,
-        };
-        let sign_in = match raw.sign_in.get()? {
-            raw::SignIn::Open => SignIn::Open,
-            raw::SignIn::Digest(digest) => {
-                let digest = digest.get()?;
-                let realm = match digest.realm.get() {
-                    Some(realm) => realm.clone(),
-                    None => Realm::from(domain?),
-                };
-                SignIn::Digest {
-                    users: self.file(digest.users.given()?, Role::Users),
-                    realm,
-                }
-            }
-        };
-        Some(Listener {
-            name: raw.name.get()?.clone(),
-            address: raw.address.get()?.0,
-            tls,
-            sign_in,
+    pub(super) fn own_certificate(&mut self, raw: &raw::Tls) -> Option<Tls> {
+        Some(Tls {
+            certificate: self.file(raw.certificate.given()?, Role::Certificate),
+            private_key: self.file(raw.private_key.given()?, Role::PrivateKey),
         })
+    }
+
+    /// A listener needs a key because of who connects to it.
+    pub(super) fn lacks(&mut self, listener: &Spanned<raw::Listener>, key: &str) {
+        let message = format!("`listener` lacks the key `{key}`");
+        let fault = self
+            .source
+            .error(codes::MISSING_KEY, listener.span(), message);
+        self.faults
+            .push(fault.label(format!("`{key}` is missing")));
     }
 
     /// Of everything that listens no two may have one address, and `0.0.0.0` and `[::]` are every address.

@@ -3,6 +3,7 @@
 //! A check that cannot say anything because a value is missing or bad stays silent: that fault was told when it was read.
 
 mod directory;
+mod front_ends;
 mod listeners;
 mod pools;
 mod rules;

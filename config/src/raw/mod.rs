@@ -17,7 +17,7 @@ use crate::names::{
     ServerAddress,
 };
 use crate::reader::{FromToml, Int, Key, List, Presence, Reader};
-use crate::settings::{Dialect, LogFormat, Transport};
+use crate::settings::{Dialect, LogFormat, Mode, Transport};
 use crate::uri::{PoolUri, ServiceUri};
 
 pub(crate) use scalars::{SignIn, UnlistedWord};
@@ -80,7 +80,7 @@ tables! {
     struct Root {
         /// Who Holdover is for its legacy clients. Takes effect at the next start.
         required gateway: Gateway,
-        /// Where legacy clients connect; at least one. Takes effect at the next start.
+        /// Where legacy clients, or front-end servers, connect; at least one. Takes effect at the next start.
         required listener: List<Listener>,
         /// What rooms live on; at least one. Takes effect at the next start.
         required pool: List<Pool>,
@@ -117,16 +117,21 @@ tables! {
         optional drain_secs: Int<0, 600, 10>,
     }
 
-    /// One address on which legacy clients connect.
+    /// One address on which legacy clients, or front-end servers that speak for them, connect.
     struct Listener {
         /// Name in logs and metrics: letters, digits, `-`, `_` and `.`, at most 64.
         required name: ListenerName,
         /// IP address and port, for example `0.0.0.0:5061` or `[::]:5061`. Port 0 lets the system choose one.
         required address: ListenAddress,
-        /// Certificate and key. Without this key the listener speaks plain TCP.
+        /// Who connects: `"clients"` themselves, or `"trusted"` front-end servers. Default: `"clients"`.
+        optional mode: Mode,
+        /// Certificate and key. Without this key the listener speaks plain TCP, which front-end servers may not.
         optional tls: Tls,
-        /// How users prove who they are: `"open"` (they do not) or `{ digest = { … } }`.
-        required sign_in: SignIn,
+        /// How users prove who they are: `"open"` (they do not) or `{ digest = { … } }`. Required where clients connect;
+        /// front-end servers say who their users are.
+        optional sign_in: SignIn,
+        /// The front-end servers that may connect. Required with `mode = "trusted"`.
+        optional front_ends: FrontEnds,
         /// Allows `sign_in = "open"` on an address that other machines can reach. Default: false.
         optional insecure: bool,
     }
@@ -137,6 +142,20 @@ tables! {
         required certificate: FilePath,
         /// PEM file with the private key of the certificate.
         required private_key: FilePath,
+    }
+
+    /// Front-end servers that may connect to a listener and speak for every user of the gateway's domain
+    /// (P-Asserted-Identity, RFC 3325).
+    struct FrontEnds {
+        /// PEM file with the authorities that issue their certificates. Read again when it changes.
+        required authorities: FilePath,
+        /// DNS names, one of which a front end's certificate must be valid for; at least one.
+        required names: List<Domain>,
+        /// Host and port under which the front ends reach this listener, where that is not the address they connected to:
+        /// for example `holdover.contoso.com:5062`.
+        optional contact: ServerAddress,
+        /// Number of sessions on one connection of a front end.
+        optional sessions_per_connection: Int<1, 1_000_000, 20_000>,
     }
 
     /// Sign-in by password (SIP digest authentication).
