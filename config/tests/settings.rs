@@ -203,10 +203,16 @@ fn front_ends_have_their_defaults() {
     let Peers::FrontEnds(front_ends) = &settings.fixed.listeners.last().unwrap().peers else {
         panic!("for clients");
     };
-    assert_eq!(front_ends.own.certificate, Path::new("/etc/holdover/sip.pem"));
+    assert_eq!(
+        front_ends.own.certificate,
+        Path::new("/etc/holdover/sip.pem")
+    );
     assert_eq!(front_ends.authorities, Path::new("/etc/holdover/ca.pem"));
     assert_eq!(front_ends.names.len(), 1);
-    assert_eq!(front_ends.names.first().unwrap().as_str(), "fe1.contoso.com");
+    assert_eq!(
+        front_ends.names.first().unwrap().as_str(),
+        "fe1.contoso.com"
+    );
     assert_eq!(front_ends.contact, None);
     assert_eq!(front_ends.sessions_per_connection, 20_000);
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holdover_config::settings::{
-    Directory as DirectorySettings, Fixed, Limits as LimitSettings, Listener, PoolKind, Settings,
-    SignIn,
+    Directory as DirectorySettings, Fixed, FrontEnds, Limits as LimitSettings, Listener, Peers,
+    PoolKind, Settings, SignIn,
 };
 use holdover_config::{Diagnostics, PoolName, Users};
 use holdover_protocol::sip::Limits;
@@ -21,8 +21,9 @@ use crate::admission::Admission;
 use crate::decisions::DecisionLog;
 use crate::directory::{self, Directory};
 use crate::listener::connection::ConnectionContext;
-use crate::listener::uas::UasSettings;
-use crate::listener::{self, Bound, Occupancy};
+use crate::listener::front_end::{FrontEndContext, FrontEndSettings};
+use crate::listener::uas::{Service, UasSettings};
+use crate::listener::{self, Bound, Context, Occupancy};
 use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
 use crate::pool::sip::{SipOptions, SipPool};
 use crate::pool::{Pool, Pools};
@@ -112,11 +113,10 @@ impl From<Diagnostics> for BuildError {
 pub struct Gateway {
     listeners: Vec<Bound>,
     admin: Option<TcpListener>,
-    contexts: Vec<Arc<ConnectionContext>>,
+    contexts: Vec<(Context, Arc<Occupancy>)>,
     sessions: Arc<SessionContext>,
     admission: Arc<Admission>,
     telemetry: Telemetry,
-    occupancy: Arc<Occupancy>,
     shutdown: CancellationToken,
     drain: Duration,
     started: Instant,
@@ -132,9 +132,9 @@ impl Gateway {
         let started = Instant::now();
         let Settings { fixed, live } = settings;
         let directory = load_directory(&fixed, &live.directory, &telemetry)?;
-        let mut proofs = Vec::new();
+        let mut acceptors = Vec::new();
         for listener in &fixed.listeners {
-            proofs.push((proof(listener)?, acceptor(listener)?));
+            acceptors.push((door(listener)?, acceptor(listener)?));
         }
         let pools = Arc::new(open_pools(&fixed, &live.limits, &telemetry)?);
         let known = Arc::new(KnownPools::new(&fixed));
@@ -175,27 +175,61 @@ impl Gateway {
         let shutdown = CancellationToken::new();
         let mut contexts = Vec::new();
         let mut listeners = Vec::new();
-        for (listener, (proof, acceptor)) in fixed.listeners.iter().zip(proofs) {
-            let uas = UasSettings {
-                lookup_uri: fixed.gateway.lookup_uri.clone(),
-                channel_uri: fixed.gateway.channel_uri.clone(),
-                session_expires,
-                policy: Policy {
-                    domain: fixed.gateway.domain.as_str().into(),
-                    expires: REGISTRATION,
-                    proof,
-                },
-                gate: admission.clone(),
-                listener: listener.name.clone(),
-                sign_in_timeout: limits.sign_in_timeout,
-                xccos,
+        let service = Service {
+            lookup_uri: fixed.gateway.lookup_uri.clone(),
+            channel_uri: fixed.gateway.channel_uri.clone(),
+            session_expires,
+            xccos,
+        };
+        let occupancy = || {
+            Arc::new(Occupancy::new(
+                limits.connections,
+                limits.connections_per_address,
+            ))
+        };
+        // Front ends are few, and never out of luck because clients are many.
+        let (of_clients, of_front_ends) = (occupancy(), occupancy());
+        for (listener, (door, acceptor)) in fixed.listeners.iter().zip(acceptors) {
+            let sip = sip_limits(limits);
+            let (sessions, shutdown) = (Arc::clone(&sessions), shutdown.clone());
+            let domain = fixed.gateway.domain.as_str().into();
+            let service = service.clone();
+            let (context, occupancy) = match door {
+                Door::Clients(proof) => {
+                    let uas = UasSettings {
+                        service,
+                        policy: Policy {
+                            domain,
+                            expires: REGISTRATION,
+                            proof,
+                        },
+                        gate: admission.clone(),
+                        listener: listener.name.clone(),
+                        sign_in_timeout: limits.sign_in_timeout,
+                    };
+                    let context = Context::Clients(Arc::new(ConnectionContext {
+                        uas: Arc::new(uas),
+                        limits: sip,
+                        sessions,
+                        shutdown,
+                    }));
+                    (context, &of_clients)
+                }
+                Door::FrontEnds(front_ends) => {
+                    let settings = FrontEndSettings {
+                        listener: listener.name.clone(),
+                        service,
+                        domain,
+                        gate: admission.clone(),
+                        most_sessions: front_ends.sessions_per_connection,
+                    };
+                    let contact = front_ends.contact.as_ref();
+                    let contact = contact.map(|contact| contact.to_string().into());
+                    let context = FrontEndContext::new(settings, contact, sip, sessions, shutdown);
+                    (Context::FrontEnds(Arc::new(context)), &of_front_ends)
+                }
             };
-            contexts.push(Arc::new(ConnectionContext {
-                uas: Arc::new(uas),
-                limits: sip_limits(limits),
-                sessions: Arc::clone(&sessions),
-                shutdown: shutdown.clone(),
-            }));
+            contexts.push((context, Arc::clone(occupancy)));
             listeners.push(bind(listener, acceptor).await?);
         }
         let admin = match &fixed.admin {
@@ -209,10 +243,6 @@ impl Gateway {
             sessions,
             admission,
             telemetry,
-            occupancy: Arc::new(Occupancy::new(
-                limits.connections,
-                limits.connections_per_address,
-            )),
             shutdown,
             drain: fixed.gateway.drain,
             started,
@@ -254,11 +284,11 @@ impl Gateway {
         });
         let accepting = CancellationToken::new();
         let tracker = tokio_util::task::TaskTracker::new();
-        for (bound, context) in self.listeners.into_iter().zip(self.contexts) {
+        for (bound, (context, occupancy)) in self.listeners.into_iter().zip(self.contexts) {
             tracker.spawn(listener::accept(
                 bound,
                 context,
-                Arc::clone(&self.occupancy),
+                occupancy,
                 self.telemetry.clone(),
                 accepting.clone(),
                 tracker.clone(),
@@ -336,8 +366,21 @@ pub fn load_directory(
     Ok(Arc::new(directory))
 }
 
-fn proof(listener: &Listener) -> Result<Proof, BuildError> {
-    match &listener.sign_in {
+/// Who connects to a listener, and what they must show.
+enum Door<'s> {
+    Clients(Proof),
+    FrontEnds(&'s FrontEnds),
+}
+
+fn door(listener: &Listener) -> Result<Door<'_>, BuildError> {
+    match &listener.peers {
+        Peers::Clients { sign_in, .. } => proof(sign_in).map(Door::Clients),
+        Peers::FrontEnds(front_ends) => Ok(Door::FrontEnds(front_ends)),
+    }
+}
+
+fn proof(sign_in: &SignIn) -> Result<Proof, BuildError> {
+    match sign_in {
         SignIn::Open => Ok(Proof::None),
         SignIn::Digest { users, realm } => {
             let users = Users::load(users)?;
@@ -352,15 +395,10 @@ fn proof(listener: &Listener) -> Result<Proof, BuildError> {
 }
 
 fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, BuildError> {
-    let Some(tls) = &listener.tls else {
-        return Ok(None);
-    };
-    Acceptor::load(&tls.certificate, &tls.private_key)
-        .map(Some)
-        .map_err(|source| BuildError::Tls {
-            listener: listener.name.to_string(),
-            source: source.into(),
-        })
+    Acceptor::of(&listener.peers).map_err(|source| BuildError::Tls {
+        listener: listener.name.to_string(),
+        source: source.into(),
+    })
 }
 
 fn sip_limits(limits: &LimitSettings) -> Limits {

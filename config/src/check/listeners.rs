@@ -76,8 +76,9 @@ impl Checker<'_> {
             let fault = self
                 .source
                 .error(codes::LISTENER_MODE, front_ends.span(), message);
-            self.faults
-                .push(fault.help("add `mode = \"trusted\"` and remove `sign_in`, or remove this key"));
+            self.faults.push(
+                fault.help("add `mode = \"trusted\"` and remove `sign_in`, or remove this key"),
+            );
         }
         if raw.sign_in.is_absent() {
             self.lacks(given, "sign_in");
@@ -155,8 +156,7 @@ impl Checker<'_> {
         let fault = self
             .source
             .error(codes::MISSING_KEY, listener.span(), message);
-        self.faults
-            .push(fault.label(format!("`{key}` is missing")));
+        self.faults.push(fault.label(format!("`{key}` is missing")));
     }
 
     /// Of everything that listens no two may have one address, and `0.0.0.0` and `[::]` are every address.

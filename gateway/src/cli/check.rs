@@ -58,9 +58,7 @@ fn check_files(loaded: &Loaded) -> (Diagnostics, String) {
     // Files that are not there were told already.
     if !found.has_errors() {
         for listener in &fixed.listeners {
-            if let Some(tls) = &listener.tls
-                && let Err(error) = Acceptor::load(&tls.certificate, &tls.private_key)
-            {
+            if let (Some(tls), Err(error)) = (listener.tls(), Acceptor::of(&listener.peers)) {
                 found.push(unusable(tls, error));
             }
         }

@@ -6,7 +6,7 @@ use holdover_protocol::sip::{Method, Request, Status};
 use holdover_protocol::xccos::verb::RequestUriReply;
 use holdover_protocol::xccos::{Document, Item, Reply, ReplyData, ResultCode, Verb};
 
-use super::uas::UasSettings;
+use super::uas::Service;
 use crate::session::pending::own_reply;
 use crate::session::{SentBy, answer};
 
@@ -44,7 +44,7 @@ impl Lookup {
     pub(super) fn handle(
         &mut self,
         request: &Request,
-        settings: &UasSettings,
+        settings: &Service,
         sent_by: &SentBy,
         unique: u64,
     ) -> (Vec<Bytes>, Outcome) {
@@ -74,7 +74,7 @@ impl Lookup {
     fn handle_info(
         &mut self,
         request: &Request,
-        settings: &UasSettings,
+        settings: &Service,
         sent_by: &SentBy,
         unique: u64,
     ) -> (Vec<Bytes>, Outcome) {

@@ -1,8 +1,10 @@
-//! Where legacy clients arrive: accept, TLS, who may connect, and the user agent server of each connection.
+//! Where legacy clients and front ends arrive: accept, TLS, who may connect, and the user agent server of each connection.
 
 pub mod connection;
+pub mod front_end;
 mod lookup;
 mod occupancy;
+pub(crate) mod pump;
 mod tell;
 pub mod uas;
 
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use connection::ConnectionContext;
+use front_end::FrontEndContext;
 pub use occupancy::Occupancy;
 use occupancy::Permit;
 use tell::Teller;
@@ -49,10 +52,28 @@ pub struct Bound {
     pub acceptor: Option<Acceptor>,
 }
 
-/// Takes clients until `stop` is cancelled. The connections run on in `tracker`.
+/// Who connects to a listener, and what all their connections share.
+#[derive(Clone)]
+pub enum Context {
+    /// Legacy clients.
+    Clients(Arc<ConnectionContext>),
+    /// Front-end servers. The listener's acceptor asks for their certificates.
+    FrontEnds(Arc<FrontEndContext>),
+}
+
+impl Context {
+    fn shutdown(&self) -> &CancellationToken {
+        match self {
+            Self::Clients(context) => &context.shutdown,
+            Self::FrontEnds(context) => context.shutdown(),
+        }
+    }
+}
+
+/// Takes connections until `stop` is cancelled. They run on in `tracker`.
 pub async fn accept(
     bound: Bound,
-    context: Arc<ConnectionContext>,
+    context: Context,
     occupancy: Arc<Occupancy>,
     telemetry: Telemetry,
     stop: CancellationToken,
@@ -100,7 +121,7 @@ pub async fn accept(
         let teller = Teller::open(telemetry.clone(), listener.clone(), peer);
         let arrival = Arrival {
             acceptor: acceptor.clone(),
-            context: Arc::clone(&context),
+            context: context.clone(),
             telemetry: telemetry.clone(),
             permit,
         };
@@ -108,10 +129,10 @@ pub async fn accept(
     }
 }
 
-/// A client that was let in.
+/// A peer that was let in.
 struct Arrival {
     acceptor: Option<Acceptor>,
-    context: Arc<ConnectionContext>,
+    context: Context,
     telemetry: Telemetry,
     permit: Permit,
 }
@@ -135,9 +156,27 @@ impl Arrival {
         let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
         let local = local.to_string().into_boxed_str();
         let Self {
-            context, permit, ..
+            context,
+            mut permit,
+            ..
         } = self;
-        connection::serve(stream, context, number, rand::random(), local, teller).await;
+        match context {
+            Context::Clients(context) => {
+                connection::serve(stream, context, number, rand::random(), local, teller).await;
+            }
+            Context::FrontEnds(context) => {
+                permit.trust();
+                front_end::connection::serve(
+                    stream,
+                    context,
+                    number,
+                    rand::random(),
+                    local,
+                    teller,
+                )
+                .await;
+            }
+        }
         drop(permit);
     }
 
@@ -149,7 +188,7 @@ impl Arrival {
     ) -> Result<Stream, ConnectionEnd> {
         acceptor.renew(&self.telemetry).await;
         let handshake = tokio::select! {
-            () = self.context.shutdown.cancelled() => return Err(ConnectionEnd::Draining),
+            () = self.context.shutdown().cancelled() => return Err(ConnectionEnd::Draining),
             handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => handshake,
         };
         let error = match handshake {

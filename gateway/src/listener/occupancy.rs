@@ -21,7 +21,17 @@ pub struct Occupancy {
 #[derive(Debug)]
 pub(super) struct Permit {
     occupancy: Arc<Occupancy>,
-    address: IpAddr,
+    /// The address that it counts for.
+    address: Option<IpAddr>,
+}
+
+impl Permit {
+    /// The peer has shown who it is: others from its address may come for their own, however many it brings.
+    pub(super) fn trust(&mut self) {
+        if let Some(address) = self.address.take() {
+            self.occupancy.leave(address);
+        }
+    }
 }
 
 impl Occupancy {
@@ -52,20 +62,22 @@ impl Occupancy {
         *of_address += 1;
         Ok(Permit {
             occupancy: Arc::clone(self),
-            address,
+            address: Some(address),
         })
+    }
+
+    fn leave(&self, address: IpAddr) {
+        if let Some(mut count) = self.by_address.get_mut(&address) {
+            *count = count.saturating_sub(1);
+        }
+        self.by_address.remove_if(&address, |_, count| *count == 0);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.occupancy.all.fetch_sub(1, Ordering::AcqRel);
-        if let Some(mut count) = self.occupancy.by_address.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-        }
-        self.occupancy
-            .by_address
-            .remove_if(&self.address, |_, count| *count == 0);
+        self.trust();
     }
 }
 
@@ -100,6 +112,27 @@ mod tests {
         let occupancy = Arc::new(Occupancy::new(3, 2));
         drop(occupancy.admit(address(1)).unwrap());
         assert!(occupancy.by_address.is_empty());
+    }
+
+    #[test]
+    fn who_is_trusted_does_not_count_for_its_address() {
+        let occupancy = Arc::new(Occupancy::new(3, 1));
+        let mut first = occupancy.admit(address(1)).unwrap();
+        first.trust();
+        let mut second = occupancy.admit(address(1)).unwrap();
+        assert_eq!(
+            occupancy.admit(address(1)).unwrap_err(),
+            ConnectionRefusal::AddressLimit
+        );
+        second.trust();
+        let third = occupancy.admit(address(1)).unwrap();
+        assert_eq!(
+            occupancy.admit(address(1)).unwrap_err(),
+            ConnectionRefusal::Limit
+        );
+        drop((first, second, third));
+        let _again = occupancy.admit(address(1)).unwrap();
+        assert_eq!(occupancy.all.load(Ordering::Acquire), 1);
     }
 
     #[test]

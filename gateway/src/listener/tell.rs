@@ -6,13 +6,14 @@ use holdover_config::ListenerName;
 use holdover_protocol::sip::Fault;
 use holdover_protocol::user::UserUri;
 
+use super::front_end;
 use super::uas::UasEvent;
 use crate::registrar::Refused;
 use crate::telemetry::events::connection::{ConnectionClosed, ConnectionEnd, ConnectionOpened};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::sign_in::{
-    ForeignIdentityRefused, LookupAnswered, SignInAccepted, SignInRefusal, SignInRefused,
-    SignOutCause, SignedOut,
+    ForeignIdentityRefused, IdentityNotAsserted, LookupAnswered, SignInAccepted, SignInRefusal,
+    SignInRefused, SignOutCause, SignedOut,
 };
 use crate::telemetry::{Detail, Emit as _, Telemetry};
 
@@ -84,6 +85,35 @@ impl Teller {
             detail,
         }
         .emit(&self.telemetry);
+    }
+
+    /// Something the server of a front end noticed.
+    pub(super) fn front_end(&self, event: front_end::Event) {
+        match event {
+            front_end::Event::LookupAnswered { user, call_id } => {
+                let call_id = Detail::new(call_id);
+                LookupAnswered { user, call_id }.emit(&self.telemetry);
+            }
+            front_end::Event::TurnedAway(user) => {
+                let (user, peer) = (Some(user), self.peer);
+                let reason = SignInRefusal::NotNow;
+                SignInRefused { user, peer, reason }.emit(&self.telemetry);
+            }
+            front_end::Event::NotAsserted {
+                reason,
+                claimed,
+                method,
+            } => {
+                let (claimed, method) = (Detail::new(claimed), Detail::new(method));
+                IdentityNotAsserted {
+                    peer: self.peer,
+                    reason,
+                    claimed,
+                    method,
+                }
+                .emit(&self.telemetry);
+            }
+        }
     }
 
     /// Something the user agent server noticed.

@@ -43,10 +43,10 @@ const METHODS: &[Method] = &[
 
 /// Option tags that may stand in Require. The legacy clients' `Proxy-Require: ms-benotify` is not looked at: we are no
 /// proxy.
-const EXTENSIONS: &[&str] = &["timer", "ms-benotify"];
+pub(super) const EXTENSIONS: &[&str] = &["timer", "ms-benotify"];
 
 /// Bodies that are understood.
-const BODIES: &[(Method, &[&str])] = &[
+pub(super) const BODIES: &[(Method, &[&str])] = &[
     (Method::Invite, &["application/sdp"]),
     (Method::Info, &["text/plain"]),
 ];
@@ -54,15 +54,43 @@ const BODIES: &[(Method, &[&str])] = &[
 /// Dialogs of either kind on one connection. Real clients have one of each; the rest is for those that lose count.
 const MAX_DIALOGS: usize = 8;
 
-/// What all connections of a listener have in common.
-#[derive(Debug)]
-pub struct UasSettings {
+/// What clients dial, however they come.
+#[derive(Clone, Debug)]
+pub struct Service {
     /// What legacy clients dial first.
     pub lookup_uri: ServiceUri,
     /// What they are told to dial then.
     pub channel_uri: ServiceUri,
     /// `Session-Expires` toward clients, seconds.
     pub session_expires: u32,
+    /// Bounds of an XCCOS document.
+    pub xccos: xccos::Limits,
+}
+
+/// What a client dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialled {
+    Lookup,
+    Channel,
+}
+
+impl Service {
+    /// What the Request-URI of an INVITE stands for, if it is ours.
+    pub(super) fn dialled(&self, invite: &Request) -> Option<Dialled> {
+        let uri = SipUri::parse(invite.uri()).ok()?;
+        if self.lookup_uri.names(&uri) {
+            Some(Dialled::Lookup)
+        } else {
+            self.channel_uri.names(&uri).then_some(Dialled::Channel)
+        }
+    }
+}
+
+/// What all connections of a listener for clients have in common.
+#[derive(Debug)]
+pub struct UasSettings {
+    /// What clients dial.
+    pub service: Service,
     /// Who may sign in.
     pub policy: Policy,
     /// Who may sign in now.
@@ -71,8 +99,6 @@ pub struct UasSettings {
     pub listener: ListenerName,
     /// How long a connection may go on without a sign-in.
     pub sign_in_timeout: Duration,
-    /// Bounds of an XCCOS document.
-    pub xccos: xccos::Limits,
 }
 
 /// The number of a channel dialog on its connection.
@@ -86,6 +112,18 @@ pub struct Endpoint {
     pub user: UserUri,
     /// The client's endpoint identifier; empty if it has none.
     pub epid: Box<str>,
+    /// How it comes. A session belongs to one of the two: what is said on a client's own connection never ends up on a
+    /// front end's.
+    pub door: Door,
+}
+
+/// How clients come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// By a connection of their own.
+    Own,
+    /// By a front end.
+    FrontEnd,
 }
 
 /// One effect.
@@ -454,13 +492,7 @@ impl UserAgentServer {
         let Some(user) = self.registrar.user().cloned() else {
             return;
         };
-        let dialed = SipUri::parse(request.uri()).ok();
-        let dialed = |uri: &ServiceUri| dialed.as_ref().is_some_and(|dialed| uri.names(dialed));
-        let (is_lookup, is_channel) = (
-            dialed(&self.settings.lookup_uri),
-            dialed(&self.settings.channel_uri),
-        );
-        if !is_lookup && !is_channel {
+        let Some(dialled) = self.settings.service.dialled(request) else {
             let text = "Nobody answers at this address.";
             return self.send(answer::refuse(
                 request,
@@ -468,27 +500,28 @@ impl UserAgentServer {
                 Some(text),
                 Some(tag),
             ));
-        }
-        if is_channel && !is_lookup && !self.has_room_for_channel() {
+        };
+        if dialled == Dialled::Channel && !self.has_room_for_channel() {
             let text = "Too many chats are open on this connection.";
             let status = Status::SERVICE_UNAVAILABLE;
             return self.send(answer::refuse(request, status, Some(text), Some(tag)));
         }
-        let seconds = self.settings.session_expires;
+        let seconds = self.settings.service.session_expires;
         let (dialog, accepted) =
             match answer::accept_invite(request, tag, &self.attachment, seconds) {
                 Ok(accepted) => accepted,
                 Err(refused) => return self.send(refused),
             };
         self.send(accepted);
-        if is_lookup {
+        if dialled == Dialled::Lookup {
             if self.lookups.len() >= MAX_DIALOGS {
                 self.lookups.remove(0);
             }
             self.lookups.push(Lookup::new(dialog));
         } else {
             let epid = dialog.remote_epid().unwrap_or_default().into();
-            self.open_channel(Endpoint { user, epid }, dialog);
+            let door = Door::Own;
+            self.open_channel(Endpoint { user, epid, door }, dialog);
         }
     }
 
@@ -530,7 +563,7 @@ impl UserAgentServer {
         };
         let (messages, outcome) = lookup.handle(
             request,
-            &self.settings,
+            &self.settings.service,
             &self.attachment.sent_by,
             self.unique.next(),
         );

@@ -29,14 +29,9 @@ pub(crate) fn accept_invite(
         Dialog::accept(invite, tag).map_err(|refused| fault(invite, &refused, Some(tag)))?;
     let timer = agree_on_timer(invite, session_expires, Some(tag))?;
     let address = &attachment.sent_by.address;
-    let contact = format!(
-        "<{};transport={}>",
-        invite.uri().split(';').next().unwrap_or_default(),
-        attachment.sent_by.transport.to_ascii_lowercase()
-    );
     let accepted = respond(invite, Status::OK, Some(tag))
         .record_routes_from(invite)
-        .header(Name::Contact, contact)
+        .header(Name::Contact, attachment.contact(invite.uri()))
         .header(Name::SessionExpires, timer)
         .header(Name::Allow, ALLOW);
     // RFC 3264 §4: an offer is answered, and where there was none there is nothing to answer.

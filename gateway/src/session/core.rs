@@ -68,12 +68,54 @@ pub struct Attachment {
     pub connection: u64,
     /// How requests on it name this end.
     pub sent_by: SentBy,
+    /// Whose it is.
+    pub way: Way,
+}
+
+/// How a client is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The connection is the client's own: where it ends, the client is gone.
+    Own,
+    /// The connection is that of a front end, which others are on as well. It says nothing about the client, whose dialog
+    /// goes on over another connection of the front end.
+    FrontEnd {
+        /// Tells the client's own connection, to the front end, from others it had before.
+        client: u64,
+    },
+}
+
+impl Attachment {
+    /// What tells a client's own connection from others it had before.
+    fn client(&self) -> u64 {
+        match self.way {
+            Way::Own => self.connection,
+            Way::FrontEnd { client } => client,
+        }
+    }
+
+    /// Where the client's later requests are to go (RFC 3261 §8.1.1.8), which invited the URI `invited`. Whoever has a
+    /// connection of its own comes over that anyway; a front end routes by it.
+    pub(crate) fn contact(&self, invited: &str) -> String {
+        let uri = invited.split([';', '?']).next().unwrap_or_default();
+        let transport = self.sent_by.transport.to_ascii_lowercase();
+        match self.way {
+            Way::Own => format!("<{uri};transport={transport}>"),
+            Way::FrontEnd { .. } => {
+                let user = uri.split_once('@').map_or(uri, |(user, _)| user);
+                format!("<{user}@{};transport={transport}>", self.sent_by.address)
+            }
+        }
+    }
 }
 
 /// The downstream side.
 #[derive(Debug)]
 enum Downstream {
-    /// The client is there. → `Detached` when its dialog or connection ends, `Finished` when it signs out.
+    /// The client is there. → `Detached` when its dialog or its own connection ends, `Finished` when it signs out.
+    ///
+    /// While the front end that it comes through has no connection, what is for it waits in the channel; → `Finished` when
+    /// that lasts too long.
     Attached(Box<Channel>),
     /// The client is gone, its rooms are kept. → `Attached` when it comes back, `Finished` at `until`.
     Detached { until: Instant },
@@ -107,8 +149,12 @@ pub struct SessionCore {
     downstream: Downstream,
     /// The connection the client is on, or was on last.
     connection: Option<u64>,
-    /// Whether that connection is still there: it may outlive the dialog.
+    /// The client's own connection: the same one, or that to its front end.
+    client: u64,
+    /// Whether `connection` is still there: it may outlive the dialog.
     is_connected: bool,
+    /// Until when a front end whose connection broke is waited for.
+    stranded_until: Option<Instant>,
     pub(super) rooms: Rooms,
     legs: Vec<Leg>,
     pub(super) commands: Vec<PendingCommand>,
@@ -140,7 +186,9 @@ impl SessionCore {
             user,
             downstream: Downstream::Detached { until },
             connection: None,
+            client: 0,
             is_connected: false,
+            stranded_until: None,
             rooms: Rooms::default(),
             legs: Vec::new(),
             commands: Vec::new(),
@@ -166,7 +214,7 @@ impl SessionCore {
         let resumed = self.connection.is_some();
         // On the connection it had, the client keeps its windows and asks for nothing (481 recovery); on a new one it
         // asks for the rooms it still shows with one bjoin (facts/sipe-client.md, Failures).
-        if resumed && self.connection != Some(attachment.connection) {
+        if resumed && self.client != attachment.client() {
             self.noticed = Vec::new();
             self.rooms.unclaim();
         }
@@ -174,9 +222,16 @@ impl SessionCore {
             .rooms
             .has_unclaimed()
             .then(|| now + self.settings.grace);
+        if matches!(&self.downstream, Downstream::Attached(it) if it.is_behind_front_end()) {
+            // The front end did not say that the dialog before is over. What was asked in it is answered nowhere.
+            self.disown();
+        }
         self.connection = Some(attachment.connection);
+        self.client = attachment.client();
         self.is_connected = true;
-        let channel = Channel::new(dialog, attachment.sent_by.clone(), branch);
+        self.stranded_until = None;
+        let keeps_sent = attachment.way != Way::Own;
+        let channel = Channel::new(dialog, attachment.sent_by.clone(), branch, keeps_sent);
         self.downstream = Downstream::Attached(Box::new(channel));
         self.event(Event::Attached { resumed });
     }
@@ -266,12 +321,44 @@ impl SessionCore {
         self.finish_input(now);
     }
 
-    /// The client's connection is gone.
+    /// The client's connection is gone. Behind a front end the client may not know of it: its dialog waits for another.
     pub fn handle_connection_lost(&mut self, now: Instant, connection: u64) {
-        if self.is_on(connection) {
-            self.is_connected = false;
-            self.detach(now);
+        if !self.is_on(connection) {
+            return;
         }
+        self.is_connected = false;
+        match &self.downstream {
+            Downstream::Attached(channel) if channel.is_behind_front_end() => {
+                self.stranded_until = Some(now + self.settings.grace);
+                self.event(Event::Detached);
+            }
+            _ => self.detach(now),
+        }
+    }
+
+    /// The client comes through this connection of a front end now.
+    pub fn handle_moved(&mut self, now: Instant, attachment: &Attachment) {
+        if self.is_finished() {
+            return;
+        }
+        self.connection = Some(attachment.connection);
+        let was_connected = std::mem::replace(&mut self.is_connected, true);
+        if let Downstream::Attached(channel) = &mut self.downstream {
+            channel.move_to(attachment.sent_by.clone());
+            if !was_connected {
+                // Nobody knows what became of these. Whoever has one already knows it by its number and branch.
+                let again = channel.unanswered(now).into_iter();
+                self.outputs.extend(again.map(Output::Downstream));
+                self.stranded_until = None;
+                self.event(Event::Attached { resumed: true });
+            }
+        }
+        self.flush(now);
+    }
+
+    /// What is for the client does not fit its front end's connection any more.
+    pub fn handle_overflow(&mut self, now: Instant) {
+        self.detach(now);
     }
 
     /// The user signed out: the rooms are parted at once.
@@ -288,6 +375,11 @@ impl SessionCore {
     /// Time has passed. Harmless when nothing is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         match &self.downstream {
+            Downstream::Attached(_) if self.stranded_until.is_some() => {
+                if self.stranded_until.is_some_and(|until| until <= now) {
+                    return self.finish(FinishReason::GraceOver);
+                }
+            }
             Downstream::Attached(channel) => {
                 let silent = channel.deadline(self.settings.info_timeout);
                 if silent.is_some_and(|deadline| deadline <= now) {
@@ -328,6 +420,7 @@ impl SessionCore {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let downstream = match &self.downstream {
+            Downstream::Attached(_) if self.stranded_until.is_some() => self.stranded_until,
             Downstream::Attached(channel) => channel.deadline(self.settings.info_timeout),
             Downstream::Detached { until } => Some(*until),
             Downstream::Finished => return None,
@@ -372,6 +465,12 @@ impl SessionCore {
         matches!(self.downstream, Downstream::Attached(_))
     }
 
+    /// Whether there is a connection to a client that has a dialog.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.is_attached() && self.is_connected
+    }
+
     /// Whether the client is on this connection, or was on it last.
     #[must_use]
     pub fn is_on(&self, connection: u64) -> bool {
@@ -391,17 +490,24 @@ impl SessionCore {
         self.outputs.push_back(Output::Downstream(message));
     }
 
-    /// Answers a request that had to wait, if the connection it came on is still there.
+    /// Answers a request that had to wait, if the client still has the connection that it sent it on.
     pub(super) fn respond_late(&mut self, transaction: &ServerTransaction, message: Bytes) {
-        if self.is_connected && self.connection == Some(transaction.connection) {
+        if self.client != transaction.client {
+            return;
+        }
+        if self.is_connected {
             self.respond(message);
+        } else if let (Some(_), Downstream::Attached(channel)) =
+            (self.stranded_until, &mut self.downstream)
+        {
+            channel.answer_later(message);
         }
     }
 
     /// The client's request, to be answered later.
     pub(super) fn transaction(&self, request: Box<Request>) -> ServerTransaction {
         ServerTransaction {
-            connection: self.connection.unwrap_or_default(),
+            client: self.client,
             request,
         }
     }
@@ -514,9 +620,14 @@ impl SessionCore {
     }
 
     fn flush(&mut self, now: Instant) {
+        if !self.is_connected {
+            return;
+        }
         let Downstream::Attached(channel) = &mut self.downstream else {
             return;
         };
+        self.outputs
+            .extend(channel.late_answers().map(Output::Downstream));
         while let Some(info) = channel.next_info(now, &self.settings.queue) {
             self.outputs.push_back(Output::Downstream(info));
         }
@@ -528,16 +639,21 @@ impl SessionCore {
                 until: now + self.settings.grace,
             };
             self.claim_by = None;
-            // What the client asked for in this dialog is not answered in the next: a room it did not see opening it
-            // asks for again, and an rpl:join for an open room breaks sending in it (facts/sipe-client.md).
-            for command in &mut self.commands {
-                command.disown();
-            }
-            self.gathers = Gathers::default();
-            self.shadows.clear();
-            self.rooms.unclaim_joining();
+            self.stranded_until = None;
+            self.disown();
             self.event(Event::Detached);
         }
+    }
+
+    /// What the client asked for in this dialog is not answered in the next: a room it did not see opening it asks for
+    /// again, and an rpl:join for an open room breaks sending in it (facts/sipe-client.md).
+    fn disown(&mut self) {
+        for command in &mut self.commands {
+            command.disown();
+        }
+        self.gathers = Gathers::default();
+        self.shadows.clear();
+        self.rooms.unclaim_joining();
     }
 
     /// The client is not told: its rooms there are joined again as soon as the pool can be reached, and what was missed
@@ -701,6 +817,7 @@ mod drain_tests {
                 transport: "TCP",
                 address: "192.0.2.1:5060".into(),
             },
+            way: Way::Own,
         };
         let dialog = Dialog::accept(&request("INVITE", 1, ""), "l").unwrap();
         core.attach(now, dialog, &attachment, 1);

@@ -35,10 +35,12 @@ pub struct SentBy {
     pub address: Box<str>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Outstanding {
     cseq: u32,
     sent_at: Instant,
+    /// The request, where it may have to be sent again.
+    message: Option<Bytes>,
 }
 
 /// The queue is full.
@@ -66,10 +68,20 @@ pub(super) struct Channel {
     outstanding: VecDeque<Outstanding>,
     queue: VecDeque<Bytes>,
     queued_bytes: usize,
+    /// Answers that wait for a connection. Each is to a request of the client, whose number is bounded.
+    late: Vec<Bytes>,
+    /// Whether the client is behind a front end: what is on its way may be lost with the front end's connection, and the
+    /// dialog goes on.
+    is_behind_front_end: bool,
 }
 
 impl Channel {
-    pub(super) fn new(dialog: Dialog, sent_by: SentBy, branch: u64) -> Self {
+    pub(super) fn new(
+        dialog: Dialog,
+        sent_by: SentBy,
+        branch: u64,
+        is_behind_front_end: bool,
+    ) -> Self {
         Self {
             dialog,
             sent_by,
@@ -77,7 +89,38 @@ impl Channel {
             outstanding: VecDeque::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
+            late: Vec::new(),
+            is_behind_front_end,
         }
+    }
+
+    pub(super) fn is_behind_front_end(&self) -> bool {
+        self.is_behind_front_end
+    }
+
+    /// The dialog goes on over another connection.
+    pub(super) fn move_to(&mut self, sent_by: SentBy) {
+        self.sent_by = sent_by;
+    }
+
+    /// Requests that were sent on a connection that is gone and are not answered. The client has as long as ever from now
+    /// on.
+    pub(super) fn unanswered(&mut self, now: Instant) -> Vec<Bytes> {
+        let again = self.outstanding.iter_mut().filter_map(|info| {
+            info.sent_at = now;
+            info.message.clone()
+        });
+        again.collect()
+    }
+
+    /// An answer to the client that no connection is there for.
+    pub(super) fn answer_later(&mut self, answer: Bytes) {
+        self.late.push(answer);
+    }
+
+    /// The answers that waited.
+    pub(super) fn late_answers(&mut self) -> impl Iterator<Item = Bytes> {
+        std::mem::take(&mut self.late).into_iter()
     }
 
     /// Whether a message belongs to this dialog, and not to one that the client had before on its connection: CSeqs of
@@ -129,8 +172,11 @@ impl Channel {
             .body(XCCOS_CONTENT, &body)
             .finish();
         let cseq = self.dialog.local_cseq();
-        self.outstanding
-            .push_back(Outstanding { cseq, sent_at: now });
+        self.outstanding.push_back(Outstanding {
+            cseq,
+            sent_at: now,
+            message: self.is_behind_front_end.then(|| info.clone()),
+        });
         Some(info)
     }
 
@@ -181,7 +227,7 @@ impl Channel {
 /// A request of the client that waits for its final response.
 #[derive(Debug)]
 pub(super) struct ServerTransaction {
-    /// The connection it came on; the response must not go to another.
-    pub(super) connection: u64,
+    /// The client's connection that it came on; the response must not go to another.
+    pub(super) client: u64,
     pub(super) request: Box<Request>,
 }

@@ -25,7 +25,7 @@ mod tell;
 mod tests;
 mod upstream;
 
-pub use self::core::{Attachment, SessionCore, SessionSettings};
+pub use self::core::{Attachment, SessionCore, SessionSettings, Way};
 pub use decisions::{Decided, Decisions, Notice, Refusal, RefusalReason, Shadow, Target, act_of};
 pub use downstream::{QueueLimits, SentBy};
 pub use output::{CloseReason, Difference, Event, FinishReason, Output, Side};

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Attachment, SessionCore, SessionSettings};
+use super::core::{Attachment, SessionCore, SessionSettings, Way};
 use super::decisions::{Decided, Target};
 use super::output::{CloseReason, Event, FinishReason, Output};
 use super::table::{SessionHandle, SessionTable};
@@ -38,6 +38,8 @@ pub enum SessionInput {
     /// A leg has something to say. Boxed, as all inputs of any size are: a mailbox keeps room for 32 of them at the least,
     /// and most mailboxes are empty.
     Leg(Box<LegInput>),
+    /// The client comes through this connection of its front end now.
+    Moved(Box<Moved>),
     /// The connection with this number is gone.
     ConnectionLost(u64),
     /// The user signed out on the connection with this number.
@@ -74,13 +76,22 @@ pub struct Attach {
     pub caller: Caller,
 }
 
+/// Another connection of a client's front end.
+#[derive(Debug)]
+pub struct Moved {
+    /// The connection as the core needs to know it.
+    pub attachment: Attachment,
+    /// The way to it.
+    pub connection: ConnectionHandle,
+}
+
 /// The way to a connection's writer.
 #[derive(Clone, Debug)]
 pub struct ConnectionHandle {
     /// Octets to write, bounded.
     pub outbound: mpsc::Sender<Bytes>,
-    /// Cancelled to close the connection.
-    pub close: CancellationToken,
+    /// Cancelled to close the connection. `None`: it is a front end's, and others are on it.
+    pub close: Option<CancellationToken>,
     /// The client's address.
     pub peer: SocketAddr,
 }
@@ -112,7 +123,11 @@ pub fn attach(
     attach: Box<Attach>,
 ) -> Arc<SessionHandle> {
     let mut attach = attach;
-    if let Some(session) = context.table.claim(&endpoint) {
+    let waiting = match attach.attachment.way {
+        Way::Own => context.table.claim(&endpoint),
+        Way::FrontEnd { .. } => context.table.take(&endpoint),
+    };
+    if let Some(session) = waiting {
         match session.mailbox().try_send(SessionInput::Attach(attach)) {
             Ok(()) => return session,
             // It ended in this very moment, or has no room for even this: the client gets a fresh one.
@@ -210,7 +225,7 @@ impl Task {
     /// Tells the core that time has passed. That can end a session without a client, so it is claimed first: where a
     /// client was faster, its dialog is in the mailbox or about to be, and comes first.
     async fn handle_timeout(&mut self, inbox: &mut mpsc::Receiver<SessionInput>) {
-        let has_client = self.core.is_attached();
+        let has_client = self.core.is_reachable();
         if !has_client && !self.handle.claim() {
             if let Some(input) = inbox.recv().await {
                 self.handle_input(input);
@@ -231,6 +246,8 @@ impl Task {
             .decisions(&self.caller, Timestamp::now());
         match input {
             SessionInput::Attach(attach) => {
+                // It may have been given back since this was sent.
+                let _claimed = self.handle.claim();
                 let Attach {
                     dialog,
                     attachment,
@@ -243,6 +260,11 @@ impl Task {
                 self.teller.moved(connection.peer);
                 self.connection = Some(connection);
                 self.core.attach(now, *dialog, &attachment, branch);
+            }
+            SessionInput::Moved(moved) => {
+                self.teller.moved(moved.connection.peer);
+                self.connection = Some(moved.connection);
+                self.core.handle_moved(now, &moved.attachment);
             }
             SessionInput::Request(request) => {
                 self.core.handle_downstream(now, request, &decisions);
@@ -437,10 +459,18 @@ impl Task {
         }
     }
 
+    /// Makes the client start over. Behind a front end it does when its next request finds no dialog.
     fn close_connection(&mut self, reason: CloseReason) {
-        if let Some(connection) = self.connection.take() {
-            self.teller.closing_connection(reason);
-            connection.close.cancel();
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        self.teller.closing_connection(reason);
+        match &connection.close {
+            Some(close) => {
+                close.cancel();
+                self.connection = None;
+            }
+            None => self.core.handle_overflow(Instant::now()),
         }
     }
 }
@@ -485,6 +515,7 @@ mod tests {
     use holdover_protocol::xccos;
 
     use super::*;
+    use crate::listener::uas::Door;
     use crate::session::{QueueLimits, SentBy};
 
     fn context() -> Arc<SessionContext> {
@@ -536,6 +567,7 @@ mod tests {
         let endpoint = Endpoint {
             user: UserUri::parse("sip:ann@contoso.com").unwrap(),
             epid: "0123456789ab".into(),
+            door: Door::Own,
         };
         let attachment = Attachment {
             connection: number,
@@ -543,6 +575,7 @@ mod tests {
                 transport: "TCP",
                 address: "192.0.2.1:5060".into(),
             },
+            way: Way::Own,
         };
         let with = Attach {
             dialog: Box::new(Dialog::accept(&request("INVITE", 1, ""), "l").unwrap()),
@@ -550,7 +583,7 @@ mod tests {
             branch: number << 32,
             connection: ConnectionHandle {
                 outbound,
-                close: CancellationToken::new(),
+                close: Some(CancellationToken::new()),
                 peer: ([192, 0, 2, 7], 50_000).into(),
             },
             caller: Caller {

@@ -148,6 +148,7 @@ impl Session {
             &Attachment {
                 connection,
                 sent_by,
+                way: Way::Own,
             },
             1,
         );

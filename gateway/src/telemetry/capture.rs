@@ -153,6 +153,13 @@ pub(super) fn samples() -> Vec<Event> {
             peer,
         }
         .into(),
+        IdentityNotAsserted {
+            peer,
+            reason: AssertionFault::Missing,
+            claimed: text(),
+            method: text(),
+        }
+        .into(),
         LookupAnswered {
             user: user(),
             call_id: text(),

@@ -69,6 +69,7 @@ catalogue! {
     SignInRefused,
     SignedOut,
     ForeignIdentityRefused,
+    IdentityNotAsserted,
     LookupAnswered,
     SessionOpened,
     SessionDetached,

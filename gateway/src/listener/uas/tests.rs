@@ -5,7 +5,7 @@ use holdover_protocol::xccos::Document;
 use super::*;
 use crate::admission::Turned;
 use crate::registrar::Proof;
-use crate::session::{Refusal, RefusalReason, SentBy};
+use crate::session::{Refusal, RefusalReason, SentBy, Way};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SIGN_IN: Duration = Duration::from_secs(30);
@@ -42,9 +42,12 @@ impl Gate for Doorkeeper {
 impl Client {
     fn new() -> Self {
         let settings = UasSettings {
-            lookup_uri: LOOKUP.parse().unwrap(),
-            channel_uri: CHANNEL.parse().unwrap(),
-            session_expires: 1800,
+            service: Service {
+                lookup_uri: LOOKUP.parse().unwrap(),
+                channel_uri: CHANNEL.parse().unwrap(),
+                session_expires: 1800,
+                xccos: xccos::Limits::DEFAULT,
+            },
             policy: Policy {
                 domain: "contoso.com".into(),
                 expires: HOUR,
@@ -53,7 +56,6 @@ impl Client {
             gate: Arc::new(Doorkeeper),
             listener: "clients".parse().unwrap(),
             sign_in_timeout: SIGN_IN,
-            xccos: xccos::Limits::DEFAULT,
         };
         let sent_by = SentBy {
             transport: "TCP",
@@ -62,6 +64,7 @@ impl Client {
         let attachment = Attachment {
             connection: 1,
             sent_by,
+            way: Way::Own,
         };
         let now = Instant::now();
         Self {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::{CoreSettings, DialogNumber, Output, ServerCore};
 use super::sink::{Heard, Sink};
-use crate::listener::connection::{read_some, write_some};
+use crate::listener::pump::{read_some, write_some};
 use crate::pool::LegEvent;
 use crate::pool::embedded::{EmbeddedLeg, EmbeddedPool};
 use crate::session::SentBy;

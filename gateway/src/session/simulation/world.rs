@@ -17,7 +17,7 @@ use super::random::Random;
 use super::wire::{self, ClientDialog};
 use crate::pool::{LegEvent, SendId};
 use crate::session::{
-    Attachment, Event as CoreEvent, Output, QueueLimits, SentBy, SessionCore, SessionSettings,
+    Attachment, Event as CoreEvent, Output, QueueLimits, SentBy, SessionCore, SessionSettings, Way,
 };
 
 #[derive(Debug)]
@@ -277,6 +277,7 @@ impl World {
         let attachment = Attachment {
             connection: self.connection,
             sent_by,
+            way: Way::Own,
         };
         self.oracle
             .attached(self.now, self.dialogs, self.connection);
@@ -619,6 +620,7 @@ impl World {
         let attachment = Attachment {
             connection: self.connection + 1,
             sent_by,
+            way: Way::Own,
         };
         self.core.attach(self.now, dialog, &attachment, 1);
         let (_, request) = client.request(&Method::Info, Some(&wire::command(7, "chansrch", &[])));

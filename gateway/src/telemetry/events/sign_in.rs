@@ -38,6 +38,22 @@ label! {
     }
 }
 
+label! {
+    /// Why a front end's word was not enough.
+    AssertionFault as "reason" {
+        /// There is no P-Asserted-Identity. The front end must add one to every request of a user it knows.
+        Missing = "missing",
+        /// What is asserted is no SIP address.
+        Unusable = "unusable",
+        /// Two SIP addresses are asserted.
+        Ambiguous = "ambiguous",
+        /// The user is not of the domain that is served.
+        ForeignDomain = "foreign-domain",
+        /// From names another user than the one who is asserted: a client tries to speak for somebody else.
+        OtherSender = "other-sender",
+    }
+}
+
 event! {
     /// A user signed in.
     SignInAccepted {
@@ -97,6 +113,23 @@ event! {
     WARN "identity.refused", counted as "foreign_identities_refused";
     "A request was made in the name of a user who is not signed in on that connection. It was refused. A client that does \
      this is broken or hostile."
+}
+
+event! {
+    /// A front end's request is nobody's.
+    IdentityNotAsserted {
+        /// The front end's address.
+        peer: SocketAddr => downstream.addr,
+        /// What is wrong.
+        reason: AssertionFault => reason,
+        /// The user in whose name the request was made.
+        claimed: Detail => user.claimed,
+        /// The method of the request.
+        method: Detail => sip.method,
+    }
+    WARN "identity.not-asserted", counted as "identities_not_asserted" by reason: AssertionFault;
+    "A request came through a front end that did not clearly say whose it is (P-Asserted-Identity, RFC 3325), or it is in the \
+     name of somebody else. It was refused. Unless a client tries to speak for somebody else, the front end has to be set up."
 }
 
 event! {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use holdover_config::Domain;
+use holdover_config::settings::{FrontEnds, Peers};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -73,6 +75,30 @@ impl Acceptor {
         clients: ClientCertificates,
     ) -> Result<Self, TlsError> {
         Self::open(certificate, key, Some(clients))
+    }
+
+    /// What those who connect to a listener are to be met with. `None`: plain TCP.
+    ///
+    /// # Errors
+    ///
+    /// As with [`load`](Self::load) and [`mutual`](Self::mutual).
+    pub fn of(peers: &Peers) -> Result<Option<Self>, TlsError> {
+        match peers {
+            Peers::Clients { tls: None, .. } => Ok(None),
+            Peers::Clients { tls: Some(own), .. } => {
+                Self::load(&own.certificate, &own.private_key).map(Some)
+            }
+            Peers::FrontEnds(FrontEnds {
+                own,
+                authorities,
+                names,
+                ..
+            }) => {
+                let clients =
+                    ClientCertificates::of(authorities, names.iter().map(Domain::as_str))?;
+                Self::mutual(&own.certificate, &own.private_key, clients).map(Some)
+            }
+        }
     }
 
     fn open(
