@@ -66,6 +66,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// A folder with everything a gateway needs.
 pub struct Installation {
     dir: TempDir,
+    authority: Authority,
 }
 
 impl Installation {
@@ -95,7 +96,8 @@ impl Installation {
     #[must_use]
     pub fn empty() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let installation = Self { dir };
+        let authority = Authority::new("Contoso, for its clients");
+        let installation = Self { dir, authority };
         installation.write_certificates();
         installation
     }
@@ -181,10 +183,15 @@ address = "127.0.0.1:0"
         messages(&self.database(), value)
     }
 
+    /// Who issued the listeners' certificates: `ca.pem`.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     fn write_certificates(&self) {
-        let authority = Authority::new("Contoso, for its clients");
-        self.write("ca.pem", authority.pem());
-        authority.issue(self.dir(), "sip", "localhost");
+        self.write("ca.pem", self.authority.pem());
+        self.authority.issue(self.dir(), "sip", "localhost");
     }
 }
 
@@ -211,6 +218,7 @@ pub struct TestGateway {
     pub tls: SocketAddr,
     /// Where the admin server listens.
     pub admin: SocketAddr,
+    addresses: Vec<(String, SocketAddr)>,
     telemetry: Telemetry,
     stop: CancellationToken,
     served: JoinHandle<()>,
@@ -234,11 +242,11 @@ impl TestGateway {
         let gateway = Gateway::build(loaded.settings, telemetry.clone())
             .await
             .unwrap();
-        let address = |wanted| {
-            let mut addresses = gateway.addresses();
-            addresses.find(|(name, _)| *name == wanted).unwrap().1
-        };
-        let (tcp, tls) = (address("tcp"), address("tls"));
+        let addresses: Vec<_> = gateway
+            .addresses()
+            .map(|(name, address)| (name.to_owned(), address))
+            .collect();
+        let (tcp, tls) = (of(&addresses, "tcp"), of(&addresses, "tls"));
         let admin = gateway.admin_address().unwrap();
         let stop = CancellationToken::new();
         let served = tokio::spawn(gateway.run(stop.clone()));
@@ -247,10 +255,42 @@ impl TestGateway {
             tcp,
             tls,
             admin,
+            addresses,
             telemetry,
             stop,
             served,
         }
+    }
+
+    /// Where another listener listens.
+    #[must_use]
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        of(&self.addresses, listener)
+    }
+
+    /// How often something was counted for this reason.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such series.
+    #[must_use]
+    pub fn counted(&self, name: &str, reason: &str) -> u64 {
+        let series = format!("{name}{{reason=\"{reason}\"}} ");
+        let exposition = self.telemetry.exposition();
+        let mut lines = exposition.lines();
+        let count = lines.find_map(|line| line.strip_prefix(&series));
+        count.unwrap().parse().unwrap()
+    }
+
+    /// Waits until something was counted so often for this reason.
+    pub async fn counts(&self, name: &str, reason: &str, count: u64) {
+        within(reason, async {
+            let mut again = tokio::time::interval(LOOK);
+            while self.counted(name, reason) < count {
+                again.tick().await;
+            }
+        })
+        .await;
     }
 
     /// The sum of a counter over all its labels, or a gauge.
@@ -296,6 +336,11 @@ impl TestGateway {
         within("the gateway stops", self.served).await.unwrap();
         self.installation
     }
+}
+
+fn of(addresses: &[(String, SocketAddr)], listener: &str) -> SocketAddr {
+    let mut addresses = addresses.iter();
+    addresses.find(|(name, _)| name == listener).unwrap().1
 }
 
 #[expect(clippy::panic, reason = "a panic is how a test says no")]

@@ -12,6 +12,7 @@
 
 pub mod binary;
 pub mod client;
+pub mod front_end;
 pub mod fuzzing;
 pub mod gateway;
 pub mod pair;

@@ -5,6 +5,8 @@ mod command_line;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod front_ends;
+#[cfg(test)]
 mod peers;
 mod pools;
 #[cfg(test)]
