@@ -20,6 +20,8 @@ pub(crate) enum Role {
     Rooms,
     /// Made if it does not exist; its folder must.
     Database,
+    /// As a database.
+    Audit,
 }
 
 /// A file that the configuration names, and where it does so.
@@ -69,7 +71,7 @@ impl FileUse {
         };
         let relative = "relative paths start at the folder of the configuration file";
         faults.push(match self.role {
-            Role::Database => {
+            Role::Database | Role::Audit => {
                 let folder = self
                     .path
                     .parent()
@@ -78,7 +80,10 @@ impl FileUse {
                     Some(folder) if !folder.is_dir() => {
                         let message = format!("the folder `{}` does not exist", folder.display());
                         self.fault(codes::FOLDER_MISSING, message)
-                            .help("make the folder; the database is made in it")
+                            .help(match self.role {
+                                Role::Audit => "make the folder; the file is made in it",
+                                _ => "make the folder; the database is made in it",
+                            })
                     }
                     _ => return,
                 }
@@ -108,7 +113,7 @@ impl FileUse {
                     faults.append(wrong);
                 }
             }
-            Role::Rooms | Role::Database => {
+            Role::Rooms | Role::Database | Role::Audit => {
                 if let Err(error) = fs::File::open(&self.path) {
                     faults.push(self.unreadable(&error));
                 }

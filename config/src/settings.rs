@@ -35,6 +35,12 @@ pub struct Fixed {
     pub log: Log,
     /// `[admin]`
     pub admin: Option<Admin>,
+    /// `[reload]`
+    pub reload: Reload,
+    /// `[history]`
+    pub history: Option<History>,
+    /// `[audit]`
+    pub audit: Option<Audit>,
 }
 
 /// What a reload replaces.
@@ -306,4 +312,41 @@ choices! {
 pub struct Admin {
     /// Where it listens. Port 0 lets the system choose.
     pub address: SocketAddr,
+}
+
+/// How changed files are noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// By what.
+    pub watch: Watch,
+    /// Time between two looks of [`Watch::Poll`].
+    pub poll: Duration,
+}
+
+choices! {
+    /// By what changed files are noticed.
+    pub enum Watch {
+        /// The system tells.
+        Native = "native",
+        /// They are looked at again and again.
+        Poll = "poll",
+        /// They are not noticed.
+        Off = "off",
+    }
+}
+
+/// The generations that were in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Folder of the copies, made if it does not exist.
+    pub folder: PathBuf,
+    /// Number of generations that are kept; at least 1.
+    pub keep: usize,
+}
+
+/// The record of control-plane acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// File to which each act is added, made if it does not exist.
+    pub file: PathBuf,
 }

@@ -59,6 +59,9 @@ fn the_full_example_writes_the_defaults_of_the_minimal_one() {
     let (full, minimal) = (loaded(FULL).settings, loaded(MINIMAL).settings);
     assert_eq!(full.fixed.gateway, minimal.fixed.gateway);
     assert_eq!(full.fixed.log, minimal.fixed.log);
+    assert_eq!(full.fixed.reload, minimal.fixed.reload);
+    assert_eq!(full.fixed.history, minimal.fixed.history);
+    assert_eq!(minimal.fixed.audit, None);
     assert_eq!(full.live.limits, minimal.live.limits);
     assert_eq!(
         full.fixed.listeners.first(),

@@ -2,10 +2,12 @@
 
 pub mod admin;
 pub mod admission;
+pub mod audit;
 pub mod cli;
 pub mod client;
 pub mod decisions;
 pub mod directory;
+pub mod hash;
 pub mod listener;
 pub mod pool;
 pub mod registrar;

@@ -26,7 +26,9 @@ use crate::raw;
 use crate::reader::{Int, Key, List};
 use crate::rulefile::RuleFile;
 use crate::rules::Case;
-use crate::settings::{Admin, Fixed, Gateway, Limits, Live, Log, LogFormat, Settings};
+use crate::settings::{
+    Admin, Audit, Fixed, Gateway, History, Limits, Live, Log, LogFormat, Reload, Settings, Watch,
+};
 use crate::uri::ServiceUri;
 
 pub(crate) use rules::{RuleFiles, user_files};
@@ -99,6 +101,12 @@ impl Checker<'_> {
         let limits = self.limits(raw.limits.get());
         let admin = raw.admin.get().and_then(|admin| self.admin(admin));
         let log = log(raw.log.get());
+        let reload = reload(raw.reload.get());
+        let history = self.history(raw.history.get());
+        let audit = raw.audit.get().and_then(|audit| {
+            let file = self.file(audit.file.given()?, Role::Audit);
+            Some(Audit { file })
+        });
         Some(Settings {
             fixed: Fixed {
                 gateway: gateway?,
@@ -106,6 +114,9 @@ impl Checker<'_> {
                 pools: pools?,
                 log,
                 admin,
+                reload,
+                history,
+                audit,
             },
             live: Live {
                 directory: directory?,
@@ -201,6 +212,17 @@ impl Checker<'_> {
         Some(Admin { address })
     }
 
+    fn history(&self, raw: Option<&raw::History>) -> Option<History> {
+        let default = raw::History::default();
+        let raw = raw.unwrap_or(&default);
+        let folder = match raw.folder.get() {
+            Some(folder) => folder.within(self.base),
+            None => self.base.join("history"),
+        };
+        let keep = count(&raw.keep);
+        (keep > 0).then_some(History { folder, keep })
+    }
+
     pub(crate) fn not_empty<T>(
         &mut self,
         key: &Key<List<T>>,
@@ -255,6 +277,15 @@ impl Checker<'_> {
 
 pub(crate) fn log(raw: Option<&raw::Log>) -> Log {
     raw.map_or_else(default_log, given_log)
+}
+
+fn reload(raw: Option<&raw::Reload>) -> Reload {
+    let default = raw::Reload::default();
+    let raw = raw.unwrap_or(&default);
+    Reload {
+        watch: raw.watch.get().copied().unwrap_or(Watch::Native),
+        poll: seconds(&raw.poll_secs),
+    }
 }
 
 fn given_log(raw: &raw::Log) -> Log {

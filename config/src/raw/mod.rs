@@ -17,7 +17,7 @@ use crate::names::{
     ServerAddress,
 };
 use crate::reader::{FromToml, Int, Key, List, Presence, Reader};
-use crate::settings::{Dialect, LogFormat, Mode, Transport};
+use crate::settings::{Dialect, LogFormat, Mode, Transport, Watch};
 use crate::uri::{PoolUri, ServiceUri};
 
 pub(crate) use scalars::{SignIn, UnlistedWord};
@@ -93,6 +93,12 @@ tables! {
         /// The admin server: lookup, metrics and health over HTTP. Without this table there is none. Takes effect at the
         /// next start.
         optional admin: Admin,
+        /// How changed files are noticed. Takes effect at the next start.
+        optional reload: Reload,
+        /// What was in use before, for `holdover config rollback`. Takes effect at the next start.
+        optional history: History,
+        /// Who changed what, and when. Without this table nothing is written down. Takes effect at the next start.
+        optional audit: Audit,
         /// Routing rules; those in the files of the folder `rules.d` come after them. Takes effect on reload.
         optional rule: List<rules::Rule>,
         /// Test cases of the rules, for `holdover rules test`. Takes effect on reload.
@@ -282,6 +288,31 @@ tables! {
         /// IP address and port, for example `127.0.0.1:8080`. It asks for no password: keep it on a loopback address or
         /// behind a proxy that does.
         required address: ListenAddress,
+    }
+
+    /// How changed files are noticed. A signal (SIGHUP) and `POST /v1/reload` work always.
+    struct Reload {
+        /// `"native"`: the system tells; `"poll"`: files are looked at again and again, for network shares; `"off"`.
+        /// Default: `"native"`.
+        optional watch: Watch,
+        /// Seconds between two looks of `watch = "poll"`.
+        optional poll_secs: Int<1, 3_600, 5>,
+    }
+
+    /// The generations of the configuration that were in use.
+    struct History {
+        /// Folder of the copies, relative to the folder of the configuration file. It is made if it does not exist. Keys,
+        /// certificates and users are not copied. Default: `"history"`.
+        optional folder: FilePath,
+        /// Number of generations that are kept. 0: none, and nothing can be rolled back.
+        optional keep: Int<0, 10_000, 50>,
+    }
+
+    /// The record of control-plane acts: starts, reloads, rollbacks, rules that were toggled.
+    struct Audit {
+        /// File to which each act is added as a line of JSON, relative to the folder of the configuration file. It is made
+        /// if it does not exist. `holdover audit verify` finds out whether somebody changed it.
+        required file: FilePath,
     }
 }
 

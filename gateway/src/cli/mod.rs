@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 no, or a fault in what was given; 2 wrong usage.
 
+mod audit;
 mod chat;
 mod check;
 mod demo;
@@ -39,6 +40,9 @@ enum Command {
     /// Manage the users of a digest listener
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Find out whether the record of who changed what is as it was written
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Fill, show and serve an embedded pool
     #[command(subcommand)]
     Pool(pool::PoolCommand),
@@ -55,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => on_runtime(demo::demo(args)),
         Command::Lookup(args) => lookup::lookup(&args),
         Command::User(command) => user::user(&command),
+        Command::Audit(command) => audit::audit(command),
         Command::Pool(command) => pool::pool(command),
     };
     result.unwrap_or_else(|error| {
