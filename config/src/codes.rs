@@ -70,6 +70,7 @@ codes! {
     OUTSIDE_REGION = "HC092", "A pool is not in the region that its rule demands.";
     UNKNOWN_RULE = "HC093", "No rule has this name.";
     EXPECTATION = "HC094", "A test expects nothing, or more than can come of it.";
+    FIXED_CHANGED = "HC100", "A reload would change a setting that holds from start to stop.";
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod check;
 pub mod codes;
 pub mod diagnostic;
 mod environment;
+mod fixed;
 mod load;
 mod names;
 mod raw;
@@ -24,6 +25,7 @@ pub mod users;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
 pub use environment::check_environment;
+pub use fixed::fixed_changes;
 pub use load::{Loaded, Loader, load, parse, parse_with};
 pub use names::{
     Domain, ListenerName, LogFilter, PoolName, Realm, Region, RuleName, ServerAddress,

@@ -205,6 +205,7 @@ const ELSEWHERE: &[&str] = &[
     codes::DUPLICATE_USER,
     codes::BAD_ROOM,
     codes::NOBODY_ADMITTED,
+    codes::FIXED_CHANGED,
 ];
 
 #[test]
