@@ -27,7 +27,7 @@ impl KnownPools {
                 PoolKind::Embedded(_) => false,
                 PoolKind::Sip(sip) => sip.dialect == Dialect::GroupChat,
             },
-            region: None,
+            region: pool.region.clone(),
         };
         Self(fixed.pools.iter().map(known).collect())
     }

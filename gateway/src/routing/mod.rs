@@ -81,6 +81,19 @@ impl Routing {
         })
     }
 
+    /// Knows neither rules nor rooms.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let settings = holdover_config::settings::Directory {
+            rooms: Vec::new(),
+            unlisted: Unlisted::Refuse,
+            default_pool: None,
+        };
+        Self::of(Directory::new(
+            crate::directory::load(&settings, &[]).unwrap(),
+        ))
+    }
+
     /// Knows no rules, and of rooms what the directory says, without any pool.
     #[cfg(test)]
     pub(crate) fn of(directory: Directory) -> Self {

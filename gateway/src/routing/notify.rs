@@ -81,3 +81,52 @@ async fn tell(context: &SessionContext, admission: &Admission) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use holdover_config::rules::{Condition, Place, Rule, RuleSet, Test, Then, Window};
+
+    use super::*;
+    use crate::routing::{Router, Routing};
+
+    #[tokio::test]
+    async fn a_rule_whose_time_comes_is_told_without_anybody_s_doing() {
+        let millis = Timestamp::now().as_millisecond();
+        let window = Window {
+            from: Some(Timestamp::from_millisecond(millis + 40).unwrap()),
+            until: Some(Timestamp::from_millisecond(millis + 80).unwrap()),
+        };
+        let rule = Rule {
+            name: "soon".parse().unwrap(),
+            enabled: true,
+            place: Place {
+                file: "rules.toml".into(),
+                line: 1,
+            },
+            when: vec![Condition {
+                negated: false,
+                test: Test::Time(window),
+            }],
+            then: Then::Refuse { text: "no".into() },
+        };
+        let mut routing = Routing::nowhere();
+        routing.rules = RuleSet::new(vec![Arc::new(rule)]);
+        let context = SessionContext::of(Router::new(routing));
+        let mut changed = context.router.subscribe();
+        let admission = Arc::new(Admission::new(
+            Arc::clone(&context.router),
+            Arc::clone(&context.decided),
+            context.telemetry.clone(),
+        ));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(notify(Arc::clone(&context), admission, stop.clone()));
+        for end in [window.from, window.until] {
+            changed.changed().await.unwrap();
+            assert!(Some(Timestamp::now()) >= end);
+        }
+        stop.cancel();
+        task.await.unwrap();
+    }
+}

@@ -43,13 +43,7 @@ impl Router {
     /// Knows neither rules nor rooms.
     #[cfg(test)]
     pub(crate) fn empty() -> Self {
-        let settings = holdover_config::settings::Directory {
-            rooms: Vec::new(),
-            unlisted: holdover_config::settings::Unlisted::Refuse,
-            default_pool: None,
-        };
-        let rooms = crate::directory::load(&settings, &[]).unwrap();
-        Self::new(Routing::of(crate::directory::Directory::new(rooms)))
+        Self::new(Routing::nowhere())
     }
 
     /// The version in use.

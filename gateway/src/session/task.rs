@@ -507,19 +507,14 @@ impl LegSink for MailboxSink {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
+impl SessionContext {
+    /// Without pools, for tests: sessions that decide by this router.
+    pub(crate) fn of(router: Router) -> Arc<Self> {
+        use std::time::Duration;
 
-    use holdover_protocol::sip::Message;
-    use holdover_protocol::user::UserUri;
-    use holdover_protocol::xccos;
+        use crate::session::QueueLimits;
 
-    use super::*;
-    use crate::listener::uas::Door;
-    use crate::session::{QueueLimits, SentBy};
-
-    fn context() -> Arc<SessionContext> {
-        Arc::new(SessionContext {
+        Arc::new(Self {
             settings: Arc::new(SessionSettings {
                 channel_uri: "sip:channel@contoso.com".into(),
                 session_expires: 1800,
@@ -532,15 +527,29 @@ mod tests {
                 pool_timeout: Duration::from_secs(32),
                 split_timeout: Duration::from_millis(800),
                 grace: Duration::from_secs(60),
-                xccos: xccos::Limits::default(),
+                xccos: holdover_protocol::xccos::Limits::default(),
             }),
-            router: Arc::new(Router::empty()),
+            router: Arc::new(router),
             decided: Arc::default(),
             shadow: Arc::default(),
             pools: Arc::new(Pools::new(Vec::new())),
             table: SessionTable::default(),
             telemetry: Telemetry::new(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdover_protocol::sip::Message;
+    use holdover_protocol::user::UserUri;
+
+    use super::*;
+    use crate::listener::uas::Door;
+    use crate::session::SentBy;
+
+    fn context() -> Arc<SessionContext> {
+        SessionContext::of(Router::empty())
     }
 
     fn request(method: &str, cseq: u32, body: &str) -> Box<Request> {
