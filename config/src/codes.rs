@@ -71,6 +71,12 @@ codes! {
     UNKNOWN_RULE = "HC093", "No rule has this name.";
     EXPECTATION = "HC094", "A test expects nothing, or more than can come of it.";
     FIXED_CHANGED = "HC100", "A reload would change a setting that holds from start to stop.";
+    NEVER_MATCHES = "HC110", "A rule can never match (warning).";
+    UNREACHABLE = "HC111", "An earlier rule takes everything that a rule matches (warning).";
+    SHADOWED = "HC112", "An earlier rule takes everything that one value of a condition matches (warning).";
+    OVERLAP = "HC113", "Two rules that send to different pools match some of the same (warning).";
+    EXPIRED = "HC114", "The time window of a rule is over (warning).";
+    POOL_WITHOUT_ROOMS = "HC115", "A rule names a pool on which no room has an identifier (warning).";
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod load;
 mod names;
 mod raw;
 mod reader;
+mod review;
 mod rulefile;
 pub mod rules;
 mod schema;
@@ -20,8 +21,10 @@ pub mod serve;
 pub mod settings;
 pub mod suggest;
 mod text;
+mod toggle;
 mod uri;
 pub mod users;
+mod write;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
 pub use environment::check_environment;
@@ -30,9 +33,11 @@ pub use load::{Loaded, Loader, load, parse, parse_with};
 pub use names::{
     Domain, ListenerName, LogFilter, PoolName, Realm, Region, RuleName, ServerAddress,
 };
+pub use review::{review, review_pools};
 pub use rulefile::{RuleFile, UserList};
 pub use schema::{json_schema, rules_json_schema};
 pub use settings::Settings;
 pub use text::TextError;
+pub use toggle::{ToggleError, Toggled, toggle};
 pub use uri::{PoolUri, ServiceUri};
 pub use users::Users;

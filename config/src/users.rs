@@ -8,11 +8,8 @@
 //! A hash is as good as a password, so no diagnostic shows a line of this file and no `Debug` shows a hash.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fmt;
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemars::{Schema, json_schema};
 use toml::Spanned;
@@ -26,6 +23,7 @@ use crate::load::read_text;
 use crate::names::Domain;
 use crate::reader::{FromToml, Key, Presence, Reader, join};
 use crate::text::{FromText, TextError};
+use crate::write::replace;
 
 /// HA1 of RFC 2617 §3.2.2.2: the MD5 of `user:realm:password` as 32 hexadecimal digits in lower case.
 #[derive(Clone, PartialEq, Eq)]
@@ -256,39 +254,10 @@ pub fn upsert(path: &Path, address: &str, ha1: &Ha1) -> Result<Upserted, Diagnos
     Ok(upserted)
 }
 
-/// Writes a file aside and renames it over `path`, following a link to its target. A new file is for its owner alone.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let target = fs::canonicalize(path).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(path.to_path_buf()),
-        _ => Err(error),
-    })?;
-    let mut aside: OsString = target.clone().into_os_string();
-    aside.push(".new");
-    let aside = PathBuf::from(aside);
-
-    let written = write_aside(&aside, &target, bytes).and_then(|()| fs::rename(&aside, &target));
-    if written.is_err() {
-        // The error that is told is the first one; what is left behind is only the file aside.
-        fs::remove_file(&aside).ok();
-    }
-    written
-}
-
-fn write_aside(aside: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(aside)?;
-    if let Ok(metadata) = fs::metadata(target) {
-        file.set_permissions(metadata.permissions())?;
-    }
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const HASH: &str = "939e7578ed9e3c518a452acee763bce9";

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holdover_config::{
-    Diagnostics, Loaded, RuleFile, codes, json_schema, parse_with, rules_json_schema,
+    Diagnostics, Loaded, RuleFile, codes, json_schema, parse_with, review, rules_json_schema,
 };
 use serde_json::Value;
 
@@ -80,6 +80,8 @@ fn examples_are_right() {
     for path in examples.filter(|path| file_name(path) != "pool-serve.toml") {
         let loaded = parse_file(&path).unwrap_or_else(|faults| panic!("{faults}"));
         assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+        let found = review(&loaded, NOW.parse().unwrap());
+        assert!(found.is_empty(), "{found}");
     }
 }
 
@@ -191,7 +193,7 @@ fn the_full_example_shows_every_key_with_its_bounds_and_when_it_takes_effect() {
     }
 }
 
-/// Codes of other files or that need files to appear; `tests/environment.rs`, `tests/serve.rs` and the tests of the users file
+/// Codes of other files or that need files to appear; `tests/environment.rs`, `tests/serve.rs`, `tests/rules.rs` and the tests of the users file
 /// have them.
 const ELSEWHERE: &[&str] = &[
     codes::UNREADABLE,
@@ -206,17 +208,27 @@ const ELSEWHERE: &[&str] = &[
     codes::BAD_ROOM,
     codes::NOBODY_ADMITTED,
     codes::FIXED_CHANGED,
+    codes::POOL_WITHOUT_ROOMS,
 ];
+
+/// When warnings are told that depend on the time.
+const NOW: &str = "2026-12-01T00:00Z";
 
 #[test]
 fn broken_configurations_are_told_as_expected() {
     let mut seen: BTreeSet<&str> = ELSEWHERE.iter().copied().collect();
     let cases = toml_files("tests/faults");
-    assert!(cases.len() >= 150, "{}", cases.len());
+    assert!(cases.len() >= 280, "{}", cases.len());
     for path in cases {
         let only_warnings = file_name(&path).starts_with("warning-");
         let faults = match parse_file(&path) {
-            Ok(loaded) if only_warnings => loaded.warnings,
+            Ok(loaded) if only_warnings => {
+                let mut found = loaded.warnings.clone();
+                found.append(review(&loaded, NOW.parse().unwrap()));
+                found.sort();
+                assert!(!found.has_errors(), "{found}");
+                found
+            }
             Err(faults) if !only_warnings => faults,
             _ => panic!("{} is not what its name says", path.display()),
         };

@@ -20,6 +20,7 @@
 //! ```
 
 mod render;
+mod sarif;
 mod source;
 
 use std::fmt;
@@ -331,6 +332,13 @@ impl Diagnostics {
             "omitted": self.omitted(),
             "diagnostics": self.kept.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl Diagnostics {
+    /// Every kept fault in SARIF 2.1.0, told by the program of this version.
+    pub fn to_sarif(&self, version: &str) -> Value {
+        sarif::sarif(self, version)
     }
 }
 

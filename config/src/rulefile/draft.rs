@@ -23,8 +23,12 @@ use crate::suggest;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) rule: Arc<Rule>,
-    /// Its heading.
+    /// Its heading, or all of it if it is an inline table.
     pub(crate) heading: Range<usize>,
+    /// Its name.
+    pub(crate) name: Range<usize>,
+    /// What it says about being enabled.
+    pub(crate) enabled: Option<Range<usize>>,
     /// Where each condition stands, in the order of the rule.
     pub(crate) conditions: Vec<Spans>,
     /// Its action.
@@ -91,6 +95,8 @@ pub(super) fn draft(
         }
         Key::Absent | Key::Bad => None,
     };
+    let name = raw.name.given()?.span();
+    let enabled = raw.enabled.given().map(Spanned::span);
     let rule = Rule {
         name: raw.name.get()?.clone(),
         enabled: raw.enabled.get().copied().unwrap_or(true),
@@ -106,6 +112,8 @@ pub(super) fn draft(
     Some(Draft {
         rule: Arc::new(rule),
         heading,
+        name,
+        enabled,
         conditions: spans,
         then: then_span.unwrap_or_default(),
         pools,

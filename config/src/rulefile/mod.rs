@@ -41,6 +41,13 @@ pub(crate) struct Block {
     pub(crate) content: Arc<Content>,
 }
 
+impl Block {
+    /// A span of the block as one of the file.
+    pub(crate) fn in_file(&self, span: &Range<usize>) -> Range<usize> {
+        self.start + span.start..self.start + span.end
+    }
+}
+
 /// What a block says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Content {

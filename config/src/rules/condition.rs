@@ -226,8 +226,8 @@ pub enum RoomPattern {
 }
 
 impl RoomPattern {
-    /// Identifiers compare as in the directory: values exactly, domains ignoring case.
-    fn matches(&self, room: &RoomUri) -> bool {
+    /// Whether a room is meant. Identifiers compare as in the directory: values exactly, domains ignoring case.
+    pub(super) fn matches(&self, room: &RoomUri) -> bool {
         match self {
             Self::One(one) => {
                 one.value() == room.value() && one.domain().eq_ignore_ascii_case(room.domain())

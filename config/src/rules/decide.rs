@@ -189,15 +189,32 @@ impl RuleSet {
         &self.rules
     }
 
-    /// The first rule of an aspect that matches.
-    pub(super) fn first(&self, aspect: Aspect, question: &Question<'_>) -> Option<&Arc<Rule>> {
-        let index = match aspect {
+    /// The rules of an aspect that come before the one of this number and may match a question.
+    pub(crate) fn before(
+        &self,
+        aspect: Aspect,
+        question: &Question<'_>,
+        number: usize,
+    ) -> impl Iterator<Item = &Arc<Rule>> {
+        self.index(aspect)
+            .candidates(question)
+            .filter_map(|number| usize::try_from(number).ok())
+            .take_while(move |candidate| *candidate < number)
+            .filter_map(|candidate| self.rules.get(candidate))
+    }
+
+    fn index(&self, aspect: Aspect) -> &Index {
+        match aspect {
             Aspect::Access => &self.access,
             Aspect::Fence => &self.fence,
             Aspect::Notice => &self.notice,
             Aspect::Shadow => &self.shadow,
-        };
-        index
+        }
+    }
+
+    /// The first rule of an aspect that matches.
+    pub(super) fn first(&self, aspect: Aspect, question: &Question<'_>) -> Option<&Arc<Rule>> {
+        self.index(aspect)
             .candidates(question)
             .filter_map(|number| self.rules.get(usize::try_from(number).ok()?))
             .find(|rule| rule.matches(question))

@@ -1,5 +1,6 @@
 //! Why a question has its answer: the deciding rule, what of it held, and which other rule was nearest.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::decide::{Decision, RuleSet};
@@ -29,6 +30,30 @@ pub struct Miss<'s> {
     pub held: usize,
     /// Those that failed, as they are written. Empty: the rule is not about such an act.
     pub failed: Vec<String>,
+}
+
+impl fmt::Display for Explanation<'_> {
+    /// In lines: what was decided by which rule, what of it held, and the nearest rule with what it lacked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.decision.outcome)?;
+        match self.decision.rule {
+            Some(rule) => write!(f, " by `{}` ({})", rule.name, rule.place)?,
+            None => f.write_str(": no rule matches")?,
+        }
+        for Held(condition) in &self.held {
+            write!(f, "\n  holds: {condition}")?;
+        }
+        if let Some(Miss { rule, failed, .. }) = &self.nearest {
+            write!(f, "\nnearest: `{}` ({})", rule.name, rule.place)?;
+            if failed.is_empty() {
+                write!(f, "\n  is not about this: {}", rule.then.key())?;
+            }
+            for condition in failed {
+                write!(f, "\n  fails: {condition}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl RuleSet {

@@ -26,46 +26,46 @@ impl Glob {
     /// Whether it matches all of `text`. Takes time in proportion to the product of both lengths at the worst.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        let (pattern, text) = (self.folded.as_bytes(), text.as_bytes());
-        let (mut p, mut t) = (0, 0);
-        // Where to go on after the last `*`: it takes one byte more each time.
-        let mut retry: Option<(usize, usize)> = None;
-        loop {
-            match (pattern.get(p), text.get(t)) {
-                (None, None) => return true,
-                (Some(b'*'), _) => {
-                    p += 1;
-                    if p == pattern.len() {
-                        return true;
-                    }
-                    retry = Some((p, t));
-                    continue;
+        matches(self.folded.as_bytes(), text.as_bytes(), false)
+    }
+
+    /// Whether it matches everything that `other` matches.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        // What a `*` stands for may be as long as a `*` takes it to be, but is not one character.
+        matches(self.folded.as_bytes(), other.folded.as_bytes(), true)
+    }
+
+    /// Whether there is a text that both match.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let a: Vec<char> = self.folded.chars().collect();
+        let b: Vec<char> = other.folded.chars().collect();
+        // Whether what follows in `b` can be what follows in `a`, for each place in `b`, from the end of `a` to its begin.
+        let mut next: Vec<bool> = (0..=b.len())
+            .map(|from| b.iter().skip(from).all(|c| *c == '*'))
+            .collect();
+        for x in a.iter().rev() {
+            let mut now = vec![false; b.len() + 1];
+            let mut behind = false;
+            for place in (0..=b.len()).rev() {
+                let skip_x = next.get(place).copied().unwrap_or_default();
+                let both = next.get(place + 1).copied().unwrap_or_default();
+                let meets = match (x, b.get(place)) {
+                    ('*', None) => skip_x,
+                    ('*', Some(_)) => skip_x || behind,
+                    (_, Some('*')) => skip_x || behind,
+                    (_, None) => false,
+                    (x, Some(y)) => (x == y || *x == '?' || *y == '?') && both,
+                };
+                if let Some(slot) = now.get_mut(place) {
+                    *slot = meets;
                 }
-                (Some(b'?'), Some(_)) => {
-                    p += 1;
-                    t += 1;
-                    // The rest of one character.
-                    while text.get(t).is_some_and(|byte| byte & 0xc0 == 0x80) {
-                        t += 1;
-                    }
-                    continue;
-                }
-                (Some(want), Some(have)) if *want == have.to_ascii_lowercase() => {
-                    p += 1;
-                    t += 1;
-                    continue;
-                }
-                _ => {}
+                behind = meets;
             }
-            match retry {
-                Some((after_star, from)) if from < text.len() => {
-                    p = after_star;
-                    t = from + 1;
-                    retry = Some((after_star, t));
-                }
-                _ => return false,
-            }
+            next = now;
         }
+        next.first().copied().unwrap_or_default()
     }
 
     /// The text, if it stands for itself alone.
@@ -81,9 +81,52 @@ impl Glob {
     }
 
     /// What follows the last `@`, if no wildcard is in it: in lower case.
-    pub(super) fn domain(&self) -> Option<&str> {
+    pub(crate) fn domain(&self) -> Option<&str> {
         let (_, domain) = self.folded.rsplit_once('@')?;
         (!domain.contains(['*', '?'])).then_some(domain)
+    }
+}
+
+/// Whether a pattern matches all of a text, or of every text that another pattern stands for.
+fn matches(pattern: &[u8], text: &[u8], text_is_pattern: bool) -> bool {
+    let (mut p, mut t) = (0, 0);
+    // Where to go on after the last `*`: it takes one byte more each time.
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        match (pattern.get(p), text.get(t)) {
+            (None, None) => return true,
+            (Some(b'*'), _) => {
+                p += 1;
+                if p == pattern.len() {
+                    return true;
+                }
+                retry = Some((p, t));
+                continue;
+            }
+            (Some(b'?'), Some(have)) if !(text_is_pattern && *have == b'*') => {
+                p += 1;
+                t += 1;
+                // The rest of one character.
+                while text.get(t).is_some_and(|byte| byte & 0xc0 == 0x80) {
+                    t += 1;
+                }
+                continue;
+            }
+            (Some(want), Some(have)) if *want == have.to_ascii_lowercase() => {
+                p += 1;
+                t += 1;
+                continue;
+            }
+            _ => {}
+        }
+        match retry {
+            Some((after_star, from)) if from < text.len() => {
+                p = after_star;
+                t = from + 1;
+                retry = Some((after_star, t));
+            }
+            _ => return false,
+        }
     }
 }
 
@@ -128,6 +171,33 @@ mod tests {
                 expected,
                 "{pattern} on {text}"
             );
+        }
+    }
+
+    #[test]
+    fn patterns_cover_and_meet() {
+        // The first covers the second; the second covers the first; there is a text that both match.
+        for (a, b, covers, covered, meets) in [
+            ("*", "*@contoso.com", true, false, true),
+            ("*@contoso.com", "*@CONTOSO.com", true, true, true),
+            ("a*", "*b", false, false, true),
+            ("a*", "b*", false, false, false),
+            ("*@a.com", "*@b.com", false, false, false),
+            ("?", "*", false, true, true),
+            ("??*", "?*", false, true, true),
+            ("a?c", "abc", true, false, true),
+            ("a?c", "ac", false, false, false),
+            ("*a*", "*b*", false, false, true),
+            ("*ab*", "*ab", true, false, true),
+            ("ü?", "?x", false, false, true),
+            ("**", "*", true, true, true),
+            ("a*b*c", "a*c", false, true, true),
+        ] {
+            let (a, b) = (Glob::new(a), Glob::new(b));
+            assert_eq!(a.covers(&b), covers, "{a} covers {b}");
+            assert_eq!(b.covers(&a), covered, "{b} covers {a}");
+            assert_eq!(a.meets(&b), meets, "{a} meets {b}");
+            assert_eq!(b.meets(&a), meets, "{b} meets {a}");
         }
     }
 

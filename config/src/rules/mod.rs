@@ -12,6 +12,7 @@ mod explain;
 mod glob;
 mod index;
 mod network;
+pub(crate) mod relate;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -51,7 +52,7 @@ pub struct Rule {
 
 impl Rule {
     /// Whether the rule has something to say about an act at all, whoever asks.
-    fn concerns(&self, act: Act) -> bool {
+    pub(crate) fn concerns(&self, act: Act) -> bool {
         self.then.concerns(act)
             && self.when.iter().all(|condition| match &condition.test {
                 Test::Command(classes) => classes.contains(act.class()) != condition.negated,
@@ -158,6 +159,55 @@ impl Then {
             Self::Notice { .. } => act == Act::Read,
             Self::Shadow { .. } => matches!(act, Act::Read | Act::Search),
             Self::Refuse { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for Then {
+    /// As it is written in a file, or nearly so.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key();
+        match self {
+            Self::Route(shares) => match shares.only() {
+                Some(pool) => write!(f, "{key} = \"{pool}\""),
+                None => {
+                    write!(f, "{key} = [")?;
+                    for (at, share) in shares.as_slice().iter().enumerate() {
+                        let comma = if at == 0 { "" } else { ", " };
+                        let Share { pool, percent } = share;
+                        write!(f, "{comma}{{ pool = \"{pool}\", percent = {percent} }}")?;
+                    }
+                    f.write_str("]")
+                }
+            },
+            Self::Refuse { text } | Self::ReadOnly { text } => write!(f, "{key} = \"{text}\""),
+            Self::Maintenance(Maintenance {
+                text,
+                access: Access::Closed,
+                sign_ins_per_sec: None,
+            }) => write!(f, "{key} = \"{text}\""),
+            Self::Maintenance(maintenance) => {
+                let access = match maintenance.access {
+                    Access::Closed => "closed",
+                    Access::ReadOnly => "read-only",
+                };
+                let pace = maintenance.sign_ins_per_sec.map_or(0, NonZeroU32::get);
+                write!(
+                    f,
+                    "{key} = {{ text = \"{}\", access = \"{access}\", sign_ins_per_sec = {pace} }}",
+                    maintenance.text
+                )
+            }
+            Self::Fence { region } => write!(f, "{key} = \"{region}\""),
+            Self::Notice {
+                text,
+                every: Every::SignIn,
+            } => write!(f, "{key} = \"{text}\""),
+            Self::Notice {
+                text,
+                every: Every::Day,
+            } => write!(f, "{key} = {{ text = \"{text}\", every = \"day\" }}"),
+            Self::Shadow { pool } => write!(f, "{key} = \"{pool}\""),
         }
     }
 }

@@ -29,6 +29,18 @@ impl Network {
         mask(address.to_canonical(), self.prefix) == Some(self.address)
     }
 
+    /// Its first address.
+    #[must_use]
+    pub fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// The length of its prefix.
+    #[must_use]
+    pub fn prefix(self) -> u8 {
+        self.prefix
+    }
+
     /// Whether each address of `other` is in it.
     #[must_use]
     pub fn covers(self, other: Self) -> bool {

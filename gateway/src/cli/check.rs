@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use holdover_config::settings::Tls;
-use holdover_config::{Diagnostic, Diagnostics, Loaded, PoolName, Severity, check_environment};
+use holdover_config::{
+    Diagnostic, Diagnostics, Loaded, PoolName, Severity, check_environment, review,
+};
 
 use super::files;
 use crate::directory;
@@ -23,9 +25,23 @@ pub(super) struct CheckArgs {
     /// Take warnings for errors
     #[arg(long)]
     deny_warnings: bool,
-    /// Print the findings as JSON on standard output
-    #[arg(long)]
+    /// How the findings are printed: text on standard error, the others on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// SARIF 2.1.0, for code hosts and editors
+    Sarif,
 }
 
 /// Finds every fault of a configuration and of the files it names.
@@ -34,16 +50,17 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(loaded) => check_files(&loaded),
         Err(faults) => (faults, String::new()),
     };
-    if args.json {
-        println!("{}", found.to_json());
-    } else {
-        files::tell(&found);
+    let format = if args.json { Format::Json } else { args.format };
+    match format {
+        Format::Text => files::tell(&found),
+        Format::Json => println!("{}", found.to_json()),
+        Format::Sarif => println!("{:#}", found.to_sarif(env!("CARGO_PKG_VERSION"))),
     }
     let failed = found.has_errors() || (args.deny_warnings && !found.is_empty());
     if failed {
         return Ok(ExitCode::FAILURE);
     }
-    if !args.json {
+    if format == Format::Text {
         println!("{}: {summary}", args.config.display());
     }
     Ok(ExitCode::SUCCESS)
@@ -51,6 +68,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 
 fn check_files(loaded: &Loaded) -> (Diagnostics, String) {
     let mut found = loaded.warnings.clone();
+    found.append(review(loaded, jiff::Timestamp::now()));
     found.append(check_environment(loaded));
     let fixed = &loaded.settings.fixed;
     let pools: Vec<PoolName> = fixed.pools.iter().map(|pool| pool.name.clone()).collect();
