@@ -279,6 +279,7 @@ impl Gateway {
                 router: Arc::clone(&self.sessions.router),
                 pools: Arc::clone(&self.sessions.pools),
                 shadow: Arc::clone(&self.sessions.shadow),
+                decided: Arc::clone(&self.sessions.decided),
             };
             tokio::spawn(admin::serve(listener, state, admin_stop.clone()))
         });

@@ -2,6 +2,8 @@
 //!
 //! One request per connection and a time limit on each: whoever asks slowly, or not at all, costs little.
 
+mod decisions;
+mod explain;
 mod problem;
 mod readiness;
 mod rooms;
@@ -33,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use readiness::{Condition, Named, Readiness, Status};
 
+use crate::decisions::DecisionLog;
 use crate::pool::Pools;
 use crate::routing;
 use crate::shadow::ShadowReport;
@@ -76,6 +79,17 @@ const ENDPOINTS: &[(&str, &str, AdminRoute)] = &[
         AdminRoute::Rooms,
     ),
     (
+        "/v1/explain",
+        "what is decided for a user, and why: <code>?user=</code> and if wanted <code>room</code>, <code>act</code>, \
+         <code>client</code>, <code>from_ip</code>, <code>listener</code>, <code>at</code>",
+        AdminRoute::Explain,
+    ),
+    (
+        "/v1/decisions",
+        "the last decisions, of a <code>?user=</code> or in a <code>?room=</code>, at most <code>limit</code>",
+        AdminRoute::Decisions,
+    ),
+    (
         "/v1/pools",
         "the pools, and how their servers are",
         AdminRoute::Pools,
@@ -100,6 +114,8 @@ pub struct AdminState {
     pub pools: Arc<Pools>,
     /// What came of asking second pools.
     pub shadow: Arc<ShadowReport>,
+    /// The last decisions.
+    pub decided: Arc<DecisionLog>,
 }
 
 /// Serves `listener` until `shutdown`, then finishes what is in flight, for a few seconds at most.
@@ -183,6 +199,8 @@ fn router(state: AdminState) -> Router {
         .route("/v1/shadow", get(shadow))
         .route("/metrics", get(metrics))
         .route("/v1/rooms", get(rooms::rooms))
+        .route("/v1/explain", get(explain::explain))
+        .route("/v1/decisions", get(decisions::decisions))
         .route("/v1/pools", get(pools))
         .fallback(async || {
             Problem::new(

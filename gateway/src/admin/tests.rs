@@ -41,6 +41,7 @@ async fn server() -> Server {
         router: Arc::new(routing::Router::new(Routing::of(Directory::new(rooms)))),
         pools: Arc::new(Pools::new(Vec::new())),
         shadow: Arc::default(),
+        decided: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -126,6 +127,89 @@ async fn rooms_are_looked_up_by_either_identifier() {
 }
 
 #[tokio::test]
+async fn a_decision_is_explained() {
+    let server = server().await;
+    let (status, body) = server
+        .json("/v1/explain?user=ann@contoso.com&room=ma-chan://old.example/a%2Bb&act=post")
+        .await;
+    assert_eq!((status, &body["allowed"]), (200, &json!(true)), "{body}");
+    assert_eq!(body["migrated"], "ma-chan://new.example/1");
+    assert_eq!(
+        (&body["act"], &body["generation"]),
+        (&json!("post"), &json!(1))
+    );
+    let (status, body) = server
+        .json("/v1/explain?user=ann@contoso.com&room=ma-chan://old.example/none")
+        .await;
+    assert_eq!((status, &body["reason"]), (200, &json!("unlisted")));
+}
+
+#[tokio::test]
+async fn the_last_decisions_are_told_with_their_rules() {
+    use crate::decisions::{DecidedBy, Outcome, Record};
+    use crate::session::RefusalReason;
+    use holdover_config::rules::{Act, Place};
+    use holdover_protocol::user::UserUri;
+
+    let server = server().await;
+    let record = |user: &str, outcome| Record {
+        at: jiff::Timestamp::UNIX_EPOCH,
+        user: UserUri::parse(user).unwrap(),
+        network: Some([192, 0, 2, 7].into()),
+        listener: Some("clients".parse().unwrap()),
+        client: None,
+        act: Act::Read,
+        room: Some("ma-chan://old.example/1".parse().unwrap()),
+        outcome,
+        rule: Some(DecidedBy {
+            name: "pilots".parse().unwrap(),
+            place: Place {
+                file: "holdover.toml".into(),
+                line: 7,
+            },
+        }),
+        generation: 3,
+    };
+    let there = Outcome::Allowed {
+        pool: Some("hq".parse().unwrap()),
+        migrated: Some("ma-chan://new.example/1".parse().unwrap()),
+    };
+    let refused = Outcome::Refused {
+        reason: RefusalReason::Maintenance,
+        text: "Until Sunday.".into(),
+    };
+    server.state.decided.push(record("ann@contoso.com", there));
+    server
+        .state
+        .decided
+        .push(record("bob@contoso.com", refused));
+    let (status, body) = server.json("/v1/decisions?user=sip:Ann@contoso.com").await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        body,
+        json!({"decisions": [{
+            "at": "1970-01-01T00:00:00Z", "user": "sip:ann@contoso.com", "act": "read", "room": "ma-chan://old.example/1",
+            "from_ip": "192.0.2.7", "listener": "clients", "allowed": true, "pool": "hq",
+            "migrated": "ma-chan://new.example/1", "rule": {"name": "pilots", "source": "holdover.toml:7"}, "generation": 3,
+        }]})
+    );
+    let (_, body) = server
+        .json("/v1/decisions?room=ma-chan://old.example/1&limit=1")
+        .await;
+    let all = body["decisions"].as_array().unwrap();
+    let newest = (&all[0]["reason"], &all[0]["text"], &all[0]["allowed"]);
+    assert_eq!(
+        newest,
+        (
+            &json!("maintenance"),
+            &json!("Until Sunday."),
+            &json!(false)
+        )
+    );
+    assert_eq!(all.len(), 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_answered_is_explained() {
     let server = server().await;
     for (path, expected, error) in [
@@ -138,6 +222,11 @@ async fn what_cannot_be_answered_is_explained() {
         ("/v1/rooms", 400, "no room is asked for"),
         ("/v1/rooms?legacy=a&migrated=b", 400, "both"),
         ("/v1/rooms?room=x", 400, "unknown field"),
+        ("/v1/explain", 400, "missing field `user`"),
+        ("/v1/explain?user=ann", 400, "`user`"),
+        ("/v1/explain?user=a@b&room=x", 400, "`room`"),
+        ("/v1/decisions?user=ann", 400, "`user`"),
+        ("/v1/decisions?limit=all", 400, "invalid digit"),
         ("/v2", 404, "nothing here"),
     ] {
         let (status, body) = server.json(path).await;

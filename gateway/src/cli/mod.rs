@@ -6,6 +6,7 @@ mod audit;
 mod chat;
 mod check;
 mod demo;
+mod explain;
 mod files;
 mod lookup;
 mod pool;
@@ -37,6 +38,8 @@ enum Command {
     Chat(chat::ChatArgs),
     /// Ask the directory where a room went
     Lookup(lookup::LookupArgs),
+    /// Decide as the gateway would for a user, and say why
+    Explain(explain::ExplainArgs),
     /// Manage the users of a digest listener
     #[command(subcommand)]
     User(user::UserCommand),
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Demo(args) => on_runtime(demo::demo(args)),
         Command::Lookup(args) => lookup::lookup(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::User(command) => user::user(&command),
         Command::Audit(command) => audit::audit(command),
         Command::Pool(command) => pool::pool(command),

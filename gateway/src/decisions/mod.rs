@@ -3,6 +3,7 @@
 //! It is bounded by the number of decisions and by the size of each, and it is no log: the event log has them all. Message
 //! text is not among what is decided by and never in it.
 
+mod answer;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use holdover_config::{ListenerName, PoolName, RuleName};
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
+
+pub use answer::{Decisions, Shown, ShownRule};
 
 use crate::session::RefusalReason;
 

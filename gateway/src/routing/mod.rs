@@ -4,6 +4,7 @@
 //! asks in between sees the old one or the new one, whole. `holdover explain` and the sessions ask the same function,
 //! [`Routing::decide`].
 
+pub mod explain;
 mod known;
 pub mod notify;
 mod router;

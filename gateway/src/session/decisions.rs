@@ -48,6 +48,23 @@ pub enum RefusalReason {
     Region,
 }
 
+impl RefusalReason {
+    /// The word in the event log and in answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retired => "retired",
+            Self::Pending => "pending",
+            Self::Unlisted => "unlisted",
+            Self::Rule => "rule",
+            Self::Maintenance => "maintenance",
+            Self::ReadOnly => "read-only",
+            Self::NoTarget => "no-target",
+            Self::Region => "region",
+        }
+    }
+}
+
 /// A decision, and the rule that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided<T = Target> {

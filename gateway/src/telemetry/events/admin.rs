@@ -18,6 +18,10 @@ label! {
         Metrics = "metrics",
         /// The lookup service.
         Rooms = "rooms",
+        /// Why something is decided as it is.
+        Explain = "explain",
+        /// The last decisions.
+        Decisions = "decisions",
         /// The pools.
         Pools = "pools",
         /// What second pools answered.

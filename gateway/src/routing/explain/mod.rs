@@ -1,0 +1,265 @@
+//! Why something is decided as it is, for people: the same answer on the command line and over HTTP.
+//!
+//! The decision is [`Routing::decide`]'s or [`Routing::admit`]'s, which sessions ask; nothing is decided here.
+
+mod asked;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use holdover_config::rules::{Aspect, Every, Miss, Rule};
+use holdover_protocol::room::RoomUri;
+use serde::Serialize;
+
+pub use asked::{Asked, BadWord, Words};
+
+use super::{Routing, facts, question};
+use crate::directory::{Query, Room};
+use crate::pool::PoolId;
+use crate::session::Refusal;
+
+/// Why something is decided as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// Who.
+    pub user: String,
+    /// To do what.
+    pub act: &'static str,
+    /// In which room, as the client knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
+    /// With which client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// From which address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_ip: Option<String>,
+    /// On which listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<String>,
+    /// When.
+    pub at: String,
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// Where; none for what concerns no single pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// The region that the pool is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The room as the pool knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrated: Option<String>,
+    /// Why it is refused, as in the event log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// What the user is told who is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The rule that decided; none: no rule has a say, and the directory decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Deciding>,
+    /// Where a fence refused what another rule had allowed: that rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overruled: Option<Named>,
+    /// The rule, of those tried before, that lacked least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<Nearest>,
+    /// The region that the pool must be in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+    /// What is shown beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
+    /// The pool that is asked too, to compare.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
+    /// What the directory says of the room; none if it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Room>,
+    /// The user's number from 0 to 99, by which percentages go.
+    pub bucket: u8,
+    /// Number of the configuration; none if it is not in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+}
+
+/// A rule by its name and place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// `file:line`.
+    pub source: String,
+}
+
+impl From<&Rule> for Named {
+    fn from(rule: &Rule) -> Self {
+        Self {
+            name: rule.name.to_string(),
+            source: rule.place.to_string(),
+        }
+    }
+}
+
+/// The rule that decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Deciding {
+    /// Which.
+    #[serde(flatten)]
+    pub rule: Named,
+    /// Its conditions, all of which held.
+    pub held: Vec<String>,
+}
+
+/// A rule that did not match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Nearest {
+    /// Which.
+    #[serde(flatten)]
+    pub rule: Named,
+    /// How many of its conditions held.
+    pub held: usize,
+    /// Those that failed. Empty: the rule is not about such an act.
+    pub failed: Vec<String>,
+}
+
+impl From<Miss<'_>> for Nearest {
+    fn from(miss: Miss<'_>) -> Self {
+        Self {
+            rule: Named::from(&**miss.rule),
+            held: miss.held,
+            failed: miss.failed,
+        }
+    }
+}
+
+/// The region that the pool must be in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fence {
+    /// The region.
+    pub region: String,
+    /// By which rule.
+    pub rule: Named,
+}
+
+/// What is shown beside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// The line.
+    pub text: String,
+    /// How often: `sign-in` or `day`.
+    pub every: &'static str,
+    /// By which rule.
+    pub rule: Named,
+}
+
+/// A pool that is asked too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Shadow {
+    /// The pool.
+    pub pool: String,
+    /// By which rule.
+    pub rule: Named,
+}
+
+/// A decision about a room and one about no room, alike.
+struct Outcome {
+    outcome: Result<(Option<PoolId>, Option<RoomUri>), Refusal>,
+    rule: Option<std::sync::Arc<Rule>>,
+}
+
+impl Routing {
+    /// Decides, by the function that sessions ask, and says why.
+    #[must_use]
+    pub fn explain(&self, asked: &Asked) -> Explanation {
+        let Asked {
+            caller,
+            at,
+            act,
+            room,
+        } = asked;
+        let decided = match room {
+            Some(legacy) => {
+                let decided = self.decide(caller, *at, *act, legacy);
+                let there =
+                    |target: crate::session::Target| (Some(target.pool), Some(target.migrated));
+                Outcome {
+                    outcome: decided.outcome.map(there),
+                    rule: decided.rule,
+                }
+            }
+            None => {
+                let decided = self.admit(caller, *at, *act);
+                Outcome {
+                    outcome: decided.outcome.map(|pool| (pool, None)),
+                    rule: decided.rule,
+                }
+            }
+        };
+        let listed = room.as_ref().map(|legacy| self.directory.resolve(legacy));
+        let known = room.as_ref().zip(listed.as_ref());
+        let known = known.map(|(legacy, listed)| facts(legacy, listed));
+        let question = question(caller, *at, *act, known);
+        let rules = self.rules.explain(&question);
+        let entry = room.as_ref().and_then(|legacy| {
+            let says = self
+                .directory
+                .explain(&Query::Legacy(legacy.clone()), self.generation);
+            says.rooms.into_iter().next()
+        });
+        let fenced = decided.rule.as_deref();
+        let fenced = fenced.is_some_and(|rule| rule.then.aspect() == Aspect::Fence);
+        let overruled = rules.decision.rule.filter(|_| fenced);
+        let ((pool, migrated), refusal) = match decided.outcome {
+            Ok(target) => (target, None),
+            Err(refusal) => ((None, None), Some(refusal)),
+        };
+        // Who is refused is shown nothing, and nobody else is asked.
+        let beside = refusal.is_none().then_some(&question);
+        let notice = beside.and_then(|question| self.rules.notice(question));
+        let shadow = beside.and_then(|question| self.rules.shadow(question));
+        let name = |pool| self.pools.name(pool).map(ToString::to_string);
+        let region = |pool| self.pools.region(pool).map(ToString::to_string);
+        Explanation {
+            user: caller.user.to_string(),
+            act: act.as_str(),
+            room: room.as_ref().map(ToString::to_string),
+            client: caller.client.as_deref().map(str::to_owned),
+            from_ip: caller.network.map(|address| address.to_string()),
+            listener: caller.listener.as_ref().map(ToString::to_string),
+            at: at.to_string(),
+            allowed: refusal.is_none(),
+            pool: pool.and_then(name),
+            region: pool.and_then(region),
+            migrated: migrated.map(|migrated| migrated.to_string()),
+            reason: refusal.as_ref().map(|refusal| refusal.reason.as_str()),
+            text: refusal.map(|refusal| refusal.text.into()),
+            rule: decided.rule.as_deref().map(|rule| Deciding {
+                rule: Named::from(rule),
+                held: rule.when.iter().map(ToString::to_string).collect(),
+            }),
+            overruled: overruled.map(|rule| Named::from(&**rule)),
+            nearest: rules.nearest.map(Nearest::from),
+            fence: self.rules.fence(&question).map(|(region, rule)| Fence {
+                region: region.to_string(),
+                rule: Named::from(&**rule),
+            }),
+            notice: notice.map(|(text, every, rule)| Notice {
+                text: text.to_owned(),
+                every: match every {
+                    Every::SignIn => "sign-in",
+                    Every::Day => "day",
+                },
+                rule: Named::from(&**rule),
+            }),
+            shadow: shadow.map(|(pool, rule)| Shadow {
+                pool: pool.to_string(),
+                rule: Named::from(&**rule),
+            }),
+            entry,
+            bucket: holdover_config::rules::bucket(&caller.user),
+            generation: Some(self.generation),
+        }
+    }
+}
