@@ -252,6 +252,8 @@ pub struct Directory {
     pub unlisted: Unlisted,
     /// Pool of rooms that name none: the one that is named, or the only one.
     pub default_pool: Option<PoolName>,
+    /// Pool that keeps what clients save of themselves; `None`: the default pool.
+    pub preferences_pool: Option<PoolName>,
 }
 
 /// What becomes of rooms that no file lists.
@@ -286,6 +288,10 @@ pub struct Limits {
     pub sign_in_timeout: Duration,
     /// Number of INFO requests to one client that may wait for their answer at one time.
     pub outstanding_infos: usize,
+    /// How long a session waits for a pool's receipt or reply.
+    pub pool_timeout: Duration,
+    /// How long one pool may keep the others waiting.
+    pub split_timeout: Duration,
 }
 
 /// What is logged.

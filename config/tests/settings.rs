@@ -44,8 +44,11 @@ fn what_is_left_out_has_its_default() {
             info_timeout: Duration::from_secs(32),
             sign_in_timeout: Duration::from_secs(30),
             outstanding_infos: 1,
+            pool_timeout: Duration::from_secs(10),
+            split_timeout: Duration::from_millis(800),
         }
     );
+    assert_eq!(settings.live.directory.preferences_pool, None);
     // Failing closed is the default; the only pool is the default pool.
     assert_eq!(settings.live.directory.unlisted, Unlisted::Refuse);
     assert_eq!(

@@ -47,12 +47,6 @@ const REGISTRATION: Duration = Duration::from_secs(3600);
 /// How long connections may take to write their last words. They bound each of these themselves.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// How long a pool may take for a receipt or a reply.
-const POOL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a pool may keep the rooms of other pools waiting.
-const SPLIT_TIMEOUT: Duration = Duration::from_millis(800);
-
 /// How long the nonce of a sign-in may be used.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 
@@ -160,8 +154,8 @@ impl Gateway {
                     outstanding: limits.outstanding_infos,
                 },
                 info_timeout: limits.info_timeout,
-                pool_timeout: POOL_TIMEOUT,
-                split_timeout: SPLIT_TIMEOUT,
+                pool_timeout: limits.pool_timeout,
+                split_timeout: limits.split_timeout,
                 grace: fixed.gateway.grace,
                 xccos,
             }),

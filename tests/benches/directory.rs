@@ -38,6 +38,7 @@ fn main() -> Result<()> {
         rooms: vec![file],
         unlisted: Unlisted::Refuse,
         default_pool: Some(pool.clone()),
+        preferences_pool: None,
     };
 
     let before = process::resident()?;

@@ -40,27 +40,14 @@ impl Checker<'_> {
                 rooms: Vec::new(),
                 unlisted: Unlisted::Refuse,
                 default_pool: only_pool,
+                preferences_pool: None,
             });
         };
 
-        if let Some(given) = raw
-            .default_pool
-            .given()
-            .filter(|given| all_named && !names.contains(&given.get_ref()))
-        {
-            let pool = given.get_ref();
-            let fault = self.source.error(
-                codes::UNKNOWN_POOL,
-                given.span(),
-                format!("there is no pool `{pool}`"),
-            );
-            let words: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-            self.faults
-                .push(fault.label("unknown pool").help(suggest::help(
-                    pool.as_str(),
-                    &words,
-                    "the pools are",
-                )));
+        if all_named {
+            for key in [&raw.default_pool, &raw.preferences_pool] {
+                self.named_pool(key, &names);
+            }
         }
         let default_pool = raw.default_pool.get().cloned().or(only_pool);
 
@@ -102,7 +89,30 @@ impl Checker<'_> {
             rooms,
             unlisted,
             default_pool,
+            preferences_pool: raw.preferences_pool.get().cloned(),
         })
+    }
+
+    fn named_pool(&mut self, key: &Key<PoolName>, names: &[&PoolName]) {
+        let Some(given) = key
+            .given()
+            .filter(|given| !names.contains(&given.get_ref()))
+        else {
+            return;
+        };
+        let pool = given.get_ref();
+        let fault = self.source.error(
+            codes::UNKNOWN_POOL,
+            given.span(),
+            format!("there is no pool `{pool}`"),
+        );
+        let words: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        self.faults
+            .push(fault.label("unknown pool").help(suggest::help(
+                pool.as_str(),
+                &words,
+                "the pools are",
+            )));
     }
 
     fn no_rooms(&self, message: &str) -> Diagnostic {

@@ -195,6 +195,8 @@ impl Checker<'_> {
             info_timeout: seconds(&raw.info_timeout_secs),
             sign_in_timeout: seconds(&raw.sign_in_timeout_secs),
             outstanding_infos: count(&raw.outstanding_infos),
+            pool_timeout: seconds(&raw.pool_timeout_secs),
+            split_timeout: milliseconds(&raw.split_timeout_ms),
         }
     }
 
@@ -307,6 +309,12 @@ pub(crate) fn seconds<const MIN: u32, const MAX: u32, const DEFAULT: u32>(
     key: &Key<Int<MIN, MAX, DEFAULT>>,
 ) -> Duration {
     Duration::from_secs(key.value().into())
+}
+
+pub(crate) fn milliseconds<const MIN: u32, const MAX: u32, const DEFAULT: u32>(
+    key: &Key<Int<MIN, MAX, DEFAULT>>,
+) -> Duration {
+    Duration::from_millis(key.value().into())
 }
 
 pub(crate) fn count<const MIN: u32, const MAX: u32, const DEFAULT: u32>(

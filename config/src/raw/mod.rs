@@ -248,6 +248,9 @@ tables! {
         optional unlisted: UnlistedWord,
         /// Pool of the rooms that name none. Default: the only pool; with several pools, `unlisted = "same-id"` needs it.
         optional default_pool: PoolName,
+        /// Pool that keeps what clients save of themselves (`getpref`, `setpref`), such as their list of rooms. Default:
+        /// `default_pool`.
+        optional preferences_pool: PoolName,
     }
 
     /// What one peer may cost. Beyond a limit that peer is refused or loses its own dialog, nobody else.
@@ -272,6 +275,10 @@ tables! {
         optional sign_in_timeout_secs: Int<1, 600, 30>,
         /// Number of INFO requests to one client that may wait for their answer at one time. Old clients cope with one.
         optional outstanding_infos: Int<1, 64, 1>,
+        /// Seconds that a session waits for a pool's receipt or reply, however long the pool itself is given.
+        optional pool_timeout_secs: Int<1, 300, 10>,
+        /// Milliseconds that one pool may keep the others waiting, when a client asks for rooms of several.
+        optional split_timeout_ms: Int<50, 10_000, 800>,
     }
 
     /// What is logged, to standard error.

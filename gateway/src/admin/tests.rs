@@ -33,6 +33,7 @@ async fn server() -> Server {
         rooms: vec![file],
         unlisted: Unlisted::Refuse,
         default_pool: None,
+        preferences_pool: None,
     };
     let rooms = load(&settings, &["hq".parse().unwrap()]).unwrap();
     let state = AdminState {

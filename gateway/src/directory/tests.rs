@@ -36,6 +36,7 @@ fn settings(rooms: Vec<PathBuf>) -> Settings {
         rooms,
         unlisted: Unlisted::Refuse,
         default_pool: None,
+        preferences_pool: None,
     }
 }
 

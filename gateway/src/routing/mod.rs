@@ -52,6 +52,7 @@ pub struct Routing {
     pub directory: Arc<Directory>,
     pools: Arc<KnownPools>,
     default_pool: PoolId,
+    preferences_pool: PoolId,
     /// All pools, the default one first.
     order: Vec<PoolId>,
     shows_unlisted: bool,
@@ -70,12 +71,17 @@ impl Routing {
             Some(name) => pools.id(name)?,
             None => pools.ids().next()?,
         };
+        let preferences_pool = match &live.directory.preferences_pool {
+            Some(name) => pools.id(name)?,
+            None => default_pool,
+        };
         let others = pools.ids().filter(|pool| *pool != default_pool);
         Some(Self {
             generation,
             rules: RuleSet::new(live.rules.clone()),
             directory,
             default_pool,
+            preferences_pool,
             order: std::iter::once(default_pool).chain(others).collect(),
             shows_unlisted: matches!(live.directory.unlisted, Unlisted::SameId(_)),
             pools,
@@ -89,6 +95,7 @@ impl Routing {
             rooms: Vec::new(),
             unlisted: Unlisted::Refuse,
             default_pool: None,
+            preferences_pool: None,
         };
         Self::of(Directory::new(
             crate::directory::load(&settings, &[]).unwrap(),
@@ -104,6 +111,7 @@ impl Routing {
             directory: Arc::new(directory),
             pools: Arc::default(),
             default_pool: PoolId(0),
+            preferences_pool: PoolId(0),
             order: vec![PoolId(0)],
             shows_unlisted: false,
         }

@@ -177,6 +177,10 @@ impl Decisions for CallerDecisions<'_> {
         self.routing.default_pool
     }
 
+    fn preferences_pool(&self) -> PoolId {
+        self.routing.preferences_pool
+    }
+
     fn pools(&self) -> &[PoolId] {
         &self.routing.order
     }

@@ -433,7 +433,7 @@ impl SessionCore {
             return self.gather_begun(now, gather);
         }
         let pool = rooms.first().map_or_else(
-            || only.unwrap_or_else(|| decisions.default_pool()),
+            || only.unwrap_or_else(|| pool_of(&verb, decisions)),
             |(_, target)| target.pool,
         );
         if verb == Verb::Join {
@@ -552,6 +552,14 @@ fn concerns_all_pools(verb: &Verb) -> bool {
         verb,
         Verb::ChannelSearch | Verb::GetInvitations | Verb::GetAssociations | Verb::GetServerInfo
     )
+}
+
+/// The pool that answers a command which names no room and is not for all pools.
+fn pool_of(verb: &Verb, decisions: &dyn Decisions) -> PoolId {
+    match verb {
+        Verb::GetPreference | Verb::SetPreference => decisions.preferences_pool(),
+        _ => decisions.default_pool(),
+    }
 }
 
 fn refused_code(reason: RefusalReason) -> ResultCode {

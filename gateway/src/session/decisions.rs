@@ -165,6 +165,11 @@ pub trait Decisions {
     /// The pool that answers what names no room and is not put together from all pools' answers.
     fn default_pool(&self) -> PoolId;
 
+    /// The pool that keeps what clients save of themselves.
+    fn preferences_pool(&self) -> PoolId {
+        self.default_pool()
+    }
+
     /// All pools, the default one first.
     fn pools(&self) -> &[PoolId];
 }

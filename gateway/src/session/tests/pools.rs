@@ -49,6 +49,10 @@ impl Decisions for TwoPools {
         POOL
     }
 
+    fn preferences_pool(&self) -> PoolId {
+        OTHER
+    }
+
     fn pools(&self) -> &[PoolId] {
         &[POOL, OTHER]
     }
@@ -343,4 +347,29 @@ fn a_leg_on_which_nothing_is_joined_in_time_is_given_up() {
     let outputs = session.wait(POOL_TIMEOUT);
     assert!(outputs.contains(&Output::CloseLeg(POOL)), "{outputs:?}");
     session.retry(POOL);
+}
+
+#[test]
+fn preferences_are_kept_by_the_pool_that_is_named() {
+    let mut session = Session::attached();
+    for (verb, pref) in [
+        (
+            "setpref",
+            r#"<pref label="kedzie.GroupChannels" seqid="1" createdefault="false" content="eA=="/>"#,
+        ),
+        (
+            "getpref",
+            r#"<pref label="kedzie.GroupChannels" seqid="1" createdefault="true"/>"#,
+        ),
+    ] {
+        let outputs = session.ask(&command(verb, pref));
+        let pools: Vec<PoolId> = outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Send { pool, .. } => Some(*pool),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(pools, [OTHER], "{verb}");
+    }
 }

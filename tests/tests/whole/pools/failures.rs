@@ -231,3 +231,29 @@ async fn a_pool_that_is_cut_off_for_long_is_given_up_and_taken_back() {
     world.cable.heal();
     all_is_well(&world, &mut ann, &mut bob, &missed).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_a_pool_is_waited_for_is_configured() {
+    let world = World::with_limits("pool_timeout_secs = 1\nsplit_timeout_ms = 3000").await;
+    let (mut ann, mut bob) = (world.client("ann").await, world.client("bob").await);
+    world.zurich.freeze();
+    let begun = Instant::now();
+    let dialog = ann.send_post(LUNCH, "to the frozen one").await;
+    let post = async {
+        let response = ann.response(&dialog.call_id, dialog.cseq).await;
+        (response.unwrap().status().code(), begun.elapsed())
+    };
+    let everything = "<qib qtype=\"BYNAME\" criteria=\"\" extended=\"false\"/>";
+    let list = async {
+        let listed = bob.command("chansrch", everything).await;
+        (listed.contains(&room(DEALS)), begun.elapsed())
+    };
+    let ((status, refused), (is_listed, listed)) = tokio::join!(post, list);
+    // Earlier than the pool's own limit; the list waits no longer than a pool is waited for at all.
+    assert_eq!(status, 504);
+    let limits = Duration::from_secs(1)..Duration::from_secs(RECEIPT_SECS);
+    assert!(limits.contains(&refused), "{refused:?}");
+    assert!(is_listed);
+    assert!(limits.contains(&listed), "{listed:?}");
+    world.zurich.thaw();
+}

@@ -39,6 +39,11 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::with_limits("").await
+    }
+
+    /// Starts one with these keys of `[limits]`.
+    async fn with_limits(limits: &str) -> Self {
         let installation = Installation::empty();
         let pool = |name, rooms: &[(&str, &str)]| {
             let more = "";
@@ -66,8 +71,8 @@ impl World {
                  transport = \"tcp\", receipt_timeout_secs = {RECEIPT_SECS}{more} }}\n"
             ));
         }
-        pools.push_str("[directory]\nrooms = [\"rooms.csv\"]\ndefault_pool = \"hq\"\n");
-        installation.configure("\"open\"", &pools, "");
+        pools.push_str("[directory]\nrooms = [\"rooms.csv\"]\ndefault_pool = \"hq\"\npreferences_pool = \"zurich\"\n");
+        installation.configure("\"open\"", &pools, &format!("[limits]\n{limits}\n"));
         installation.write("rooms.csv", ROOMS);
         let gateway = TestGateway::serve(installation).await;
         gateway
@@ -146,4 +151,19 @@ async fn one_client_sees_the_rooms_of_three_pools() {
         assert_eq!(bob.message().await, text);
         assert_eq!(ann.message().await, text);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preferences_are_kept_by_the_pool_that_is_named() {
+    let world = World::start().await;
+    let mut ann = Client::tcp(world.gateway.tcp, "ann").await;
+    ann.sign_in().await;
+    let label = "label=\"kedzie.GroupChannels\"";
+    let content = "content=\"eA==\"";
+    let set = format!("<pref {label} seqid=\"0\" createdefault=\"false\" {content}/>");
+    ann.command("setpref", &set).await;
+    let get = format!("<pref {label} seqid=\"0\" createdefault=\"false\"/>");
+    assert!(ann.command("getpref", &get).await.contains(content));
+    let mut there = world.colleague("ann").await;
+    assert!(there.command("getpref", &get).await.contains(content));
 }
