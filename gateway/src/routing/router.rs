@@ -1,10 +1,10 @@
 //! The version in use, and how a session asks it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
-use dashmap::DashMap;
+use dashmap::DashSet;
 use holdover_config::RuleName;
 use holdover_config::rules::{Act, Every};
 use holdover_protocol::room::RoomUri;
@@ -24,8 +24,10 @@ pub struct Router {
     /// Counts what may change decisions: published versions, and times at which rules begin or end.
     version: AtomicU64,
     changed: watch::Sender<u64>,
-    /// On which day each user was shown which notice last.
-    shown: DashMap<(UserUri, RuleName), i64>,
+    /// Who was shown which notice on the day of `shown_on`.
+    shown: DashSet<(UserUri, RuleName)>,
+    /// Days since 1970.
+    shown_on: AtomicI64,
 }
 
 impl Router {
@@ -36,7 +38,8 @@ impl Router {
             current: ArcSwap::from_pointee(routing),
             version: AtomicU64::new(1),
             changed: watch::Sender::new(1),
-            shown: DashMap::new(),
+            shown: DashSet::new(),
+            shown_on: AtomicI64::new(0),
         }
     }
 
@@ -72,14 +75,14 @@ impl Router {
 
     /// Whether a user was not shown a notice yet on this day, and notes that now it is.
     fn first_today(&self, user: &UserUri, rule: &RuleName, at: Timestamp) -> bool {
-        /// What was shown before today is of no interest; it is swept out when so much has come together.
-        const SWEEP: usize = 100_000;
+        /// More than there are users. Beyond it some are shown a notice twice, rather than that memory grows.
+        const MOST: usize = 1_000_000;
         let today = at.as_second().div_euclid(86_400);
-        if self.shown.len() >= SWEEP {
-            self.shown.retain(|_, day| *day == today);
+        // What was shown before today is of no interest.
+        if self.shown_on.swap(today, Ordering::AcqRel) != today || self.shown.len() >= MOST {
+            self.shown.clear();
         }
-        let key = (user.clone(), rule.clone());
-        self.shown.insert(key, today) != Some(today)
+        self.shown.insert((user.clone(), rule.clone()))
     }
 
     /// What is decided for a user, from now on until it is dropped by one version.

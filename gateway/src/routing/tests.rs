@@ -206,3 +206,30 @@ fn what_a_search_offers_is_what_can_be_entered() {
     assert!(!decisions.offers(PoolId(2), &room("1")), "it has moved");
     assert!(decisions.offers(PoolId(2), &room("3")));
 }
+
+#[test]
+fn a_daily_notice_is_due_once_a_day_for_each_user() {
+    let router = Router::new(routing(vec![(
+        "new client",
+        Then::Notice {
+            text: "hello".into(),
+            every: Every::Day,
+        },
+    )]));
+    let bob = Caller {
+        user: UserUri::parse("bob@contoso.com").unwrap(),
+        ..ann()
+    };
+    let due = |caller: &Caller, second| {
+        use crate::session::Decisions as _;
+        let at = Timestamp::from_second(second).unwrap();
+        router
+            .decisions(caller, at)
+            .take_notice(&room("1"))
+            .is_some()
+    };
+    assert!(due(&ann(), 86_400));
+    assert!(!due(&ann(), 2 * 86_400 - 1));
+    assert!(due(&bob, 2 * 86_400 - 1));
+    assert!(due(&ann(), 2 * 86_400));
+}
