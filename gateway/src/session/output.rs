@@ -159,6 +159,10 @@ pub enum Event {
         legacy: RoomUri,
         /// Which pool.
         pool: PoolId,
+        /// Call-ID and CSeq of the client's INFO.
+        request: (Box<str>, u32),
+        /// The envelope in which the pool got it, if it did.
+        id: SendId,
     },
     /// Rules or directory changed: a room is somewhere else now, or may be used again.
     Moved {

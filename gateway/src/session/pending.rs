@@ -192,7 +192,12 @@ impl SessionCore {
             None,
         );
         self.respond_late(&post.transaction, refused);
+        let headers = post.transaction.request.headers();
+        let call_id = headers.call_id().unwrap_or_default().into();
+        let cseq = headers.cseq().map_or(0, |cseq| cseq.number);
         self.event(Event::PostUnknown {
+            request: (call_id, cseq),
+            id: post.id,
             legacy: post.legacy,
             pool: post.pool,
         });

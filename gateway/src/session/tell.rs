@@ -333,7 +333,12 @@ impl Teller {
                 }
                 .emit(telemetry);
             }
-            Event::PostUnknown { legacy, pool } => {
+            Event::PostUnknown {
+                legacy,
+                pool,
+                request: (call_id, cseq),
+                id,
+            } => {
                 let Some(pool) = pools.name(pool).cloned() else {
                     return;
                 };
@@ -342,6 +347,9 @@ impl Teller {
                     user,
                     legacy,
                     pool,
+                    call_id: Detail::new(call_id),
+                    cseq,
+                    envid: id.0,
                 }
                 .emit(telemetry);
             }

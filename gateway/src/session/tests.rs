@@ -339,7 +339,17 @@ fn a_post_without_a_receipt_is_unknown_in_time_and_once() {
             .wait(POOL_TIMEOUT - Duration::from_millis(1))
             .is_empty()
     );
-    assert_status(&session.wait(Duration::from_millis(1)), 504);
+    session.now += Duration::from_millis(1);
+    session.core.handle_timeout(session.now);
+    let outputs: Vec<Output> = std::iter::from_fn(|| session.core.poll_output()).collect();
+    assert_status(&outputs, 504);
+    let told = Output::Event(Event::PostUnknown {
+        legacy: "ma-chan://old.example/x".parse().unwrap(),
+        pool: POOL,
+        request: ("c".into(), session.cseq),
+        id: SendId(1),
+    });
+    assert!(outputs.contains(&told), "{outputs:?}");
     assert!(session.receipt(1, Receipt::Accepted).is_empty());
 }
 

@@ -310,6 +310,9 @@ pub(super) fn samples() -> Vec<Event> {
             user: user(),
             legacy: room(),
             pool: pool(),
+            call_id: Detail::new("call"),
+            cseq: 7,
+            envid: 12,
         }
         .into(),
         RoomsRejoined {

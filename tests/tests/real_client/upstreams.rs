@@ -285,6 +285,19 @@ fn a_pool_that_freezes_is_taken_back(upstreams: &mut Upstreams) {
     let [mut ann, mut bob] = settled(upstreams);
     upstreams.zurich.freeze();
     away(&mut ann, &mut bob, "frozen");
+    // Who looks for the message finds the room, the pool, and what it is called in traces of either side.
+    let unknown = upstreams.program.event("post.unknown", |_| true);
+    assert_eq!(unknown["room.legacy"], LUNCH);
+    assert_eq!(unknown["pool"], "zurich");
+    assert_eq!(unknown["user.uri"], ann.uri());
+    ann.expect_sip("the INFO", |sip| {
+        sip.sent
+            && sip.body.contains("into the void")
+            && unknown["sip.call_id"] == sip.header("Call-ID")
+            && sip.header("CSeq") == format!("{} INFO", unknown["sip.cseq"])
+    });
+    assert!(unknown["xccos.envid"].is_u64());
+    assert!(!unknown.to_string().contains("into the void"), "{unknown}");
     upstreams
         .program
         .event("pool.server-down", |event| event["pool"] == "zurich");

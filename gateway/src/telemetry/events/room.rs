@@ -157,6 +157,12 @@ event! {
         legacy: RoomUri => room.legacy,
         /// The pool.
         pool: PoolName => pool,
+        /// The Call-ID of the client's dialog.
+        call_id: Detail => sip.call_id,
+        /// The number of the client's INFO in it.
+        cseq: u32 => sip.cseq,
+        /// The number of the envelope in which the pool got the message, if it did.
+        envid: u64 => xccos.envid,
     }
     WARN "post.unknown", counted as "posts_unknown";
     "A user's message was sent to a pool and no receipt came. It may be in the room or not; the client was told that it \
