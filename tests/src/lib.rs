@@ -15,6 +15,7 @@ pub mod client;
 pub mod front_end;
 pub mod fuzzing;
 pub mod gateway;
+pub mod kamailio;
 pub mod pair;
 pub mod patience;
 pub mod pipe;

@@ -9,6 +9,7 @@
     reason = "a panic is how a test says no"
 )]
 
+mod front_end;
 mod recovery;
 mod rooms;
 mod sign_in;
