@@ -29,7 +29,7 @@ mod write;
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
 pub use environment::check_environment;
 pub use fixed::fixed_changes;
-pub use load::{Loaded, Loader, load, parse, parse_with};
+pub use load::{Loaded, Loader, SourceFile, SourceKind, load, parse, parse_with};
 pub use names::{
     Domain, ListenerName, LogFilter, PoolName, Realm, Region, RuleName, ServerAddress,
 };

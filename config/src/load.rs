@@ -57,6 +57,30 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 pub struct Loader {
     rules: HashMap<PathBuf, (String, Arc<RuleFile>)>,
     users: HashMap<PathBuf, (String, Arc<UserList>)>,
+    /// The configuration file and the files of rules of the last load, in the order in which they were read.
+    read: Vec<PathBuf>,
+}
+
+/// A file that [`Loader::load`] read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceFile<'l> {
+    /// Where it is.
+    pub path: &'l Path,
+    /// What it says.
+    pub text: &'l str,
+    /// What it is.
+    pub kind: SourceKind,
+}
+
+/// What a [`SourceFile`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// The configuration file.
+    Main,
+    /// A file of rules.
+    Rules,
+    /// A list of users whom a rule concerns.
+    Users,
 }
 
 impl Loader {
@@ -71,7 +95,9 @@ impl Loader {
     /// # Errors
     /// As [`load`].
     pub fn load(&mut self, path: &Path) -> Result<Loaded, Diagnostics> {
+        self.read.clear();
         let text = read_text(path)?;
+        self.read.push(path.to_path_buf());
         let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         let name = path.display().to_string();
         let before = self.rules.get(path).map(|(_, file)| &**file);
@@ -86,6 +112,7 @@ impl Loader {
             match self.rule_file(&path) {
                 Ok((text, file)) => {
                     rules.files.push(Arc::clone(&file));
+                    self.read.push(path.clone());
                     read.insert(path, (text, file));
                 }
                 Err(fault) => faults.push(fault),
@@ -94,9 +121,31 @@ impl Loader {
         self.users(&base, &mut rules);
         let source = Source::new(name, &text);
         let loaded = finish(raw.as_ref(), &source, &base, faults, rules);
-        read.insert(path.to_path_buf(), (String::new(), main));
+        read.insert(path.to_path_buf(), (text, main));
         self.rules = read;
         loaded
+    }
+
+    /// The files that the last [`Loader::load`] read, as far as they could be read: the configuration file, the files of rules,
+    /// the lists of users that these name.
+    pub fn sources(&self) -> impl Iterator<Item = SourceFile<'_>> {
+        let rules = self.read.iter().enumerate().filter_map(|(at, path)| {
+            let (text, _) = self.rules.get(path)?;
+            let kind = if at == 0 {
+                SourceKind::Main
+            } else {
+                SourceKind::Rules
+            };
+            Some(SourceFile { path, text, kind })
+        });
+        let mut users: Vec<_> = self.users.iter().collect();
+        users.sort_by_key(|(path, _)| *path);
+        let users = users.into_iter().map(|(path, (text, _))| SourceFile {
+            path,
+            text,
+            kind: SourceKind::Users,
+        });
+        rules.chain(users)
     }
 
     fn rule_file(&mut self, path: &Path) -> Result<(String, Arc<RuleFile>), Diagnostic> {

@@ -11,6 +11,7 @@ pub mod hash;
 pub mod listener;
 pub mod pool;
 pub mod registrar;
+pub mod reload;
 pub mod routing;
 pub mod run;
 pub mod session;

@@ -1,23 +1,24 @@
 //! The life of the program: [`Gateway::build`] opens everything or fails, [`Gateway::run`] serves until it is told to
 //! stop, and then drains.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use holdover_config::settings::{
-    Directory as DirectorySettings, Fixed, FrontEnds, Limits as LimitSettings, Listener, Peers,
-    PoolKind, Settings, SignIn,
+    Fixed, FrontEnds, Limits as LimitSettings, Listener, Peers, PoolKind, Settings, SignIn,
 };
 use holdover_config::{Diagnostics, PoolName, Users};
-use holdover_protocol::sip::Limits;
 use holdover_protocol::sip::digest::{Authenticator, NonceKey};
-use holdover_protocol::xccos;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminState, Readiness};
 use crate::admission::Admission;
+use crate::audit::{self, Who};
 use crate::decisions::DecisionLog;
 use crate::directory::{self, Directory};
 use crate::listener::connection::ConnectionContext;
@@ -27,15 +28,18 @@ use crate::listener::{self, Bound, Context, Occupancy};
 use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
 use crate::pool::sip::{SipOptions, SipPool};
 use crate::pool::{Pool, Pools};
-use crate::registrar::{Policy, Proof};
+use crate::registrar::{Policy, Proof, SharedUsers};
+use crate::reload::{
+    Engine, Live, Reader, Reloader, Reloads, Version, queue_limits, sip_limits, xccos_limits,
+};
 use crate::routing::{self, KnownPools, Router, Routing};
+use crate::session::SessionSettings;
 use crate::session::table::{SessionHandle, SessionTable};
 use crate::session::task::{SessionContext, SessionInput};
-use crate::session::{QueueLimits, SessionSettings};
 use crate::telemetry::events::admin::AdminOpened;
 use crate::telemetry::events::pool::PoolStoreFailed;
 use crate::telemetry::events::process::{
-    DirectoryLoaded, ProcessDraining, ProcessReady, ProcessStopped,
+    ConfigLoaded, DirectoryLoaded, ProcessDraining, ProcessReady, ProcessStopped,
 };
 use crate::telemetry::{Detail, Emit as _, Telemetry};
 use crate::transport::tls::{Acceptor, TlsError};
@@ -110,6 +114,7 @@ pub struct Gateway {
     contexts: Vec<(Context, Arc<Occupancy>)>,
     sessions: Arc<SessionContext>,
     admission: Arc<Admission>,
+    reloads: Option<(Reloads, Reloader)>,
     telemetry: Telemetry,
     shutdown: CancellationToken,
     drain: Duration,
@@ -117,22 +122,83 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Reads the files, opens the pools and binds the addresses.
+    /// Reads the files, opens the pools and binds the addresses. There is nothing to reload from.
     ///
     /// # Errors
     ///
     /// The first thing that cannot be had; what was opened before it is closed again.
     pub async fn build(settings: Settings, telemetry: Telemetry) -> Result<Self, BuildError> {
+        let begun = Instant::now();
+        let pools: Vec<PoolName> = settings
+            .fixed
+            .pools
+            .iter()
+            .map(|pool| pool.name.clone())
+            .collect();
+        let rooms = directory::load(&settings.live.directory, &pools)?;
+        let directory = Arc::new(Directory::new(rooms));
+        let took = begun.elapsed();
+        let (gateway, _) = Self::assemble(settings, directory, took, 1, telemetry).await?;
+        Ok(gateway)
+    }
+
+    /// Opens the pools and binds the addresses that a version names. What `reader` reads later can take its place.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that cannot be had; what was opened before it is closed again.
+    pub async fn open(
+        reader: Reader,
+        version: Version,
+        telemetry: Telemetry,
+    ) -> Result<Self, BuildError> {
+        let generation = 1;
+        ConfigLoaded {
+            file: Detail::new(reader.config().display()),
+            generation,
+        }
+        .emit(&telemetry);
+        let (settings, directory) = (version.settings.clone(), Arc::clone(&version.directory));
+        let took = version.directory_took;
+        let (mut gateway, live) =
+            Self::assemble(settings, directory, took, generation, telemetry.clone()).await?;
+        let user = audit::system_user();
+        let engine = Engine::start(
+            reader,
+            generation,
+            version,
+            &Who::Start { user },
+            Box::new(live),
+            telemetry,
+        );
+        gateway.reloads = Some(Reloads::new(engine));
+        Ok(gateway)
+    }
+
+    async fn assemble(
+        settings: Settings,
+        directory: Arc<Directory>,
+        took: Duration,
+        generation: u64,
+        telemetry: Telemetry,
+    ) -> Result<(Self, Live), BuildError> {
         let started = Instant::now();
         let Settings { fixed, live } = settings;
-        let directory = load_directory(&fixed, &live.directory, &telemetry)?;
+        DirectoryLoaded {
+            rooms: directory.rooms(),
+            files: live.directory.rooms.len(),
+            generation,
+            took,
+        }
+        .emit(&telemetry);
+        let mut users = HashMap::new();
         let mut acceptors = Vec::new();
         for listener in &fixed.listeners {
-            acceptors.push((door(listener)?, acceptor(listener)?));
+            acceptors.push((door(listener, &mut users)?, acceptor(listener)?));
         }
         let pools = Arc::new(open_pools(&fixed, &live.limits, &telemetry)?);
         let known = Arc::new(KnownPools::new(&fixed));
-        let routing = Routing::new(1, &live, directory, known);
+        let routing = Routing::new(generation, &live, directory, known);
         let router = Arc::new(Router::new(routing.ok_or(BuildError::NoPool)?));
         let decided = Arc::new(DecisionLog::default());
         let admission = Arc::new(Admission::new(
@@ -145,14 +211,10 @@ impl Gateway {
         let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
         let session_expires = seconds(fixed.gateway.session_expires);
         let sessions = Arc::new(SessionContext {
-            settings: Arc::new(SessionSettings {
+            settings: ArcSwap::from_pointee(SessionSettings {
                 channel_uri: fixed.gateway.channel_uri.as_str().into(),
                 session_expires,
-                queue: QueueLimits {
-                    messages: limits.queue_messages,
-                    bytes: limits.queue_bytes,
-                    outstanding: limits.outstanding_infos,
-                },
+                queue: queue_limits(limits),
                 info_timeout: limits.info_timeout,
                 pool_timeout: limits.pool_timeout,
                 split_timeout: limits.split_timeout,
@@ -168,6 +230,7 @@ impl Gateway {
         });
         let shutdown = CancellationToken::new();
         let mut contexts = Vec::new();
+        let mut of_listeners = Vec::new();
         let mut listeners = Vec::new();
         let service = Service {
             lookup_uri: fixed.gateway.lookup_uri.clone(),
@@ -192,22 +255,23 @@ impl Gateway {
                 Door::Clients(proof) => {
                     let uas = UasSettings {
                         service,
-                        policy: Policy {
+                        policy: Arc::new(Policy {
                             domain,
                             expires: REGISTRATION,
                             proof,
-                        },
+                        }),
                         gate: admission.clone(),
                         listener: listener.name.clone(),
                         sign_in_timeout: limits.sign_in_timeout,
                     };
-                    let context = Context::Clients(Arc::new(ConnectionContext {
+                    let context = Arc::new(ArcSwap::from_pointee(ConnectionContext {
                         uas: Arc::new(uas),
                         limits: sip,
                         sessions,
                         shutdown,
                     }));
-                    (context, &of_clients)
+                    of_listeners.push(Arc::clone(&context));
+                    (Context::Clients(context), &of_clients)
                 }
                 Door::FrontEnds(front_ends) => {
                     let settings = FrontEndSettings {
@@ -230,17 +294,33 @@ impl Gateway {
             Some(admin) => Some(bind_tcp(admin.address).await?),
             None => None,
         };
-        Ok(Self {
+        let live = Live {
+            sessions: Arc::clone(&sessions),
+            contexts: of_listeners,
+            occupancies: vec![of_clients, of_front_ends],
+            users,
+            telemetry: telemetry.clone(),
+        };
+        let gateway = Self {
             listeners,
             admin,
             contexts,
             sessions,
             admission,
+            reloads: None,
             telemetry,
             shutdown,
             drain: fixed.gateway.drain,
             started,
-        })
+        };
+        Ok((gateway, live))
+    }
+
+    /// Asks for reloads. None if there is nothing to reload from.
+    #[must_use]
+    pub fn reloader(&self) -> Option<Reloader> {
+        let (_, reloader) = self.reloads.as_ref()?;
+        Some(reloader.clone())
     }
 
     /// The listeners' names and the addresses they are bound to, in the configuration's order.
@@ -272,6 +352,7 @@ impl Gateway {
                 readiness: readiness.clone(),
                 router: Arc::clone(&self.sessions.router),
                 pools: Arc::clone(&self.sessions.pools),
+                reloader: self.reloads.as_ref().map(|(_, reloader)| reloader.clone()),
                 shadow: Arc::clone(&self.sessions.shadow),
                 decided: Arc::clone(&self.sessions.decided),
             };
@@ -294,6 +375,9 @@ impl Gateway {
             self.admission,
             accepting.clone(),
         ));
+        let reloading = self
+            .reloads
+            .map(|(reloads, _)| tokio::spawn(reloads.serve(accepting.clone())));
         serving.met();
         ProcessReady {
             took: self.started.elapsed(),
@@ -328,6 +412,9 @@ impl Gateway {
         let _closed = tokio::task::spawn_blocking(move || pools.shutdown()).await;
         self.sessions.pools.closed().await;
         let _stopped = notified.await;
+        if let Some(reloading) = reloading {
+            let _stopped = reloading.await;
+        }
         admin_stop.cancel();
         if let Some(admin) = admin {
             let _served = admin.await;
@@ -336,49 +423,34 @@ impl Gateway {
     }
 }
 
-/// Reads the directory's files.
-///
-/// # Errors
-///
-/// All faults of all files.
-pub fn load_directory(
-    fixed: &Fixed,
-    settings: &DirectorySettings,
-    telemetry: &Telemetry,
-) -> Result<Arc<Directory>, Diagnostics> {
-    let begun = Instant::now();
-    let pools: Vec<PoolName> = fixed.pools.iter().map(|pool| pool.name.clone()).collect();
-    let rooms = directory::load(settings, &pools)?;
-    let files = rooms.files();
-    let directory = Directory::new(rooms);
-    DirectoryLoaded {
-        rooms: directory.rooms(),
-        files,
-        generation: 1,
-        took: begun.elapsed(),
-    }
-    .emit(telemetry);
-    Ok(Arc::new(directory))
-}
-
 /// Who connects to a listener, and what they must show.
 enum Door<'s> {
     Clients(Proof),
     FrontEnds(&'s FrontEnds),
 }
 
-fn door(listener: &Listener) -> Result<Door<'_>, BuildError> {
+fn door<'s>(
+    listener: &'s Listener,
+    users: &mut HashMap<PathBuf, SharedUsers>,
+) -> Result<Door<'s>, BuildError> {
     match &listener.peers {
-        Peers::Clients { sign_in, .. } => proof(sign_in).map(Door::Clients),
+        Peers::Clients { sign_in, .. } => proof(sign_in, users).map(Door::Clients),
         Peers::FrontEnds(front_ends) => Ok(Door::FrontEnds(front_ends)),
     }
 }
 
-fn proof(sign_in: &SignIn) -> Result<Proof, BuildError> {
+fn proof(sign_in: &SignIn, known: &mut HashMap<PathBuf, SharedUsers>) -> Result<Proof, BuildError> {
     match sign_in {
         SignIn::Open => Ok(Proof::None),
         SignIn::Digest { users, realm } => {
-            let users = Users::load(users)?;
+            let users = match known.get(users) {
+                Some(known) => known.clone(),
+                None => {
+                    let read = SharedUsers::from(Users::load(users)?);
+                    known.insert(users.clone(), read.clone());
+                    read
+                }
+            };
             // A nonce outlives no restart: the client is challenged again and answers without asking its user.
             let nonces = NonceKey::new(rand::random(), NONCE_LIFETIME);
             Ok(Proof::Digest {
@@ -394,21 +466,6 @@ fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, BuildError> {
         listener: listener.name.to_string(),
         source: source.into(),
     })
-}
-
-fn sip_limits(limits: &LimitSettings) -> Limits {
-    Limits {
-        head: limits.head_bytes,
-        body: limits.body_bytes,
-        headers: limits.headers,
-    }
-}
-
-fn xccos_limits(limits: &LimitSettings) -> xccos::Limits {
-    xccos::Limits {
-        bytes: limits.body_bytes,
-        ..xccos::Limits::default()
-    }
 }
 
 fn open_pools(

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdover::pool::embedded::load_text;
+use holdover::reload::Reader;
 use holdover::run::Gateway;
 use holdover::telemetry::Telemetry;
 use jiff::Timestamp;
@@ -236,10 +237,11 @@ impl TestGateway {
     ///
     /// When it does not start.
     pub async fn serve(installation: Installation) -> Self {
-        let loaded = holdover_config::load(&installation.config())
-            .unwrap_or_else(|faults| panic_with(&faults.render(false)));
+        let mut reader = Reader::new(installation.config());
+        let version = reader.read().version;
+        let version = version.unwrap_or_else(|faults| panic_with(&faults.render(false)));
         let telemetry = Telemetry::new();
-        let gateway = Gateway::build(loaded.settings, telemetry.clone())
+        let gateway = Gateway::open(reader, version, telemetry.clone())
             .await
             .unwrap();
         let addresses: Vec<_> = gateway

@@ -2,6 +2,7 @@
 //!
 //! One request per connection and a time limit on each: whoever asks slowly, or not at all, costs little.
 
+mod config;
 mod decisions;
 mod explain;
 mod problem;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -37,6 +38,7 @@ pub use readiness::{Condition, Named, Readiness, Status};
 
 use crate::decisions::DecisionLog;
 use crate::pool::Pools;
+use crate::reload::Reloader;
 use crate::routing;
 use crate::shadow::ShadowReport;
 use crate::telemetry::events::admin::{AdminRequest, AdminRoute};
@@ -90,6 +92,16 @@ const ENDPOINTS: &[(&str, &str, AdminRoute)] = &[
         AdminRoute::Decisions,
     ),
     (
+        "/v1/config",
+        "the configuration in use, since when, by whom, and what was rejected since",
+        AdminRoute::Config,
+    ),
+    (
+        "/v1/reload",
+        "POST as JSON: reads the configuration again and takes it into use, if it is right",
+        AdminRoute::Reload,
+    ),
+    (
         "/v1/pools",
         "the pools, and how their servers are",
         AdminRoute::Pools,
@@ -112,6 +124,8 @@ pub struct AdminState {
     pub router: Arc<routing::Router>,
     /// The pools.
     pub pools: Arc<Pools>,
+    /// Reads the configuration again; none without a file.
+    pub reloader: Option<Reloader>,
     /// What came of asking second pools.
     pub shadow: Arc<ShadowReport>,
     /// The last decisions.
@@ -178,6 +192,8 @@ async fn answer(
     peer: SocketAddr,
     request: hyper::Request<Incoming>,
 ) -> Result<Response, std::convert::Infallible> {
+    let mut request = request;
+    request.extensions_mut().insert(config::Peer(peer));
     let path = request.uri().path();
     let known = ENDPOINTS.iter().find(|(endpoint, ..)| *endpoint == path);
     let route = known.map_or(AdminRoute::Unknown, |(.., route)| *route);
@@ -198,6 +214,14 @@ fn router(state: AdminState) -> Router {
         .route("/readyz", get(readyz))
         .route("/v1/shadow", get(shadow))
         .route("/metrics", get(metrics))
+        .route("/v1/config", get(config::config))
+        .route(
+            "/v1/reload",
+            post(config::reload).fallback(async || {
+                let status = StatusCode::METHOD_NOT_ALLOWED;
+                Problem::new(status, "a reload changes something", "use POST")
+            }),
+        )
         .route("/v1/rooms", get(rooms::rooms))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/decisions", get(decisions::decisions))

@@ -9,8 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::audit::Who;
 use crate::directory::{Directory, load};
 use crate::pool::Pools;
+use crate::reload::{Engine, Publish, Reader, Reloads, Version};
 use crate::routing::Routing;
 
 struct Server {
@@ -18,6 +20,27 @@ struct Server {
     state: AdminState,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
+    folder: TempDir,
+}
+
+const CONFIG: &str = "[gateway]
+domain = \"contoso.com\"
+[[listener]]
+name = \"clients\"
+address = \"127.0.0.1:0\"
+sign_in = \"open\"
+[[pool]]
+name = \"hq\"
+embedded = { database = \"rooms.db\" }
+[directory]
+unlisted = \"refuse\"
+";
+
+/// Takes every version.
+struct Nothing;
+
+impl Publish for Nothing {
+    fn publish(&self, _: u64, _: &Version) {}
 }
 
 async fn server() -> Server {
@@ -36,11 +59,28 @@ async fn server() -> Server {
         preferences_pool: None,
     };
     let rooms = load(&settings, &["hq".parse().unwrap()]).unwrap();
+    let config = folder.path().join("holdover.toml");
+    fs::write(&config, CONFIG).unwrap();
+    let mut reader = Reader::new(config);
+    let version = reader.read().version.unwrap();
+    let who = Who::CommandLine {
+        user: "root".to_owned(),
+    };
+    let engine = Engine::start(
+        reader,
+        1,
+        version,
+        &who,
+        Box::new(Nothing),
+        Telemetry::new(),
+    );
+    let (reloads, reloader) = Reloads::new(engine);
     let state = AdminState {
         telemetry: Telemetry::new(),
         readiness: Readiness::new(),
         router: Arc::new(routing::Router::new(Routing::of(Directory::new(rooms)))),
         pools: Arc::new(Pools::new(Vec::new())),
+        reloader: Some(reloader),
         shadow: Arc::default(),
         decided: Arc::default(),
     };
@@ -48,19 +88,35 @@ async fn server() -> Server {
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve(listener, state.clone(), shutdown.clone()));
+    tokio::spawn(reloads.serve(shutdown.clone()));
     Server {
         address,
         state,
         shutdown,
         task,
+        folder,
     }
 }
 
 impl Server {
+    /// Writes the configuration.
+    fn write(&self, text: &str) {
+        fs::write(self.folder.path().join("holdover.toml"), text).unwrap();
+    }
+
+    async fn post(&self, path: &str, headers: &str) -> (u16, String, String) {
+        let request = format!("POST {path} HTTP/1.1\r\nHost: holdover{headers}\r\n\r\n");
+        self.send(&request).await
+    }
+
     /// Status, head and body of the answer.
     async fn ask(&self, request: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!("{request} HTTP/1.1\r\nHost: holdover\r\n\r\n");
+        self.send(&request).await
+    }
+
+    async fn send(&self, request: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -266,4 +322,77 @@ async fn shutting_down_ends_the_server_though_a_client_is_silent() {
     server.task.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
     drop(silent);
+}
+
+#[tokio::test]
+async fn a_reload_is_asked_for_on_purpose() {
+    let server = server().await;
+    let (status, _, body) = server.ask("GET /v1/reload").await;
+    assert_eq!(status, 405);
+    assert!(body.contains("use POST"), "{body}");
+    // What a form on a page of another site can make a browser send.
+    for headers in [
+        "",
+        "\r\nContent-Type: text/plain",
+        "\r\nContent-Type: application/x-www-form-urlencoded",
+    ] {
+        let (status, _, body) = server.post("/v1/reload", headers).await;
+        assert_eq!(status, 415, "{headers}: {body}");
+    }
+    let json = "\r\nContent-Type: application/json; charset=utf-8";
+    for (origin, expected) in [
+        ("\r\nOrigin: http://evil.example", 403),
+        ("\r\nOrigin: null", 403),
+        ("\r\nOrigin: http://holdover", 200),
+        ("", 200),
+    ] {
+        let (status, _, body) = server.post("/v1/reload", &format!("{json}{origin}")).await;
+        assert_eq!(status, expected, "{origin}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn what_came_of_a_reload_is_answered() {
+    let server = server().await;
+    let json = "\r\nContent-Type: application/json";
+    let body = |body: &str| serde_json::from_str::<Value>(body).unwrap();
+    let (status, _, unchanged) = server.post("/v1/reload", json).await;
+    assert_eq!(
+        (status, &body(&unchanged)["result"]),
+        (200, &json!("unchanged"))
+    );
+
+    server.write("[gateway]\ndomain = 7\n");
+    let (status, _, rejected) = server.post("/v1/reload", json).await;
+    assert_eq!(status, 422);
+    let rejected = body(&rejected);
+    assert_eq!(rejected["generation"], 1);
+    assert_eq!(
+        rejected["diagnostics"]["diagnostics"][0]["line"], 2,
+        "{rejected}"
+    );
+    let (_, config) = server.json("/v1/config").await;
+    assert_eq!(config["last_reload_successful"], false);
+    assert_eq!(config["rejected"]["diagnostics"], rejected["diagnostics"]);
+    assert!(
+        config["rejected"]["who"]
+            .as_str()
+            .unwrap()
+            .starts_with("http 127.0.0.1:")
+    );
+
+    server.write(&CONFIG.replace("refuse", "same-id"));
+    let (status, _, applied) = server.post("/v1/reload", json).await;
+    let applied = body(&applied);
+    assert_eq!(
+        (status, &applied["result"], &applied["generation"]),
+        (200, &json!("applied"), &json!(2))
+    );
+    let (_, config) = server.json("/v1/config").await;
+    assert_eq!(
+        (&config["generation"], &config["hash"]),
+        (&json!(2), &applied["hash"])
+    );
+    assert_eq!(config["rejected"], Value::Null);
+    assert_eq!(config["files"][0]["file"], "holdover.toml");
 }

@@ -4,17 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use holdover_config::settings::Tls;
-use holdover_config::{
-    Diagnostic, Diagnostics, Loaded, PoolName, Severity, check_environment, review,
-};
+use holdover_config::review;
+use jiff::Timestamp;
 
 use super::files;
-use crate::directory;
-use crate::transport::tls::{Acceptor, TlsError};
-
-/// Stable code of a certificate and a key that do not make a pair.
-const UNUSABLE_CERTIFICATE: &str = "HT001";
+use crate::reload::{Reader, Version};
 
 /// Arguments of `holdover check`.
 #[derive(Debug, Args)]
@@ -46,10 +40,17 @@ enum Format {
 
 /// Finds every fault of a configuration and of the files it names.
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let (found, summary) = match holdover_config::load(&args.config) {
-        Ok(loaded) => check_files(&loaded),
+    let read = Reader::new(&args.config).read();
+    let (mut found, summary) = match read.version {
+        Ok(version) => {
+            let summary = summary(&version);
+            (version.warnings, summary)
+        }
         Err(faults) => (faults, String::new()),
     };
+    if let Some(loaded) = &read.loaded {
+        found.append(review(loaded, Timestamp::now()));
+    }
     let format = if args.json { Format::Json } else { args.format };
     match format {
         Format::Text => files::tell(&found),
@@ -66,46 +67,12 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_files(loaded: &Loaded) -> (Diagnostics, String) {
-    let mut found = loaded.warnings.clone();
-    found.append(review(loaded, jiff::Timestamp::now()));
-    found.append(check_environment(loaded));
-    let fixed = &loaded.settings.fixed;
-    let pools: Vec<PoolName> = fixed.pools.iter().map(|pool| pool.name.clone()).collect();
-    let mut rooms = 0;
-    // Files that are not there were told already.
-    if !found.has_errors() {
-        for listener in &fixed.listeners {
-            if let (Some(tls), Err(error)) = (listener.tls(), Acceptor::of(&listener.peers)) {
-                found.push(unusable(tls, error));
-            }
-        }
-    }
-    let directory = &loaded.settings.live.directory;
-    if directory.rooms.iter().all(|file| file.is_file()) {
-        match directory::load(directory, &pools) {
-            Ok(directory) => rooms = directory.len(),
-            Err(faults) => found.append(faults),
-        }
-    }
-    let summary = format!(
-        "good. {} listener(s), {} pool(s), {rooms} room(s) in the directory",
+fn summary(version: &Version) -> String {
+    let fixed = &version.settings.fixed;
+    format!(
+        "good. {} listener(s), {} pool(s), {} room(s) in the directory",
         fixed.listeners.len(),
         fixed.pools.len(),
-    );
-    (found, summary)
-}
-
-/// Each file is fine, but no TLS server can be made of the two: the gateway would refuse to start.
-fn unusable(tls: &Tls, error: TlsError) -> Diagnostic {
-    // With its causes: the file alone does not help.
-    let error = anyhow::Error::new(error);
-    let file = tls.certificate.display().to_string();
-    Diagnostic::whole_file(
-        Severity::Error,
-        UNUSABLE_CERTIFICATE,
-        file,
-        format!("the certificate cannot be used: {error:#}"),
+        version.directory.rooms(),
     )
-    .help("give the private key that the certificate was made for")
 }

@@ -9,9 +9,10 @@ use holdover_config::Settings;
 use tokio_util::sync::CancellationToken;
 
 use super::files;
+use crate::reload::{self, Reader};
 use crate::run::{BuildError, Gateway};
-use crate::telemetry::events::process::{ConfigLoaded, ProcessStarted};
-use crate::telemetry::{self, Detail, Emit as _, Telemetry};
+use crate::telemetry::events::process::ProcessStarted;
+use crate::telemetry::{self, Emit as _, Telemetry};
 
 /// Arguments of `holdover run`.
 #[derive(Debug, Args)]
@@ -23,27 +24,34 @@ pub(super) struct RunArgs {
 
 /// Serves until a signal comes.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let Some(loaded) = files::load(&args.config) else {
-        return Ok(ExitCode::FAILURE);
+    let mut reader = Reader::new(&args.config);
+    let version = match reader.read().version {
+        Ok(version) => version,
+        Err(faults) => {
+            files::tell(&faults);
+            return Ok(ExitCode::FAILURE);
+        }
     };
-    let settings = loaded.settings;
-    telemetry::init(&settings.fixed.log)?;
+    files::tell(&version.warnings);
+    telemetry::init(&version.settings.fixed.log)?;
     let telemetry = Telemetry::new();
     ProcessStarted {
         version: env!("CARGO_PKG_VERSION"),
     }
     .emit(&telemetry);
-    let file = Detail::new(args.config.display());
-    ConfigLoaded {
-        file,
-        generation: 1,
-    }
-    .emit(&telemetry);
     // Taken before anything is open: a signal during the start is not lost.
     let stop = stop_on_signal()?;
-    let Some(gateway) = build(settings, telemetry).await? else {
-        return Ok(ExitCode::FAILURE);
+    let gateway = match Gateway::open(reader, version, telemetry).await {
+        Ok(gateway) => gateway,
+        Err(BuildError::Files(faults)) => {
+            files::tell(&faults);
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
     };
+    if let Some(reloader) = gateway.reloader() {
+        reload::on_hangup(reloader, stop.clone()).context("cannot listen for SIGHUP")?;
+    }
     gateway.run(stop).await;
     Ok(ExitCode::SUCCESS)
 }

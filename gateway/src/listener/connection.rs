@@ -24,6 +24,7 @@ use crate::transport::Stream;
 const OUTBOUND_MESSAGES: usize = 256;
 
 /// What all connections of a listener share.
+#[derive(Clone)]
 pub struct ConnectionContext {
     /// For the user agent server.
     pub uas: Arc<UasSettings>,
@@ -53,7 +54,7 @@ pub(super) async fn serve(
         sent_by,
         way: Way::Own,
     };
-    let waiting = context.sessions.settings.mailbox() + OUTBOUND_MESSAGES;
+    let waiting = context.sessions.settings.load().mailbox() + OUTBOUND_MESSAGES;
     let (outbound, inbound) = mpsc::channel(waiting);
     let close = context.shutdown.child_token();
     let handle = ConnectionHandle {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use holdover_config::ListenerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -56,16 +57,16 @@ pub struct Bound {
 #[derive(Clone)]
 pub enum Context {
     /// Legacy clients.
-    Clients(Arc<ConnectionContext>),
+    Clients(Arc<ArcSwap<ConnectionContext>>),
     /// Front-end servers. The listener's acceptor asks for their certificates.
     FrontEnds(Arc<FrontEndContext>),
 }
 
 impl Context {
-    fn shutdown(&self) -> &CancellationToken {
+    fn shutdown(&self) -> CancellationToken {
         match self {
-            Self::Clients(context) => &context.shutdown,
-            Self::FrontEnds(context) => context.shutdown(),
+            Self::Clients(context) => context.load().shutdown.clone(),
+            Self::FrontEnds(context) => context.shutdown().clone(),
         }
     }
 }
@@ -162,6 +163,7 @@ impl Arrival {
         } = self;
         match context {
             Context::Clients(context) => {
+                let context = context.load_full();
                 connection::serve(stream, context, number, rand::random(), local, teller).await;
             }
             Context::FrontEnds(context) => {
@@ -188,7 +190,7 @@ impl Arrival {
     ) -> Result<Stream, ConnectionEnd> {
         acceptor.renew(&self.telemetry).await;
         let handshake = tokio::select! {
-            () = self.context.shutdown().cancelled() => return Err(ConnectionEnd::Draining),
+            () = self.context.shutdown().cancelled_owned() => return Err(ConnectionEnd::Draining),
             handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => handshake,
         };
         let error = match handshake {

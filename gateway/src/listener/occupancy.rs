@@ -11,8 +11,8 @@ use crate::telemetry::events::connection::ConnectionRefusal;
 /// Counts the connections of all listeners.
 #[derive(Debug)]
 pub struct Occupancy {
-    most: usize,
-    most_per_address: usize,
+    most: AtomicUsize,
+    most_per_address: AtomicUsize,
     all: AtomicUsize,
     by_address: DashMap<IpAddr, usize>,
 }
@@ -39,23 +39,30 @@ impl Occupancy {
     #[must_use]
     pub fn new(most: usize, most_per_address: usize) -> Self {
         Self {
-            most,
-            most_per_address,
+            most: AtomicUsize::new(most),
+            most_per_address: AtomicUsize::new(most_per_address),
             all: AtomicUsize::new(0),
             by_address: DashMap::new(),
         }
+    }
+
+    /// Sets other limits. Whoever is connected stays.
+    pub fn limit(&self, most: usize, most_per_address: usize) {
+        self.most.store(most, Ordering::Release);
+        self.most_per_address
+            .store(most_per_address, Ordering::Release);
     }
 
     /// Admits a client, if there is room.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, ConnectionRefusal> {
         // An IPv4 client of a dual-stack listener is the same client.
         let address = address.to_canonical();
-        if self.all.fetch_add(1, Ordering::AcqRel) >= self.most {
+        if self.all.fetch_add(1, Ordering::AcqRel) >= self.most.load(Ordering::Acquire) {
             self.all.fetch_sub(1, Ordering::AcqRel);
             return Err(ConnectionRefusal::Limit);
         }
         let mut of_address = self.by_address.entry(address).or_default();
-        if *of_address >= self.most_per_address {
+        if *of_address >= self.most_per_address.load(Ordering::Acquire) {
             self.all.fetch_sub(1, Ordering::AcqRel);
             return Err(ConnectionRefusal::AddressLimit);
         }

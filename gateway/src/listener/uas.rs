@@ -87,12 +87,12 @@ impl Service {
 }
 
 /// What all connections of a listener for clients have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct UasSettings {
     /// What clients dial.
     pub service: Service,
     /// Who may sign in.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Who may sign in now.
     pub gate: Arc<dyn Gate>,
     /// The listener's name.

@@ -8,6 +8,9 @@ mod tests;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use holdover_config::Users;
 use holdover_protocol::sip::digest::{Authenticator, Credentials, Ha1, Verdict};
@@ -44,8 +47,25 @@ pub enum Proof {
         /// Realm and nonces.
         authenticator: Authenticator,
         /// The hashes.
-        users: Users,
+        users: SharedUsers,
     },
+}
+
+/// Users that may change while they sign in. Cheap to clone; all clones change together.
+#[derive(Clone, Debug)]
+pub struct SharedUsers(Arc<ArcSwap<Users>>);
+
+impl SharedUsers {
+    /// From here on these are the users.
+    pub fn replace(&self, users: Arc<Users>) {
+        self.0.store(users);
+    }
+}
+
+impl From<Users> for SharedUsers {
+    fn from(users: Users) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(users)))
+    }
 }
 
 /// What a REGISTER changed.
@@ -184,10 +204,14 @@ impl Registrar {
             users,
         } = &policy.proof
         {
-            match check(authenticator, users, request, &user, wall) {
+            let users = users.0.load();
+            match check(authenticator, &users, request, &user, wall) {
                 Some(Verdict::Accepted) => {}
                 // The connection itself is the proof of a user who signed in on it: real clients refresh bare.
-                None if self.user().is_some() => {}
+                None if self.user().is_some() && users.get(user.address()).is_some() => {}
+                None if self.user().is_some() => {
+                    return refused(self, Some(user), Refused::WrongPassword);
+                }
                 Some(Verdict::Refused) => return refused(self, Some(user), Refused::WrongPassword),
                 stale => {
                     let challenge = authenticator.challenge(wall, stale.is_some());

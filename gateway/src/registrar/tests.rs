@@ -29,7 +29,7 @@ fn digest() -> Policy {
     );
     policy(Proof::Digest {
         authenticator,
-        users: users.unwrap(),
+        users: users.unwrap().into(),
     })
 }
 
@@ -224,6 +224,41 @@ fn digest_a_refresh_needs_no_credentials() {
     let (answer, change) = client.send(&register("ann@contoso.com", ""));
     assert_eq!(change, Change::Refreshed, "{answer}");
     assert_eq!(client.registrar.expires_at(), Some(client.now + HOUR));
+}
+
+#[test]
+fn digest_users_may_change_while_they_are_signed_in() {
+    let policy = digest();
+    let Proof::Digest { users, .. } = &policy.proof else {
+        panic!("no digest");
+    };
+    let users = users.clone();
+    let mut client = Client::of(policy);
+    assert!(matches!(
+        client.sign_in("ann@contoso.com", "right").1,
+        Change::SignedIn(_)
+    ));
+    let ha1 = Ha1::new("bob@contoso.com", "contoso.com", "new").to_hex();
+    let only_bob = format!("[users]\n\"bob@contoso.com\" = \"{ha1}\"\n");
+    users.replace(Arc::new(Users::parse("users.toml", &only_bob).unwrap()));
+    // Ann's sign-in is not refreshed any more, with or without her password.
+    let (answer, change) = client.send(&register("ann@contoso.com", ""));
+    assert!(
+        matches!(
+            change,
+            Change::Refused {
+                reason: Refused::WrongPassword,
+                ..
+            }
+        ),
+        "{answer}"
+    );
+
+    let mut other = Client::of(client.policy);
+    assert!(matches!(
+        other.sign_in("bob@contoso.com", "new").1,
+        Change::SignedIn(_)
+    ));
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Routing {
 
     /// The pools.
     #[must_use]
-    pub fn pools(&self) -> &KnownPools {
+    pub fn pools(&self) -> &Arc<KnownPools> {
         &self.pools
     }
 

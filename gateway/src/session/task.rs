@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
@@ -98,8 +99,8 @@ pub struct ConnectionHandle {
 
 /// What all session tasks share.
 pub struct SessionContext {
-    /// Settings of the core.
-    pub settings: Arc<SessionSettings>,
+    /// Settings of the core, for new sessions.
+    pub settings: ArcSwap<SessionSettings>,
     /// Where rooms are.
     pub router: Arc<Router>,
     /// What was decided last.
@@ -140,12 +141,9 @@ pub fn attach(
             }
         }
     }
-    let (mailbox, inbox) = mpsc::channel(context.settings.mailbox());
-    let core = SessionCore::new(
-        Instant::now(),
-        endpoint.user.clone(),
-        Arc::clone(&context.settings),
-    );
+    let settings = context.settings.load_full();
+    let (mailbox, inbox) = mpsc::channel(settings.mailbox());
+    let core = SessionCore::new(Instant::now(), endpoint.user.clone(), settings);
     let handle = context.table.insert(endpoint, mailbox);
     let teller = Teller::open(
         context.telemetry.clone(),
@@ -386,7 +384,7 @@ impl Task {
                     if event == Event::Detached {
                         self.handle.release();
                     }
-                    let grace = self.context.settings.grace;
+                    let grace = self.context.settings.load().grace;
                     self.teller.event(event, &self.context.pools, grace);
                 }
                 Output::Finished(reason) => return Some(reason),
@@ -515,7 +513,7 @@ impl SessionContext {
         use crate::session::QueueLimits;
 
         Arc::new(Self {
-            settings: Arc::new(SessionSettings {
+            settings: ArcSwap::from_pointee(SessionSettings {
                 channel_uri: "sip:channel@contoso.com".into(),
                 session_expires: 1800,
                 queue: QueueLimits {

@@ -11,8 +11,8 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::events::{
-    admin::*, connection::*, decision::*, pool::*, process::*, protocol::*, room::*, serve::*,
-    session::*, sign_in::*,
+    admin::*, config::*, connection::*, decision::*, pool::*, process::*, protocol::*, room::*,
+    serve::*, session::*, sign_in::*,
 };
 use super::{Detail, Event, SessionId};
 
@@ -74,6 +74,37 @@ pub(super) fn samples() -> Vec<Event> {
         ConfigLoaded {
             file: text(),
             generation: 4,
+        }
+        .into(),
+        ConfigApplied {
+            generation: 5,
+            hash: text(),
+            who: text(),
+            took: seconds,
+        }
+        .into(),
+        ConfigRejected {
+            generation: 5,
+            faults: 2,
+            first: text(),
+            who: text(),
+        }
+        .into(),
+        ConfigUnchanged {
+            generation: 5,
+            who: text(),
+        }
+        .into(),
+        AuditRecorded {
+            n: 3,
+            hash: text(),
+            torn: Some(7),
+        }
+        .into(),
+        AuditTampered { n: 3, what: text() }.into(),
+        AuditFailed {
+            file: text(),
+            error: text(),
         }
         .into(),
         DirectoryLoaded {

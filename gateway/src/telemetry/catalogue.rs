@@ -3,8 +3,8 @@
 use super::Telemetry;
 use super::event::{About, Emit};
 use super::events::{
-    admin::*, connection::*, decision::*, pool::*, process::*, protocol::*, room::*, serve::*,
-    session::*, sign_in::*,
+    admin::*, config::*, connection::*, decision::*, pool::*, process::*, protocol::*, room::*,
+    serve::*, session::*, sign_in::*,
 };
 
 macro_rules! catalogue {
@@ -55,6 +55,12 @@ catalogue! {
     ProcessDraining,
     ProcessStopped,
     ConfigLoaded,
+    ConfigApplied,
+    ConfigRejected,
+    ConfigUnchanged,
+    AuditRecorded,
+    AuditTampered,
+    AuditFailed,
     DirectoryLoaded,
     ListenerOpened,
     AcceptFailed,

@@ -29,6 +29,8 @@ pub struct Instruments {
     pub(super) directory_rooms: Gauge,
     pub(super) directory_generation: Gauge,
     pub(super) config_generation: Gauge,
+    pub(super) config_last_reload_successful: Gauge,
+    pub(super) config_last_success: Gauge,
     pub(super) ready: Gauge,
     pub(super) post_receipt: Histogram,
 }
@@ -57,6 +59,14 @@ impl Instruments {
             "holdover_config_generation",
             "Generation of the configuration in use",
         );
+        let config_last_reload_successful = gauge(
+            "holdover_config_last_reload_successful",
+            "1 if the last start or reload went well, else 0",
+        );
+        let config_last_success = gauge(
+            "holdover_config_last_success_timestamp_seconds",
+            "When the configuration was last found right, in seconds since 1970",
+        );
         let ready = gauge(
             "holdover_ready",
             "1 while the gateway takes new clients, else 0",
@@ -76,6 +86,8 @@ impl Instruments {
             directory_rooms,
             directory_generation,
             config_generation,
+            config_last_reload_successful,
+            config_last_success,
             ready,
             post_receipt,
         }

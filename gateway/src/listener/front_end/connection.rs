@@ -78,8 +78,8 @@ pub(in crate::listener) async fn serve(
         transport: stream.via_transport(),
         address: context.contact.clone().unwrap_or(local),
     };
-    let waiting =
-        context.settings.most_sessions * OUTBOUND_OF_SESSION + context.sessions.settings.mailbox();
+    let waiting = context.settings.most_sessions * OUTBOUND_OF_SESSION
+        + context.sessions.settings.load().mailbox();
     let (outbound, inbound) = mpsc::channel(waiting);
     let handle = ConnectionHandle {
         outbound,

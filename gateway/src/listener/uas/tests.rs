@@ -48,11 +48,11 @@ impl Client {
                 session_expires: 1800,
                 xccos: xccos::Limits::DEFAULT,
             },
-            policy: Policy {
+            policy: Arc::new(Policy {
                 domain: "contoso.com".into(),
                 expires: HOUR,
                 proof: Proof::None,
-            },
+            }),
             gate: Arc::new(Doorkeeper),
             listener: "clients".parse().unwrap(),
             sign_in_timeout: SIGN_IN,

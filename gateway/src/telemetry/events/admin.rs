@@ -26,6 +26,10 @@ label! {
         Pools = "pools",
         /// What second pools answered.
         Shadow = "shadow",
+        /// The configuration in use.
+        Config = "config",
+        /// A reload.
+        Reload = "reload",
         /// Something that does not exist.
         Unknown = "unknown",
     }

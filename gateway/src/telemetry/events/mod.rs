@@ -1,6 +1,7 @@
 //! Every event, by what it is about. [`Event`](super::Event) is the closed set of them.
 
 pub mod admin;
+pub mod config;
 pub mod connection;
 pub mod decision;
 pub mod pool;

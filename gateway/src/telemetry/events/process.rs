@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::telemetry::Detail;
 use crate::telemetry::event::event;
 
@@ -56,7 +58,11 @@ event! {
         generation: u64 => generation,
     }
     INFO "config.loaded", counted as "config_loads";
-    measured |event, instruments| instruments.config_generation.set(gauge(event.generation));
+    measured |event, instruments| {
+        instruments.config_generation.set(gauge(event.generation));
+        instruments.config_last_reload_successful.set(1);
+        instruments.config_last_success.set(Timestamp::now().as_second());
+    };
     "The configuration was read, found right and is in use."
 }
 

@@ -1,0 +1,270 @@
+//! One reload after the other. No task and no socket: what it does can be called from a test or a bench.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use holdover_config::{Diagnostics, fixed_changes};
+use jiff::Timestamp;
+
+use super::read::{FileKind, Read, ReadFile, Reader, Version};
+use super::{Rejected, Report, Status, StatusFile};
+use crate::audit::{Act, AuditLog, Entry, FileChange, Outcome, Who};
+use crate::hash::Hash;
+use crate::telemetry::events::config::{
+    AuditFailed, AuditRecorded, AuditTampered, ConfigApplied, ConfigRejected, ConfigUnchanged,
+};
+use crate::telemetry::{Detail, Emit as _, Telemetry};
+
+/// Puts a version in use, at once and whole.
+pub trait Publish: Send {
+    /// From here on `version` counts, as the generation of this number.
+    fn publish(&self, generation: u64, version: &Version);
+}
+
+/// What reads configurations and puts them in use.
+pub struct Engine {
+    reader: Reader,
+    running: Running,
+    rejected: Option<(Vec<ReadFile>, Rejected)>,
+    publish: Box<dyn Publish>,
+    audit: Option<AuditLog>,
+    telemetry: Telemetry,
+}
+
+/// What is in use.
+struct Running {
+    generation: u64,
+    since: Timestamp,
+    who: String,
+    hash: Hash,
+    version: Version,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let generation = self.running.generation;
+        f.debug_struct("Engine")
+            .field("generation", &generation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Begins with a version that `reader` read and that is in use as of now.
+    #[must_use]
+    pub fn start(
+        reader: Reader,
+        generation: u64,
+        version: Version,
+        who: &Who,
+        publish: Box<dyn Publish>,
+        telemetry: Telemetry,
+    ) -> Self {
+        let audit = version.settings.fixed.audit.as_ref();
+        let mut engine = Self {
+            audit: audit.map(|audit| AuditLog::new(&audit.file)),
+            running: Running {
+                generation,
+                since: Timestamp::now(),
+                who: who.to_string(),
+                hash: version.hash(),
+                version,
+            },
+            reader,
+            rejected: None,
+            publish,
+            telemetry,
+        };
+        let files = changes(&[], &engine.running.version.files);
+        engine.record(Act::Start, who, files, Outcome::Applied);
+        engine
+    }
+
+    /// What is in use, and what was rejected.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let running = &self.running;
+        let file = |file: &ReadFile| StatusFile {
+            file: file.name.clone(),
+            hash: told_hash(file),
+        };
+        let rejected = self.rejected.as_ref().map(|(_, rejected)| rejected.clone());
+        Status {
+            config: self.reader.config().display().to_string(),
+            generation: running.generation,
+            hash: running.hash,
+            since: running.since.to_string(),
+            who: running.who.clone(),
+            files: running.version.files.iter().map(file).collect(),
+            last_reload_successful: rejected.is_none(),
+            rejected,
+        }
+    }
+
+    /// The version in use.
+    #[cfg(test)]
+    pub(super) fn running(&self) -> &Version {
+        &self.running.version
+    }
+
+    /// Reads everything again and takes it into use, if it is right. Blocks.
+    pub fn reload(&mut self, who: &Who) -> Report {
+        let begun = Instant::now();
+        let Read { files, version, .. } = self.reader.read();
+        let generation = self.running.generation;
+        let version = match version.and_then(|version| self.keeps_fixed(version)) {
+            Ok(version) => version,
+            Err(faults) => return self.reject(who, files, faults),
+        };
+        let was_rejected = self.rejected.take().is_some();
+        if version.files == self.running.version.files {
+            if was_rejected || !matches!(who, Who::FileChange { .. }) {
+                ConfigUnchanged {
+                    generation,
+                    who: Detail::new(who),
+                }
+                .emit(&self.telemetry);
+            }
+            return Report::Unchanged {
+                generation,
+                hash: self.running.hash,
+            };
+        }
+        let generation = generation + 1;
+        self.publish.publish(generation, &version);
+        let took = begun.elapsed();
+        let hash = version.hash();
+        ConfigApplied {
+            generation,
+            hash: Detail::new(hash),
+            who: Detail::new(who),
+            took,
+        }
+        .emit(&self.telemetry);
+        let files = changes(&self.running.version.files, &version.files);
+        self.running = Running {
+            generation,
+            since: Timestamp::now(),
+            who: who.to_string(),
+            hash,
+            version,
+        };
+        self.record(Act::Reload, who, files, Outcome::Applied);
+        Report::Applied {
+            generation,
+            hash,
+            took,
+        }
+    }
+
+    /// Refuses a version that changes what holds from start to stop.
+    fn keeps_fixed(&self, version: Version) -> Result<Version, Diagnostics> {
+        let running = &self.running.version.settings.fixed;
+        let name = self.reader.config().display().to_string();
+        let faults = fixed_changes(running, &version.settings.fixed, &name, &version.text);
+        if faults.is_empty() {
+            Ok(version)
+        } else {
+            Err(faults)
+        }
+    }
+
+    fn reject(&mut self, who: &Who, files: Vec<ReadFile>, faults: Diagnostics) -> Report {
+        let generation = self.running.generation;
+        // An editor writes a file more than once, and a watcher tells of it more than once.
+        let is_known = matches!(who, Who::FileChange { .. })
+            && self.rejected.as_ref().is_some_and(|(known, rejected)| {
+                *known == files && rejected.diagnostics == faults.to_json()
+            });
+        if !is_known {
+            let first = faults
+                .iter()
+                .find(|fault| fault.severity() == holdover_config::Severity::Error);
+            ConfigRejected {
+                generation,
+                faults: faults.error_count(),
+                first: Detail::new(first.map(ToString::to_string).unwrap_or_default()),
+                who: Detail::new(who),
+            }
+            .emit(&self.telemetry);
+            let changed = changes(&self.running.version.files, &files);
+            self.record(Act::Reload, who, changed, Outcome::refused(&faults));
+            let rejected = Rejected {
+                at: Timestamp::now().to_string(),
+                who: who.to_string(),
+                diagnostics: faults.to_json(),
+            };
+            self.rejected = Some((files, rejected));
+        }
+        Report::Rejected {
+            generation,
+            faults: Arc::new(faults),
+        }
+    }
+
+    /// Writes an act down. That it cannot be written stops nobody: who may change files may stop a disk as well.
+    fn record(&mut self, act: Act, who: &Who, files: Vec<FileChange>, result: Outcome) {
+        let Some(audit) = &self.audit else { return };
+        let entry = Entry {
+            act,
+            who: who.clone(),
+            files,
+            generation: Some(self.running.generation),
+            result,
+        };
+        match audit.record(Timestamp::now(), &entry) {
+            Ok(recorded) => {
+                if let Some(missing) = recorded.missing {
+                    AuditTampered {
+                        n: recorded.n,
+                        what: Detail::new(missing),
+                    }
+                    .emit(&self.telemetry);
+                }
+                AuditRecorded {
+                    n: recorded.n,
+                    hash: Detail::new(recorded.hash),
+                    torn: recorded.torn,
+                }
+                .emit(&self.telemetry);
+            }
+            Err(error) => {
+                let file = Detail::new(audit.path().display());
+                AuditFailed {
+                    file,
+                    error: Detail::new(error),
+                }
+                .emit(&self.telemetry);
+            }
+        }
+    }
+}
+
+/// The hash of a file, for others. That of a file with few secrets would help in guessing them.
+fn told_hash(file: &ReadFile) -> Option<Hash> {
+    (file.kind != FileKind::Users).then_some(file.hash)
+}
+
+/// The files that differ.
+fn changes(before: &[ReadFile], after: &[ReadFile]) -> Vec<FileChange> {
+    let find = |files: &[ReadFile], name: &str| {
+        let found = files.iter().find(|file| file.name == name);
+        found.cloned()
+    };
+    let mut names: Vec<&str> = Vec::new();
+    for file in before.iter().chain(after) {
+        if !names.contains(&file.name.as_str()) {
+            names.push(&file.name);
+        }
+    }
+    let change = |name: &str| {
+        let (before, after) = (find(before, name), find(after, name));
+        (before != after).then(|| FileChange {
+            file: name.to_owned(),
+            before: before.as_ref().and_then(told_hash),
+            after: after.as_ref().and_then(told_hash),
+        })
+    };
+    names.into_iter().filter_map(change).collect()
+}

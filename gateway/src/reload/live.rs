@@ -1,0 +1,111 @@
+//! What of a running gateway follows its configuration.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use holdover_config::settings::Limits as LimitSettings;
+use holdover_protocol::sip::Limits;
+use holdover_protocol::xccos;
+
+use super::{Publish, Version};
+use crate::listener::Occupancy;
+use crate::listener::connection::ConnectionContext;
+use crate::registrar::SharedUsers;
+use crate::routing::Routing;
+use crate::session::task::SessionContext;
+use crate::session::{QueueLimits, SessionSettings};
+use crate::telemetry::events::process::DirectoryLoaded;
+use crate::telemetry::{Emit as _, Telemetry};
+
+/// The parts of a running gateway that a reload replaces.
+pub struct Live {
+    /// What sessions share. Its router has the rules and the rooms.
+    pub sessions: Arc<SessionContext>,
+    /// What the connections of each listener for clients share.
+    pub contexts: Vec<Arc<ArcSwap<ConnectionContext>>>,
+    /// Who may be connected at a time.
+    pub occupancies: Vec<Arc<Occupancy>>,
+    /// The users, by their file.
+    pub users: HashMap<PathBuf, SharedUsers>,
+    /// Where the new directory is told.
+    pub telemetry: Telemetry,
+}
+
+impl Publish for Live {
+    /// Rules, rooms and users count for everybody at once, limits for new connections and sessions.
+    fn publish(&self, generation: u64, version: &Version) {
+        let live = &version.settings.live;
+        let before = self.sessions.router.current();
+        let pools = Arc::clone(before.pools());
+        let directory = Arc::clone(&version.directory);
+        // There is a pool: the check refuses a configuration without one, and pools are fixed.
+        let Some(routing) = Routing::new(generation, live, directory, pools) else {
+            return;
+        };
+        for (path, users) in &self.users {
+            if let Some(now) = version.users.get(path) {
+                users.replace(Arc::clone(now));
+            }
+        }
+        let limits = &live.limits;
+        self.sessions.settings.rcu(|settings| SessionSettings {
+            xccos: xccos_limits(limits),
+            queue: queue_limits(limits),
+            info_timeout: limits.info_timeout,
+            ..(**settings).clone()
+        });
+        for context in &self.contexts {
+            context.rcu(|context| {
+                let mut uas = (*context.uas).clone();
+                uas.sign_in_timeout = limits.sign_in_timeout;
+                uas.service.xccos = xccos_limits(limits);
+                ConnectionContext {
+                    uas: Arc::new(uas),
+                    limits: sip_limits(limits),
+                    ..(**context).clone()
+                }
+            });
+        }
+        for occupancy in &self.occupancies {
+            occupancy.limit(limits.connections, limits.connections_per_address);
+        }
+        self.sessions.router.publish(routing);
+        if !Arc::ptr_eq(&before.directory, &version.directory) {
+            DirectoryLoaded {
+                rooms: version.directory.rooms(),
+                files: live.directory.rooms.len(),
+                generation,
+                took: version.directory_took,
+            }
+            .emit(&self.telemetry);
+        }
+    }
+}
+
+/// Bounds of a SIP message.
+pub(crate) fn sip_limits(limits: &LimitSettings) -> Limits {
+    Limits {
+        head: limits.head_bytes,
+        body: limits.body_bytes,
+        headers: limits.headers,
+    }
+}
+
+/// Bounds of an XCCOS document.
+pub(crate) fn xccos_limits(limits: &LimitSettings) -> xccos::Limits {
+    xccos::Limits {
+        bytes: limits.body_bytes,
+        ..xccos::Limits::default()
+    }
+}
+
+/// Bounds of what waits for a client.
+pub(crate) fn queue_limits(limits: &LimitSettings) -> QueueLimits {
+    QueueLimits {
+        messages: limits.queue_messages,
+        bytes: limits.queue_bytes,
+        outstanding: limits.outstanding_infos,
+    }
+}

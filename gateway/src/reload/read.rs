@@ -1,0 +1,364 @@
+//! Reading and checking everything that a configuration names: `holdover check`, the start and every reload do it here, so
+//! that they always agree.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use holdover_config::settings::{Directory as DirectorySettings, Fixed, Peers, SignIn, Tls};
+use holdover_config::{
+    Diagnostic, Diagnostics, Loaded, Loader, PoolName, Settings, Severity, SourceKind, Users,
+    check_environment,
+};
+
+use super::stamp::Stamps;
+use crate::directory::{self, Directory};
+use crate::hash::Hash;
+use crate::transport::tls::{Acceptor, TlsError};
+
+/// Stable code of a certificate and a key that do not make a pair.
+const UNUSABLE_CERTIFICATE: &str = "HT001";
+
+/// How often files are read again because they changed while they were read.
+const TRIES: usize = 5;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// The configuration file.
+    Main,
+    /// A file of rules.
+    Rules,
+    /// A list of users whom rules concern.
+    RuleUsers,
+    /// A file of rooms.
+    Rooms,
+    /// Users and what their passwords hash to: never copied, and its hash never told.
+    Users,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its path as seen from the folder of the configuration.
+    pub name: String,
+    /// What it is.
+    pub kind: FileKind,
+    /// Hash of its content.
+    pub hash: Hash,
+}
+
+/// Everything that was read at one time, found right.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// The settings.
+    pub settings: Settings,
+    /// The rooms.
+    pub directory: Arc<Directory>,
+    /// How long it took to read them, whenever that was.
+    pub directory_took: Duration,
+    /// The users, by their file.
+    pub users: HashMap<PathBuf, Arc<Users>>,
+    /// The files, the configuration file first.
+    pub files: Vec<ReadFile>,
+    /// Text of the configuration file.
+    pub text: Arc<str>,
+    /// What is odd.
+    pub warnings: Diagnostics,
+}
+
+impl Version {
+    /// Hash of all files but those that are secret: equal for versions that say the same.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        let mut list = String::new();
+        for file in self.open_files() {
+            list.push_str(&format!("{} {}\n", file.hash, file.name));
+        }
+        Hash::of(list.as_bytes())
+    }
+
+    /// The files that are not secret.
+    pub fn open_files(&self) -> impl Iterator<Item = &ReadFile> {
+        self.files
+            .iter()
+            .filter(|file| file.kind != FileKind::Users)
+    }
+}
+
+/// What a read came to: the files that were found, and what they make.
+#[derive(Debug)]
+pub struct Read {
+    /// The files as far as they could be read.
+    pub files: Vec<ReadFile>,
+    /// Files that are named, whether or not they are there.
+    pub named: Vec<PathBuf>,
+    /// The settings by themselves, if they are right.
+    pub loaded: Option<Loaded>,
+    /// The version, or every fault of every file.
+    pub version: Result<Version, Diagnostics>,
+}
+
+/// Reads a configuration again and again. What did not change since is not read anew.
+#[derive(Debug)]
+pub struct Reader {
+    config: PathBuf,
+    loader: Loader,
+    stamps: Stamps,
+    directory: Option<KnownDirectory>,
+}
+
+#[derive(Debug)]
+struct KnownDirectory {
+    settings: DirectorySettings,
+    pools: Vec<PoolName>,
+    files: Vec<Hash>,
+    directory: Arc<Directory>,
+    took: Duration,
+}
+
+impl Reader {
+    /// Of the configuration file `config`.
+    pub fn new(config: impl Into<PathBuf>) -> Self {
+        Self {
+            config: config.into(),
+            loader: Loader::new(),
+            stamps: Stamps::default(),
+            directory: None,
+        }
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Reads and checks everything. Blocks.
+    pub fn read(&mut self) -> Read {
+        for _ in 1..TRIES {
+            if let Some(read) = self.try_read() {
+                return read;
+            }
+        }
+        // Somebody writes all the time: what comes of it is right by itself, and the next change is seen.
+        self.try_read().unwrap_or_else(|| Read {
+            files: Vec::new(),
+            named: Vec::new(),
+            loaded: None,
+            version: Err(Diagnostic::whole_file(
+                Severity::Error,
+                "HT002",
+                self.config.display().to_string(),
+                "the files change faster than they can be read",
+            )
+            .into()),
+        })
+    }
+
+    /// `None`: a file changed while it was read.
+    fn try_read(&mut self) -> Option<Read> {
+        let loaded = self.loader.load(&self.config);
+        let mut files = Vec::new();
+        let mut text = Arc::default();
+        for source in self.loader.sources() {
+            let kind = match source.kind {
+                SourceKind::Main => FileKind::Main,
+                SourceKind::Rules => FileKind::Rules,
+                SourceKind::Users => FileKind::RuleUsers,
+            };
+            if kind == FileKind::Main {
+                text = source.text.into();
+            }
+            let hash = Hash::of(source.text.as_bytes());
+            files.push(self.file(source.path.to_owned(), kind, hash));
+        }
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(faults) => {
+                return Some(Read {
+                    files,
+                    named: vec![self.config.clone()],
+                    loaded: None,
+                    version: Err(faults),
+                });
+            }
+        };
+        let named = std::iter::once(self.config.as_path())
+            .chain(users_files(&loaded.settings.fixed))
+            .chain(
+                loaded
+                    .settings
+                    .live
+                    .directory
+                    .rooms
+                    .iter()
+                    .map(PathBuf::as_path),
+            )
+            .map(Path::to_path_buf)
+            .collect();
+        let mut found = loaded.warnings.clone();
+        found.append(check_environment(&loaded));
+        // Files that are not there were told already.
+        if !found.has_errors() {
+            check_certificates(&loaded.settings.fixed, &mut found);
+        }
+        let users = self.users(&loaded, &mut files);
+        let directory = self.directory(&loaded.settings, &mut files, &mut found)?;
+        let (Some((directory, directory_took)), false) = (directory, found.has_errors()) else {
+            return Some(Read {
+                files,
+                named,
+                loaded: Some(loaded),
+                version: Err(found),
+            });
+        };
+        let version = Version {
+            settings: loaded.settings.clone(),
+            directory,
+            directory_took,
+            users,
+            files: files.clone(),
+            text,
+            warnings: found,
+        };
+        Some(Read {
+            files,
+            named,
+            loaded: Some(loaded),
+            version: Ok(version),
+        })
+    }
+
+    /// The users of every listener. What is wrong with a file was told when the environment was checked.
+    fn users(&self, loaded: &Loaded, files: &mut Vec<ReadFile>) -> HashMap<PathBuf, Arc<Users>> {
+        let mut all = HashMap::new();
+        for path in users_files(&loaded.settings.fixed) {
+            if all.contains_key(path) {
+                continue;
+            }
+            let Ok(text) = fs::read_to_string(path) else {
+                continue;
+            };
+            let hash = Hash::of(text.as_bytes());
+            files.push(self.file(path.to_owned(), FileKind::Users, hash));
+            if let Ok(users) = Users::parse(&path.display().to_string(), &text) {
+                all.insert(path.to_owned(), Arc::new(users));
+            }
+        }
+        all
+    }
+
+    /// The rooms: those of the last time, if their files say the same. `None`: a file changed meanwhile.
+    fn directory(
+        &mut self,
+        settings: &Settings,
+        files: &mut Vec<ReadFile>,
+        found: &mut Diagnostics,
+    ) -> Option<Option<(Arc<Directory>, Duration)>> {
+        let pools: Vec<PoolName> = settings
+            .fixed
+            .pools
+            .iter()
+            .map(|pool| pool.name.clone())
+            .collect();
+        let settings = &settings.live.directory;
+        let mut hashes = Vec::new();
+        for path in &settings.rooms {
+            match self.stamps.hash(path) {
+                Ok(hash) => {
+                    hashes.push(hash);
+                    files.push(self.file(path.clone(), FileKind::Rooms, hash));
+                }
+                // That it is missing was told with the environment.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(None),
+                Err(_) => {}
+            }
+        }
+        if let Some(known) = &self.directory
+            && known.settings == *settings
+            && known.pools == pools
+            && known.files == hashes
+        {
+            return Some(Some((Arc::clone(&known.directory), known.took)));
+        }
+        let begun = Instant::now();
+        let loaded = directory::load(settings, &pools);
+        let took = begun.elapsed();
+        if !settings
+            .rooms
+            .iter()
+            .all(|path| self.stamps.is_as_hashed(path))
+        {
+            return None;
+        }
+        let directory = match loaded {
+            Ok(rooms) => Arc::new(Directory::new(rooms)),
+            Err(faults) => {
+                found.append(faults);
+                return Some(None);
+            }
+        };
+        self.directory = Some(KnownDirectory {
+            settings: settings.clone(),
+            pools,
+            files: hashes,
+            directory: Arc::clone(&directory),
+            took,
+        });
+        Some(Some((directory, took)))
+    }
+
+    fn file(&self, path: PathBuf, kind: FileKind, hash: Hash) -> ReadFile {
+        let folder = self.config.parent().unwrap_or_else(|| Path::new(""));
+        let name = path.strip_prefix(folder).unwrap_or(&path);
+        ReadFile {
+            name: name.display().to_string(),
+            path,
+            kind,
+            hash,
+        }
+    }
+}
+
+/// The files of users that listeners name.
+fn users_files(fixed: &Fixed) -> impl Iterator<Item = &Path> {
+    fixed
+        .listeners
+        .iter()
+        .filter_map(|listener| match &listener.peers {
+            Peers::Clients {
+                sign_in: SignIn::Digest { users, .. },
+                ..
+            } => Some(users.as_path()),
+            Peers::Clients { .. } | Peers::FrontEnds(_) => None,
+        })
+}
+
+/// Whether each certificate fits its key.
+fn check_certificates(fixed: &Fixed, found: &mut Diagnostics) {
+    for listener in &fixed.listeners {
+        if let (Some(tls), Err(error)) = (listener.tls(), Acceptor::of(&listener.peers)) {
+            found.push(unusable(tls, error));
+        }
+    }
+}
+
+/// Each file is fine, but no TLS server can be made of the two: the gateway would refuse to start.
+fn unusable(tls: &Tls, error: TlsError) -> Diagnostic {
+    // With its causes: the file alone does not help.
+    let error = anyhow::Error::new(error);
+    let file = tls.certificate.display().to_string();
+    Diagnostic::whole_file(
+        Severity::Error,
+        UNUSABLE_CERTIFICATE,
+        file,
+        format!("the certificate cannot be used: {error:#}"),
+    )
+    .help("give the private key that the certificate was made for")
+}
