@@ -38,6 +38,6 @@ pub use rulefile::{RuleFile, UserList};
 pub use schema::{json_schema, rules_json_schema};
 pub use settings::Settings;
 pub use text::TextError;
-pub use toggle::{ToggleError, Toggled, toggle};
+pub use toggle::{Edit, ToggleError, Toggled, toggle};
 pub use uri::{PoolUri, ServiceUri};
 pub use users::Users;

@@ -17,8 +17,17 @@ use crate::{codes, suggest};
 pub struct Toggled {
     /// Where the rule stands.
     pub place: Place,
-    /// Whether the file was changed; else the rule was like that before.
-    pub changed: bool,
+    /// How its file was changed. `None`: the rule was like that before.
+    pub edit: Option<Edit>,
+}
+
+/// A file as it was and as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Its text before.
+    pub before: String,
+    /// Its text after.
+    pub after: String,
 }
 
 /// Why a rule was left as it is.
@@ -64,10 +73,7 @@ pub fn toggle(config: &Path, name: &str, enabled: bool) -> Result<Toggled, Toggl
     };
     let place = rule.place.clone();
     if rule.enabled == enabled {
-        return Ok(Toggled {
-            place,
-            changed: false,
-        });
+        return Ok(Toggled { place, edit: None });
     }
     let path = PathBuf::from(&*place.file);
     let text = read_text(&path)?;
@@ -92,7 +98,10 @@ pub fn toggle(config: &Path, name: &str, enabled: bool) -> Result<Toggled, Toggl
     })?;
     Ok(Toggled {
         place,
-        changed: true,
+        edit: Some(Edit {
+            before: text,
+            after: edited,
+        }),
     })
 }
 

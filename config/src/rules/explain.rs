@@ -1,5 +1,6 @@
 //! Why a question has its answer: the deciding rule, what of it held, and which other rule was nearest.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
@@ -72,12 +73,16 @@ impl RuleSet {
                 .rule
                 .is_none_or(|winner| !Arc::ptr_eq(rule, winner))
         });
-        // The least number of failures; the first of several.
+        // The least number of failures; of several the one of which most held, and of these the first. Exceptions do not
+        // count: most rules hold as far as these go.
         let nearest = before
             .filter(|rule| rule.enabled && rule.then.aspect() == Aspect::Access)
             .map(|rule| miss(rule, question))
             .filter(|miss| miss.held > 0 || miss.failed.len() <= 1)
-            .min_by_key(|miss| miss.failed.len().max(1));
+            .min_by_key(|miss| {
+                let held = miss.rule.when.iter().filter(|condition| !condition.negated && condition.holds(question));
+                (miss.failed.len().max(1), Reverse(held.count()))
+            });
         Explanation {
             decision,
             held,

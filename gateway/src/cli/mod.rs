@@ -11,6 +11,7 @@ mod files;
 mod lookup;
 mod pool;
 mod pool_serve;
+mod rules;
 mod run;
 mod user;
 
@@ -40,6 +41,9 @@ enum Command {
     Lookup(lookup::LookupArgs),
     /// Decide as the gateway would for a user, and say why
     Explain(explain::ExplainArgs),
+    /// Show, switch and test routing rules
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Manage the users of a digest listener
     #[command(subcommand)]
     User(user::UserCommand),
@@ -62,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => on_runtime(demo::demo(args)),
         Command::Lookup(args) => lookup::lookup(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Rules(command) => rules::rules(command),
         Command::User(command) => user::user(&command),
         Command::Audit(command) => audit::audit(command),
         Command::Pool(command) => pool::pool(command),

@@ -272,7 +272,7 @@ fn every_example_is_right_once_its_files_are_there() {
     for example in std::fs::read_dir(examples).unwrap() {
         let example = example.unwrap().path();
         // The one that is for `pool serve`, which checks it itself.
-        if example.ends_with("pool-serve.toml") {
+        if example.ends_with("pool-serve.toml") || example.is_dir() {
             continue;
         }
         let installation = open();
@@ -300,6 +300,202 @@ fn every_example_is_right_once_its_files_are_there() {
         seen += 1;
     }
     assert!(seen >= 3);
+}
+
+/// The sample set of rules, in an installation of its own.
+fn sample() -> Installation {
+    let installation = open();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/examples/rules");
+    std::fs::create_dir(installation.path("rules.d")).unwrap();
+    for folder in ["", "rules.d"] {
+        for file in std::fs::read_dir(sample.join(folder)).unwrap() {
+            let file = file.unwrap().path();
+            if file.is_file() {
+                let name = Path::new(folder).join(file.file_name().unwrap());
+                std::fs::copy(&file, installation.dir().join(name)).unwrap();
+            }
+        }
+    }
+    installation
+}
+
+#[test]
+fn the_sample_set_of_rules_is_right() {
+    let installation = sample();
+    let checked = holdover(&installation, "check holdover.toml");
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+}
+
+#[test]
+fn rules_list_shows_all_rules_in_order() {
+    let installation = sample();
+    expect(
+        "rules-list",
+        &holdover(&installation, "rules list --config holdover.toml"),
+    );
+    let json = holdover(&installation, "rules list --json --config holdover.toml");
+    expect("rules-list-json", &json);
+    let without = open();
+    expect(
+        "rules-list-none",
+        &holdover(&without, "rules list --config holdover.toml"),
+    );
+    without.write("bad.toml", "[[rule]]\nname = \"a\"\n");
+    let bad = holdover(&without, "rules list --config bad.toml");
+    assert_eq!(bad.status.code(), Some(1));
+}
+
+#[test]
+fn rules_enable_and_disable_change_one_word() {
+    let installation = sample();
+    let read = |file: &str| std::fs::read_to_string(installation.path(file)).unwrap();
+    let switch = |what: &str, name: &str| {
+        let arguments = ["rules", what, name, "--config", "holdover.toml"];
+        run(installation.dir(), &arguments, "")
+    };
+    let (main, beside) = (read("holdover.toml"), read("rules.d/30-beside.toml"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(installation.path("rules.d/30-beside.toml"), mode).unwrap();
+    }
+    expect("rules-enable", &switch("enable", "overseas is closed"));
+    let enabled = beside.replace("enabled = false", "enabled = true");
+    assert_eq!(read("rules.d/30-beside.toml"), enabled);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = std::fs::metadata(installation.path("rules.d/30-beside.toml")).unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o640);
+    }
+    expect("rules-enabled", &switch("enable", "overseas is closed"));
+    expect("rules-disable", &switch("disable", "overseas is closed"));
+    assert_eq!(read("rules.d/30-beside.toml"), beside);
+
+    // A rule that does not say whether it is enabled gets a line.
+    let disabled = switch("disable", "people who left");
+    assert!(disabled.status.success(), "{}", text(&disabled.stderr));
+    let name = "name = \"people who left\"\n";
+    let expected = main.replace(name, &format!("{name}enabled = false\n"));
+    assert_eq!(read("holdover.toml"), expected);
+    assert!(switch("enable", "people who left").status.success());
+
+    expect(
+        "rules-enable-unknown",
+        &switch("enable", "oversees is closed"),
+    );
+    expect("rules-enable-far", &switch("enable", "x"));
+    assert_eq!(files(&installation.dir().join("rules.d")).len(), 3);
+
+    // What would not check is left as it is.
+    installation.write(
+        "holdover.toml",
+        &main.replace("\"people who left\"\nwhen", "\"people who left\"\nwehn"),
+    );
+    let before = read("holdover.toml");
+    let refused = switch("disable", "people who left");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("did you mean `when`?"));
+    assert_eq!(read("holdover.toml"), before);
+}
+
+#[test]
+fn switching_a_rule_is_recorded() {
+    let installation = sample();
+    let main = std::fs::read_to_string(installation.path("holdover.toml")).unwrap();
+    installation.write(
+        "holdover.toml",
+        &format!("{main}\n[audit]\nfile = \"audit.jsonl\"\n"),
+    );
+    let arguments = ["rules", "disable", "pilots", "--config", "holdover.toml"];
+    for _ in 0..2 {
+        let switched = run(installation.dir(), &arguments, "");
+        assert!(switched.status.success(), "{}", text(&switched.stderr));
+    }
+    let audit = std::fs::read_to_string(installation.path("audit.jsonl")).unwrap();
+    assert_eq!(
+        audit.lines().count(),
+        1,
+        "nothing changed the second time: {audit}"
+    );
+    assert!(
+        audit.contains("rule-toggle") && audit.contains("rules.d/20-pools.toml"),
+        "{audit}"
+    );
+    let verified = holdover(&installation, "audit verify --config holdover.toml");
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+}
+
+#[test]
+fn rules_test_runs_the_tests_beside_the_rules() {
+    let installation = sample();
+    expect(
+        "rules-test",
+        &holdover(
+            &installation,
+            "rules test --fail-under 100 --config holdover.toml",
+        ),
+    );
+    // One rule is not enabled any more, and one does something else.
+    let pools = std::fs::read_to_string(installation.path("rules.d/20-pools.toml")).unwrap();
+    let changed = pools
+        .replace(
+            "name = \"branches stay\"\nwhen",
+            "name = \"branches stay\"\nenabled = false\nwhen",
+        )
+        .replace("percent = 20 }", "percent = 19 }");
+    installation.write("rules.d/20-pools.toml", &changed);
+    installation.write(
+        "rules.d/40-untested.toml",
+        "[[rule]]\nname = \"nobody tests this\"\nwhen = { domain = \"fabrikam.com\", command = \"manage\" }\nthen = { refuse = \"No.\" }\n",
+    );
+    expect(
+        "rules-test-failed",
+        &holdover(
+            &installation,
+            "rules test --fail-under 95 --config holdover.toml",
+        ),
+    );
+    expect(
+        "rules-test-json",
+        &holdover(&installation, "rules test --json --config holdover.toml"),
+    );
+    // Too few rules are reached, though every test passes.
+    installation.write("rules.d/20-pools.toml", &pools);
+    let few = holdover(
+        &installation,
+        "rules test --fail-under 100 --config holdover.toml",
+    );
+    assert_eq!(few.status.code(), Some(1), "{}", text(&few.stdout));
+    let enough = holdover(
+        &installation,
+        "rules test --fail-under 90 --config holdover.toml",
+    );
+    assert!(enough.status.success(), "{}", text(&enough.stdout));
+}
+
+#[test]
+fn check_warns_of_odd_rules_and_prints_them_for_programs() {
+    let installation = sample();
+    installation.write(
+        "rules.d/40-odd.toml",
+        "[[rule]]\nname = \"too late\"\nwhen = { domain = \"sales.contoso.com\", percent = 10 }\nthen = { pool = \"old\" }\n\n\
+         [[rule]]\nname = \"over\"\nwhen = { until = \"2020-01-01\" }\nthen = { notice = \"Hello.\" }\n",
+    );
+    expect("check-odd", &holdover(&installation, "check holdover.toml"));
+    expect(
+        "check-odd-sarif",
+        &holdover(
+            &installation,
+            "check --format sarif --deny-warnings holdover.toml",
+        ),
+    );
+    let json = holdover(&installation, "check --json holdover.toml");
+    assert_eq!(
+        json.stdout,
+        holdover(&installation, "check --format json holdover.toml").stdout
+    );
 }
 
 #[test]
