@@ -80,7 +80,11 @@ impl RuleSet {
             .map(|rule| miss(rule, question))
             .filter(|miss| miss.held > 0 || miss.failed.len() <= 1)
             .min_by_key(|miss| {
-                let held = miss.rule.when.iter().filter(|condition| !condition.negated && condition.holds(question));
+                let held = miss
+                    .rule
+                    .when
+                    .iter()
+                    .filter(|condition| !condition.negated && condition.holds(question));
                 (miss.failed.len().max(1), Reverse(held.count()))
             });
         Explanation {
