@@ -76,7 +76,10 @@ codes! {
     SHADOWED = "HC112", "An earlier rule takes everything that one value of a condition matches (warning).";
     OVERLAP = "HC113", "Two rules that send to different pools match some of the same (warning).";
     EXPIRED = "HC114", "The time window of a rule is over (warning).";
-    POOL_WITHOUT_ROOMS = "HC115", "A rule names a pool on which no room has an identifier (warning).";
+    NO_TARGET = "HC115", "A rule sends users to a pool on which rooms have no identifier (warning).";
+    USERS_APART = "HC116", "Users of one room are sent to different pools and do not meet (warning).";
+    OUTSIDE_FENCE = "HC117", "A rule demands a region in which rooms cannot be reached (warning).";
+    FENCED_OFF = "HC118", "A rule sends users to a pool that another rule forbids them (warning).";
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub use load::{Loaded, Loader, SourceFile, SourceKind, load, parse, parse_with};
 pub use names::{
     Domain, ListenerName, LogFilter, PoolName, Realm, Region, RuleName, ServerAddress,
 };
-pub use review::{review, review_pools};
+pub use review::{Remark, remark, review};
 pub use rulefile::{RuleFile, UserList};
 pub use schema::{json_schema, rules_json_schema};
 pub use settings::Settings;

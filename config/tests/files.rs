@@ -208,7 +208,9 @@ const ELSEWHERE: &[&str] = &[
     codes::BAD_ROOM,
     codes::NOBODY_ADMITTED,
     codes::FIXED_CHANGED,
-    codes::POOL_WITHOUT_ROOMS,
+    codes::NO_TARGET,
+    codes::USERS_APART,
+    codes::OUTSIDE_FENCE,
 ];
 
 /// When warnings are told that depend on the time.

@@ -10,7 +10,7 @@ use holdover_config::rules::{
     Access, Act, Every, Outcome, Question, RoomFacts, Rule, RuleSet, Test, Then,
 };
 use holdover_config::{
-    Loaded, Loader, RuleFile, codes, load, parse, parse_with, review, review_pools,
+    Loaded, Loader, Remark, RuleFile, codes, load, parse, parse_with, remark, review,
 };
 use holdover_protocol::user::UserUri;
 use proptest::prelude::*;
@@ -500,16 +500,47 @@ fn fifty_sane_rules_are_not_odd() {
 }
 
 #[test]
-fn a_rule_to_a_pool_without_rooms_is_odd() {
+fn a_remark_is_told_at_the_pool_or_the_action_of_its_rule() {
     let loaded = loaded(
         "[[rule]]\nname = \"a\"\nthen = { pools = [{ pool = \"hq\", percent = 50 }, { pool = \"old\", percent = 50 }] }\n\
-         [[rule]]\nname = \"b\"\nenabled = false\nthen = { pool = \"old\" }\n",
+         [[rule]]\nname = \"b\"\nthen = { pool = \"old\" }\n",
     );
-    let found = review_pools(&loaded, |pool| pool.as_str() == "hq");
+    let odd = |rule, pool: Option<&str>| Remark {
+        rule,
+        pool: pool.map(|pool| pool.parse().unwrap()),
+        code: codes::NO_TARGET,
+        message: "odd".to_owned(),
+        help: "make it even".to_owned(),
+    };
+    let found = remark(
+        &loaded,
+        vec![odd(1, None), odd(0, Some("old")), odd(7, None)],
+    );
     let told: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
-        ["holdover.toml:25:59: warning[HC115]: no room has an identifier on the pool `old`"]
+        [
+            "holdover.toml:25:59: warning[HC115]: odd",
+            "holdover.toml:28:8: warning[HC115]: odd"
+        ]
+    );
+}
+
+#[test]
+fn a_rule_to_a_pool_that_a_fence_forbids_is_odd() {
+    let loaded = loaded(
+        "[[rule]]\nname = \"berlin\"\nwhen = { domain = \"x.com\" }\nthen = { region = \"eu\" }\n\
+         [[rule]]\nname = \"a\"\nwhen = { user = \"a@x.com\" }\nthen = { pool = \"old\" }\n\
+         [[rule]]\nname = \"b\"\nwhen = { user = \"a@y.com\" }\nthen = { pool = \"old\" }\n\
+         [[rule]]\nname = \"c\"\nwhen = { user = \"b@x.com\" }\nthen = { pool = \"hq\" }\n",
+    );
+    let found = review(&loaded, "2026-11-25T00:00Z".parse().unwrap());
+    let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "holdover.toml:30:17: warning[HC118]: the pool is in no region, and `berlin` (holdover.toml:23) demands `eu`"
+        ]
     );
 }
 

@@ -3,6 +3,7 @@
 //! It needs all rules at once, and the time. A reload does without; `holdover check` does not.
 
 mod dead;
+mod fences;
 mod overlap;
 mod single;
 mod witness;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::load::Loaded;
 use crate::names::PoolName;
@@ -73,24 +73,43 @@ pub fn review(loaded: &Loaded, now: Timestamp) -> Diagnostics {
     let set = RuleSet::new(loaded.settings.live.rules.clone());
     dead::review(&rules, &sound, &set, &mut found);
     overlap::review(&rules, &sound, &mut found);
+    let pools = &loaded.settings.fixed.pools;
+    fences::review(&rules, &sound, pools, &mut found);
     found.sort();
     found
 }
 
-/// Warns of rules that name a pool on which no listed room has an identifier, so that all they route is refused.
+/// Something odd about a rule that is not to be seen in the configuration alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// The number of the rule among all rules.
+    pub rule: usize,
+    /// The pool that it is about, if it is about one that the rule names.
+    pub pool: Option<PoolName>,
+    /// One of [`codes`](crate::codes).
+    pub code: &'static str,
+    /// What is odd.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
+/// The remarks as warnings, with their places in the files.
 #[must_use]
-pub fn review_pools(loaded: &Loaded, has_rooms: impl Fn(&PoolName) -> bool) -> Diagnostics {
+pub fn remark(loaded: &Loaded, remarks: Vec<Remark>) -> Diagnostics {
+    let rules = reviewed(loaded);
     let mut found = Diagnostics::new();
-    for reviewed in reviewed(loaded) {
-        for (pool, span) in &reviewed.draft.pools {
-            if reviewed.rule.enabled && !has_rooms(pool) {
-                let message = format!("no room has an identifier on the pool `{pool}`");
-                let warning = reviewed.warning(codes::POOL_WITHOUT_ROOMS, span, message);
-                found.push(warning.help(
-                    "rooms that the rule sends there are refused: add their identifiers on it to the files of rooms",
-                ));
-            }
-        }
+    for remark in remarks {
+        let Some(reviewed) = rules.get(remark.rule) else {
+            continue;
+        };
+        let mut pools = reviewed.draft.pools.iter();
+        let span = match pools.find(|(name, _)| Some(name) == remark.pool.as_ref()) {
+            Some((_, span)) => span,
+            None => &reviewed.draft.then,
+        };
+        let warning = reviewed.warning(remark.code, span, remark.message);
+        found.push(warning.help(remark.help));
     }
     found.sort();
     found

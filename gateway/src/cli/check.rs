@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use holdover_config::review;
+use holdover_config::{Remark, remark, review};
 use jiff::Timestamp;
 
 use super::files;
 use crate::reload::{Reader, Version};
+use crate::routing::{self, KnownPools, Routing};
 
 /// Arguments of `holdover check`.
 #[derive(Debug, Args)]
@@ -41,15 +43,21 @@ enum Format {
 /// Finds every fault of a configuration and of the files it names.
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let read = Reader::new(&args.config).read();
+    let now = Timestamp::now();
     let (mut found, summary) = match read.version {
         Ok(version) => {
             let summary = summary(&version);
-            (version.warnings, summary)
+            let remarks = review_rooms(&version, now);
+            let mut found = version.warnings;
+            if let Some(loaded) = &read.loaded {
+                found.append(remark(loaded, remarks));
+            }
+            (found, summary)
         }
         Err(faults) => (faults, String::new()),
     };
     if let Some(loaded) = &read.loaded {
-        found.append(review(loaded, Timestamp::now()));
+        found.append(review(loaded, now));
     }
     let format = if args.json { Format::Json } else { args.format };
     match format {
@@ -65,6 +73,18 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         println!("{}: {summary}", args.config.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is odd about rules and directory together.
+fn review_rooms(version: &Version, now: Timestamp) -> Vec<Remark> {
+    let Version {
+        settings,
+        directory,
+        ..
+    } = version;
+    let pools = Arc::new(KnownPools::new(&settings.fixed));
+    let routing = Routing::new(1, &settings.live, Arc::clone(directory), pools);
+    routing.map_or_else(Vec::new, |routing| routing::review::review(&routing, now))
 }
 
 fn summary(version: &Version) -> String {

@@ -7,9 +7,12 @@
 pub mod explain;
 mod known;
 pub mod notify;
+pub mod review;
 mod router;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;
 
 use std::net::IpAddr;
 use std::sync::Arc;

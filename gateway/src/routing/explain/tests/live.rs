@@ -17,7 +17,7 @@ use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 
 use super::super::{Asked, Explanation};
-use super::world::{OLD, POOLS, World};
+use crate::routing::world::{OLD, POOLS, World};
 use crate::routing::{Caller, Router, Routing};
 use crate::session::Decisions as _;
 
@@ -426,9 +426,13 @@ fn by_hand(lines: &[Line], rules: &[Arc<Rule>], same_id: bool, asked: &Asked) ->
     fenced(first(Aspect::Fence), pool, value, place(access))
 }
 
-/// No pool of this world is in a region.
+/// The pool `hq` is in the region `eu`, the others are in none.
 fn fenced(fence: Option<&Arc<Rule>>, pool: &str, value: &str, rule: Option<String>) -> Verdict {
-    match fence {
+    let is_out = |fence: &&Arc<Rule>| match &fence.then {
+        Then::Fence { region } => region.as_str() != "eu" || pool != "hq",
+        _ => false,
+    };
+    match fence.filter(is_out) {
         Some(fence) => Verdict {
             pool: None,
             migrated: None,

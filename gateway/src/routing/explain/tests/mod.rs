@@ -1,7 +1,6 @@
 //! What an explanation says, and that it is what sessions are told.
 
 mod live;
-mod world;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{Asked, Explanation, Words};
 use crate::routing::Routing;
-use world::World;
+use crate::routing::world::World;
 
 const ROOMS: &str = "legacy,pool,migrated,state,name,note,category\n\
     ma-chan://contoso.com/1,hq,ma-chan://contoso.com/new-1,migrated,Deals,,Trade\n\

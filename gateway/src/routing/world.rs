@@ -1,4 +1,4 @@
-//! Rules and a directory, written or at random.
+//! Rules and a directory, for tests.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use holdover_config::settings::{Directory as DirectorySettings, Unlisted};
 use crate::directory::{Directory, load};
 use crate::routing::{KnownPools, Routing};
 
-/// Two pools and an old server.
+/// Two pools, one of which is in a region, and an old server.
 const CONFIG: &str = r#"
 [gateway]
 domain = "contoso.com"
@@ -19,6 +19,7 @@ address = "127.0.0.1:0"
 sign_in = "open"
 [[pool]]
 name = "hq"
+region = "eu"
 embedded = { database = "hq.db" }
 [[pool]]
 name = "branch"
@@ -37,6 +38,7 @@ pub(super) const POOLS: [&str; 3] = ["hq", "branch", "old"];
 /// The one that keeps the identifiers of legacy clients.
 pub(super) const OLD: &str = "old";
 
+/// A version of both.
 pub(super) struct World {
     pub(super) routing: Routing,
 }
