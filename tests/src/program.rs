@@ -201,14 +201,7 @@ pub struct Program {
 impl Program {
     /// Presses Ctrl-C and waits for the end.
     pub fn interrupt(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("sh")
-            .args(["-c", "kill -INT \"$0\"", &pid])
-            .status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "no signal was sent"
-        );
+        self.signal("INT");
         // Both pipes end with the process.
         let deadline = Instant::now() + patience();
         loop {
@@ -223,10 +216,38 @@ impl Program {
         }
     }
 
+    /// Tells it to read its configuration again.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} \"$0\""), &pid])
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "no signal was sent"
+        );
+    }
+
     /// Kills it without warning (SIGKILL), as a power cut would.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits for an event of this name that is `wanted`, unless it was told before. The log must be JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come.
+    pub fn event_at_any_time(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let told = std::mem::take(&mut self.told);
+        let event = self.event(name, wanted);
+        self.told = self.told.max(told);
+        event
     }
 
     /// Waits for the next event of this name that is `wanted`. The log must be JSON.

@@ -12,6 +12,7 @@
 mod front_end;
 mod recovery;
 mod rooms;
+mod rules;
 mod sign_in;
 mod talk;
 mod upstreams;
