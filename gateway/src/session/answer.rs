@@ -5,7 +5,7 @@ use holdover_protocol::sip::dialog::Dialog;
 use holdover_protocol::sip::session_timer::{self, Agreement, Proposal};
 use holdover_protocol::sip::{Fault, Method, Name, Request, Status, respond, respond_with, sdp};
 
-use super::core::Attachment;
+use super::attachment::Attachment;
 use crate::admission::Turned;
 
 /// What lookup and channel dialogs understand.

@@ -19,8 +19,9 @@ use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos;
 
 use super::answer;
+use super::attachment::{Attachment, Way};
 use super::decisions::Decisions;
-use super::downstream::{Channel, ClientVerdict, QueueLimits, SentBy, ServerTransaction};
+use super::downstream::{Channel, ClientVerdict, QueueLimits, ServerTransaction};
 use super::gather::Gathers;
 use super::output::{CloseReason, Event, FinishReason, Output};
 use super::pending::{PendingCommand, PendingPost};
@@ -60,54 +61,6 @@ impl SessionSettings {
 
 /// Inputs that may wait for a session however short the client's queue is configured.
 const SMALLEST_MAILBOX: usize = 256;
-
-/// A client's connection, as the session needs to know it.
-#[derive(Clone, Debug)]
-pub struct Attachment {
-    /// Unique number of the connection.
-    pub connection: u64,
-    /// How requests on it name this end.
-    pub sent_by: SentBy,
-    /// Whose it is.
-    pub way: Way,
-}
-
-/// How a client is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// The connection is the client's own: where it ends, the client is gone.
-    Own,
-    /// The connection is that of a front end, which others are on as well. It says nothing about the client, whose dialog
-    /// goes on over another connection of the front end.
-    FrontEnd {
-        /// Tells the client's own connection, to the front end, from others it had before.
-        client: u64,
-    },
-}
-
-impl Attachment {
-    /// What tells a client's own connection from others it had before.
-    fn client(&self) -> u64 {
-        match self.way {
-            Way::Own => self.connection,
-            Way::FrontEnd { client } => client,
-        }
-    }
-
-    /// Where the client's later requests are to go (RFC 3261 §8.1.1.8), which invited the URI `invited`. Whoever has a
-    /// connection of its own comes over that anyway; a front end routes by it.
-    pub(crate) fn contact(&self, invited: &str) -> String {
-        let uri = invited.split([';', '?']).next().unwrap_or_default();
-        let transport = self.sent_by.transport.to_ascii_lowercase();
-        match self.way {
-            Way::Own => format!("<{uri};transport={transport}>"),
-            Way::FrontEnd { .. } => {
-                let user = uri.split_once('@').map_or(uri, |(user, _)| user);
-                format!("<{user}@{};transport={transport}>", self.sent_by.address)
-            }
-        }
-    }
-}
 
 /// The downstream side.
 #[derive(Debug)]
@@ -230,8 +183,8 @@ impl SessionCore {
         self.client = attachment.client();
         self.is_connected = true;
         self.stranded_until = None;
-        let keeps_sent = attachment.way != Way::Own;
-        let channel = Channel::new(dialog, attachment.sent_by.clone(), branch, keeps_sent);
+        let heard_at = (attachment.way != Way::Own).then_some(now);
+        let channel = Channel::new(dialog, attachment.sent_by.clone(), branch, heard_at);
         self.downstream = Downstream::Attached(Box::new(channel));
         self.event(Event::Attached { resumed });
     }
@@ -254,6 +207,7 @@ impl SessionCore {
                 return self.respond(refused);
             }
         };
+        channel.heard(now);
         match channel.dialog.accept_request(&request) {
             Ok(Incoming::New) => {}
             // A repetition: its answer is under way or was sent, and connections lose nothing. Or an ACK: there is
@@ -294,6 +248,7 @@ impl SessionCore {
         if response.status().is_provisional() || !channel.owns(response.headers()) {
             return;
         }
+        channel.heard(now);
         match channel.answered(cseq.number, response.status()) {
             ClientVerdict::Next => self.flush(now),
             ClientVerdict::DialogGone => self.detach(now),
@@ -380,6 +335,16 @@ impl SessionCore {
                     return self.finish(FinishReason::GraceOver);
                 }
             }
+            Downstream::Attached(channel)
+                if channel
+                    .probe_at(self.longest_silence())
+                    .is_some_and(|at| at <= now) =>
+            {
+                if let Downstream::Attached(channel) = &mut self.downstream {
+                    let probe = channel.probe(now);
+                    self.respond(probe);
+                }
+            }
             Downstream::Attached(channel) => {
                 let silent = channel.deadline(self.settings.info_timeout);
                 if silent.is_some_and(|deadline| deadline <= now) {
@@ -421,7 +386,13 @@ impl SessionCore {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let downstream = match &self.downstream {
             Downstream::Attached(_) if self.stranded_until.is_some() => self.stranded_until,
-            Downstream::Attached(channel) => channel.deadline(self.settings.info_timeout),
+            Downstream::Attached(channel) => [
+                channel.deadline(self.settings.info_timeout),
+                channel.probe_at(self.longest_silence()),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
             Downstream::Detached { until } => Some(*until),
             Downstream::Finished => return None,
         };
@@ -481,6 +452,11 @@ impl SessionCore {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.downstream, Downstream::Finished)
+    }
+
+    /// How long a client behind a front end may say nothing: it is to refresh its session before.
+    fn longest_silence(&self) -> Duration {
+        Duration::from_secs(self.settings.session_expires.into())
     }
 
     // === Used by the handlers in the sibling modules ===
@@ -728,6 +704,7 @@ mod drain_tests {
 
     use super::*;
     use crate::pool::Receipt;
+    use crate::session::SentBy;
     use crate::session::{Decided, Target};
 
     struct SameRooms;

@@ -70,9 +70,10 @@ pub(super) struct Channel {
     queued_bytes: usize,
     /// Answers that wait for a connection. Each is to a request of the client, whose number is bounded.
     late: Vec<Bytes>,
-    /// Whether the client is behind a front end: what is on its way may be lost with the front end's connection, and the
-    /// dialog goes on.
-    is_behind_front_end: bool,
+    /// When a client behind a front end was last heard. `None`: it has a connection of its own, and is there as long as
+    /// that is. Behind a front end what is on its way may be lost with the front end's connection, and the dialog goes on;
+    /// and nobody says when the client is gone.
+    heard_at: Option<Instant>,
 }
 
 impl Channel {
@@ -80,7 +81,7 @@ impl Channel {
         dialog: Dialog,
         sent_by: SentBy,
         branch: u64,
-        is_behind_front_end: bool,
+        heard_at: Option<Instant>,
     ) -> Self {
         Self {
             dialog,
@@ -90,12 +91,29 @@ impl Channel {
             queue: VecDeque::new(),
             queued_bytes: 0,
             late: Vec::new(),
-            is_behind_front_end,
+            heard_at,
         }
     }
 
     pub(super) fn is_behind_front_end(&self) -> bool {
-        self.is_behind_front_end
+        self.heard_at.is_some()
+    }
+
+    /// The client said something.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard_at = self.heard_at.map(|_| now);
+    }
+
+    /// When a client that has been silent for so long is asked for a sign of life. One that has something to answer is
+    /// not: that tells as much.
+    pub(super) fn probe_at(&self, silence: Duration) -> Option<Instant> {
+        let heard_at = self.heard_at.filter(|_| self.outstanding.is_empty())?;
+        Some(heard_at + silence)
+    }
+
+    /// Asks the client for a sign of life. OPTIONS is the one request beside INFO that real clients survive.
+    pub(super) fn probe(&mut self, now: Instant) -> Bytes {
+        self.send(now, Method::Options, None)
     }
 
     /// The dialog goes on over another connection.
@@ -160,36 +178,46 @@ impl Channel {
         }
         let body = self.queue.pop_front()?;
         self.queued_bytes = self.queued_bytes.saturating_sub(body.len());
+        Some(self.send(now, Method::Info, Some(&body)))
+    }
+
+    /// Makes a request of the dialog and waits for its answer.
+    fn send(&mut self, now: Instant, method: Method, body: Option<&[u8]>) -> Bytes {
         self.branch = self.branch.wrapping_add(1);
         let hop = Hop {
             transport: self.sent_by.transport,
             sent_by: &self.sent_by.address,
             unique: self.branch,
         };
-        let info = self
-            .dialog
-            .request(&Method::Info, &hop)
-            .body(XCCOS_CONTENT, &body)
-            .finish();
-        let cseq = self.dialog.local_cseq();
+        let request = self.dialog.request(&method, &hop);
+        let message = match body {
+            Some(body) => request.body(XCCOS_CONTENT, body),
+            None => request,
+        }
+        .finish();
         self.outstanding.push_back(Outstanding {
-            cseq,
+            cseq: self.dialog.local_cseq(),
             sent_at: now,
-            message: self.is_behind_front_end.then(|| info.clone()),
+            message: self.is_behind_front_end().then(|| message.clone()),
         });
-        Some(info)
+        message
     }
 
-    /// Takes the client's final response to an INFO.
+    /// Takes the client's final response.
     pub(super) fn answered(&mut self, cseq: u32, status: Status) -> ClientVerdict {
         let Some(at) = self.outstanding.iter().position(|info| info.cseq == cseq) else {
             return ClientVerdict::Stray;
         };
         self.outstanding.remove(at);
-        // RFC 3261 §12.2.1.2: these two end the dialog. Any other refusal is of this one document, and sending it again
-        // would only be refused again.
         match status.code() {
+            // RFC 3261 §12.2.1.2: these end the dialog.
             408 | 481 | 487 => ClientVerdict::DialogGone,
+            // RFC 5057 §5.1 and RFC 5626 §5.3.1: so do these, by which a front end says that it does not reach the client.
+            // 477 is Kamailio's.
+            404 | 410 | 430 | 477 | 480 | 502 | 604 if self.is_behind_front_end() => {
+                ClientVerdict::DialogGone
+            }
+            // Any other refusal is of this one document, and sending it again would only be refused again.
             _ => ClientVerdict::Next,
         }
     }

@@ -4,6 +4,7 @@
 //! See `LIFECYCLE.md` beside this file.
 
 pub(crate) mod answer;
+mod attachment;
 mod commands;
 pub mod core;
 pub mod decisions;
@@ -25,7 +26,8 @@ mod tell;
 mod tests;
 mod upstream;
 
-pub use self::core::{Attachment, SessionCore, SessionSettings, Way};
+pub use self::core::{SessionCore, SessionSettings};
+pub use attachment::{Attachment, Way};
 pub use decisions::{Decided, Decisions, Notice, Refusal, RefusalReason, Shadow, Target, act_of};
 pub use downstream::{QueueLimits, SentBy};
 pub use output::{CloseReason, Difference, Event, FinishReason, Output, Side};

@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Attachment, SessionCore, SessionSettings, Way};
+use super::attachment::{Attachment, Way};
+use super::core::{SessionCore, SessionSettings};
 use super::decisions::{Decided, Target};
 use super::output::{CloseReason, Event, FinishReason, Output};
 use super::table::{SessionHandle, SessionTable};

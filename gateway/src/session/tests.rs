@@ -1,6 +1,7 @@
 //! Single rules of the session core, told one by one. The [simulation](super::simulation) holds all of them at once.
 
 mod follow;
+mod front_end;
 mod pools;
 
 use std::sync::Arc;
@@ -137,6 +138,10 @@ impl Session {
     }
 
     fn attach(&mut self, connection: u64) {
+        self.attach_by(connection, Way::Own);
+    }
+
+    fn attach_by(&mut self, connection: u64, way: Way) {
         let dialog = Dialog::accept(&request("INVITE", 1, "", ""), "here").unwrap();
         let sent_by = SentBy {
             transport: "TCP",
@@ -148,7 +153,7 @@ impl Session {
             &Attachment {
                 connection,
                 sent_by,
-                way: Way::Own,
+                way,
             },
             1,
         );

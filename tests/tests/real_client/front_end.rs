@@ -32,7 +32,7 @@ fn play(over: Over, scenario: fn(&mut Site)) {
     };
     let installation = Installation::new(
         "\"open\"",
-        "[[listener]]\nname = \"front-ends\"\nmode = \"trusted\"\naddress = \"127.0.0.1:0\"\n\
+        "grace_secs = 5\n[[listener]]\nname = \"front-ends\"\nmode = \"trusted\"\naddress = \"127.0.0.1:0\"\n\
          tls = { certificate = \"sip.pem\", private_key = \"sip.key\" }\n\
          front_ends = { authorities = \"ca.pem\", names = [\"fe1.contoso.com\"] }\n\
          [log]\nformat = \"json\"\nlevel = \"debug\"\n",
@@ -174,6 +174,21 @@ fn a_client_that_lost_its_connection_comes_back(site: &mut Site) {
     }
 }
 
+/// A client that vanishes for good: the front end says so when something is for it.
+fn a_client_that_does_not_come_back_leaves_its_rooms(site: &mut Site) {
+    let [mut ann, mut bob] = site.sign_in(["ann", "bob"]);
+    ann.join(DEALS);
+    bob.join(DEALS);
+    ann.expect("member-join", json!({"user": bob.uri(), "arrived": true}));
+    bob.cut();
+    ann.say(DEALS, "Anybody here?");
+    ann.hears(DEALS, &ann.uri(), "Anybody here?");
+    ann.expect("member-part", json!({"uri": DEALS, "user": bob.uri()}));
+    for client in [ann, bob] {
+        client.quit();
+    }
+}
+
 /// Makes two tests of each scenario: clients over TCP and over TLS. Kamailio speaks TLS with Holdover in both.
 macro_rules! scenarios {
     ($($name:ident),*) => {
@@ -188,5 +203,6 @@ macro_rules! scenarios {
 
 scenarios! {
     two_users_meet_and_talk,
-    a_client_that_lost_its_connection_comes_back
+    a_client_that_lost_its_connection_comes_back,
+    a_client_that_does_not_come_back_leaves_its_rooms
 }
