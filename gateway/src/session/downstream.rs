@@ -191,10 +191,9 @@ impl Channel {
         };
         let request = self.dialog.request(&method, &hop);
         let message = match body {
-            Some(body) => request.body(XCCOS_CONTENT, body),
-            None => request,
-        }
-        .finish();
+            Some(body) => request.finish_with(XCCOS_CONTENT, body),
+            None => request.finish(),
+        };
         self.outstanding.push_back(Outstanding {
             cseq: self.dialog.local_cseq(),
             sent_at: now,

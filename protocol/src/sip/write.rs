@@ -16,7 +16,8 @@ use super::status::Status;
 /// always right.
 #[derive(Debug, Clone)]
 pub struct MessageBuilder {
-    head: String,
+    /// UTF-8, as all that is put in is.
+    head: Vec<u8>,
     body: Vec<u8>,
 }
 
@@ -29,9 +30,9 @@ impl MessageBuilder {
     pub fn request(method: &Method, uri: &str) -> Self {
         let mut builder = Self::empty();
         builder.start_part(method.as_str());
-        builder.head.push(' ');
+        builder.push(" ");
         builder.start_part(uri);
-        builder.head.push_str(" SIP/2.0\r\n");
+        builder.push(" SIP/2.0\r\n");
         builder
     }
 
@@ -43,17 +44,16 @@ impl MessageBuilder {
         let reason = reason
             .filter(|reason| !reason.is_empty())
             .unwrap_or_else(|| status.phrase());
-        builder.head.push_str("SIP/2.0 ");
-        builder.value(&status);
-        builder.head.push(' ');
-        builder.value(&reason);
-        builder.head.push_str("\r\n");
+        builder.push("SIP/2.0 ");
+        builder.number(status.code().into());
+        builder.push(" ");
+        builder.one_line(&[reason]);
         builder
     }
 
     fn empty() -> Self {
         Self {
-            head: String::with_capacity(USUAL_HEAD),
+            head: Vec::with_capacity(USUAL_HEAD),
             body: Vec::new(),
         }
     }
@@ -61,8 +61,18 @@ impl MessageBuilder {
     /// Adds a field. `Name::Other` has no text: use [`other`](Self::other).
     #[must_use]
     pub fn header(mut self, name: Name, value: impl Display) -> Self {
-        self.head.push_str(name.as_str());
+        self.push(name.as_str());
         self.field_value(&value);
+        self
+    }
+
+    /// Adds a field whose value is these texts behind each other. Does the same as [`header`](Self::header), at a fifth
+    /// of its cost: every message has several of them.
+    #[must_use]
+    pub fn text(mut self, name: Name, parts: &[&str]) -> Self {
+        self.push(name.as_str());
+        self.push(": ");
+        self.one_line(parts);
         self
     }
 
@@ -70,8 +80,8 @@ impl MessageBuilder {
     #[must_use]
     pub fn other(mut self, name: &str, value: impl Display) -> Self {
         self.head.extend(name.chars().map(|letter| {
-            let is_token = u8::try_from(letter).is_ok_and(|byte| TOKEN.has(byte));
-            if is_token { letter } else { '-' }
+            let byte = u8::try_from(letter).ok();
+            byte.filter(|byte| TOKEN.has(*byte)).unwrap_or(b'-')
         }));
         self.field_value(&value);
         self
@@ -85,7 +95,7 @@ impl MessageBuilder {
             .headers()
             .all(Name::RecordRoute)
             .fold(self, |builder, value| {
-                builder.header(Name::RecordRoute, value)
+                builder.text(Name::RecordRoute, &[value])
             })
     }
 
@@ -94,56 +104,126 @@ impl MessageBuilder {
     #[must_use]
     pub fn body(mut self, content_type: &str, body: &[u8]) -> Self {
         self.body = body.to_vec();
-        self.header(Name::ContentType, content_type)
+        self.text(Name::ContentType, &[content_type])
     }
 
     /// The message.
     #[must_use]
-    pub fn finish(self) -> Bytes {
-        let length = self.body.len();
-        let builder = self.header(Name::ContentLength, length);
-        let mut message = builder.head.into_bytes();
-        message.reserve_exact(2 + length);
-        message.extend_from_slice(b"\r\n");
-        message.extend_from_slice(&builder.body);
-        message.into()
+    pub fn finish(mut self) -> Bytes {
+        let body = std::mem::take(&mut self.body);
+        self.end(&body)
+    }
+
+    /// The message, with this body: [`body`](Self::body) and [`finish`](Self::finish) in one, without a copy between.
+    #[must_use]
+    pub fn finish_with(self, content_type: &str, body: &[u8]) -> Bytes {
+        self.text(Name::ContentType, &[content_type]).end(body)
+    }
+
+    fn end(mut self, body: &[u8]) -> Bytes {
+        self.push(Name::ContentLength.as_str());
+        self.push(": ");
+        self.number(body.len() as u64);
+        self.head.reserve_exact(4 + body.len());
+        self.push("\r\n\r\n");
+        self.head.extend_from_slice(body);
+        self.head.into()
     }
 
     /// A part of the start line, where even a blank would begin the next part.
     fn start_part(&mut self, text: &str) {
-        self.head.extend(
-            text.chars()
-                .map(|letter| if letter <= ' ' { '_' } else { letter }),
-        );
+        let as_part = |byte| if byte <= b' ' { b'_' } else { byte };
+        self.head.extend(text.bytes().map(as_part));
     }
 
     fn field_value(&mut self, value: &impl Display) {
-        self.head.push_str(": ");
-        self.value(value);
-        self.head.push_str("\r\n");
+        self.push(": ");
+        let start = self.head.len();
+        // Only a `Display` that fails by itself can fail here; the field is then cut short, never unsafe.
+        write!(Text(&mut self.head), "{value}").unwrap_or_default();
+        self.end_line(start);
     }
 
-    fn value(&mut self, value: &impl Display) {
-        // Only a `Display` that fails by itself can fail here; the field is then cut short, never unsafe.
-        write!(OneLine(&mut self.head), "{value}").unwrap_or_default();
+    /// The rest of a line.
+    fn one_line(&mut self, parts: &[&str]) {
+        let start = self.head.len();
+        for part in parts {
+            self.push(part);
+        }
+        self.end_line(start);
+    }
+
+    /// Ends a line, and lets no other line end in what was put in since `start`.
+    fn end_line(&mut self, start: usize) {
+        let added = self.head.get_mut(start..).unwrap_or_default();
+        if memchr3(b'\r', b'\n', b'\0', added).is_some() {
+            for byte in added {
+                if matches!(byte, b'\r' | b'\n' | b'\0') {
+                    *byte = b' ';
+                }
+            }
+        }
+        self.push("\r\n");
+    }
+
+    fn number(&mut self, number: u64) {
+        self.push(Digits::decimal(number).as_str());
+    }
+
+    fn push(&mut self, text: &str) {
+        self.head.extend_from_slice(text.as_bytes());
     }
 }
 
-/// Takes text and lets no line end in it through.
-struct OneLine<'a>(&'a mut String);
+/// Takes text in.
+struct Text<'a>(&'a mut Vec<u8>);
 
-impl Write for OneLine<'_> {
+impl Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        while let Some((line, after)) = memchr3(b'\r', b'\n', b'\0', rest.as_bytes())
-            .and_then(|end| Some((rest.get(..end)?, rest.get(end + 1..)?)))
-        {
-            self.0.push_str(line);
-            self.0.push(' ');
-            rest = after;
-        }
-        self.0.push_str(rest);
+        self.0.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+/// A number as text, without memory of its own.
+pub(super) struct Digits {
+    text: [u8; 20],
+    start: usize,
+}
+
+impl Digits {
+    pub(super) fn decimal(number: u64) -> Self {
+        Self::of(number, 10)
+    }
+
+    pub(super) fn hexadecimal(number: u64) -> Self {
+        Self::of(number, 16)
+    }
+
+    fn of(mut number: u64, base: u64) -> Self {
+        let mut text = [b'0'; 20];
+        // The last digit stands there even of zero.
+        let mut start = text.len();
+        for (at, place) in text.iter_mut().enumerate().rev() {
+            // Below the base, which is 16 at most.
+            let digit = (number % base) as u8;
+            *place = if digit < 10 {
+                b'0' + digit
+            } else {
+                b'a' - 10 + digit
+            };
+            start = at;
+            number /= base;
+            if number == 0 {
+                break;
+            }
+        }
+        Self { text, start }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        let digits = self.text.get(self.start..).unwrap_or_default();
+        std::str::from_utf8(digits).unwrap_or_default()
     }
 }
 
@@ -168,9 +248,9 @@ pub fn respond_with(
     headers.fields().fold(
         MessageBuilder::response(status, Some(reason)),
         |builder, (name, value)| match (name, to_tag) {
-            (Name::To, Some(tag)) => builder.header(name, format_args!("{value};tag={tag}")),
+            (Name::To, Some(tag)) => builder.text(name, &[value, ";tag=", tag]),
             (Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq, _) => {
-                builder.header(name, value)
+                builder.text(name, &[value])
             }
             _ => builder,
         },
@@ -273,6 +353,31 @@ mod tests {
         );
         let written = text(MessageBuilder::response(Status::OK, Some("a\r\nb")));
         assert!(written.starts_with("SIP/2.0 200 a  b\r\n"), "{written}");
+    }
+
+    #[test]
+    fn texts_are_as_safe_as_values_and_numbers_are_whole() {
+        let written = text(
+            MessageBuilder::response(Status::OK, None)
+                .text(Name::Subject, &["a\r\n", "Injected: b\0", "c"]),
+        );
+        assert_eq!(
+            written,
+            "SIP/2.0 200 OK\r\nSubject: a  Injected: b c\r\nContent-Length: 0\r\n\r\n"
+        );
+        for number in [0, 9, 10, 1_234_567_890, u64::MAX] {
+            assert_eq!(Digits::decimal(number).as_str(), number.to_string());
+            assert_eq!(Digits::hexadecimal(number).as_str(), format!("{number:x}"));
+        }
+    }
+
+    #[test]
+    fn a_body_in_one_go_makes_the_same_message() {
+        let builder = || MessageBuilder::response(Status::OK, None).header(Name::Expires, 7);
+        assert_eq!(
+            builder().finish_with("text/plain", b"body"),
+            builder().body("text/plain", b"body").finish()
+        );
     }
 
     #[test]

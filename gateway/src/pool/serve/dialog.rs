@@ -165,7 +165,7 @@ impl Served {
         let body = self.queue.pop_front()?;
         self.queued_bytes -= body.len();
         let info = self.request(now, &Method::Info, hop);
-        Some(info.body("text/plain", &body).finish())
+        Some(info.finish_with("text/plain", &body))
     }
 
     /// A refresh of the session (RFC 4028 §7.4), where that is this side's part.

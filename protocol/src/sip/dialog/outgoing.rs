@@ -6,10 +6,10 @@ use super::{Dialog, Parts};
 use crate::sip::headers::{Name, NameAddr};
 use crate::sip::message::Method;
 use crate::sip::uri::Uri;
-use crate::sip::write::MessageBuilder;
+use crate::sip::write::{Digits, MessageBuilder};
 
 /// Hops a request may take (RFC 3261 §8.1.1.6).
-const MAX_FORWARDS: u8 = 70;
+const MAX_FORWARDS: &str = "70";
 
 /// The Via of a request that starts here.
 #[derive(Clone, Copy, Debug)]
@@ -64,36 +64,43 @@ impl Parts<'_> {
         // RFC 3261 §12.2.1.1: a first proxy without `lr` wants itself in the Request-URI and the target last.
         let mut routes = self.routes.split('\n').filter(|route| !route.is_empty());
         let strict = routes.clone().next().and_then(strict_router);
+        let Hop {
+            transport,
+            sent_by,
+            unique,
+        } = hop;
+        let (branch, number) = (Digits::hexadecimal(*unique), Digits::decimal(cseq.into()));
+        // RFC 3261 §8.1.1.7: the first seven letters say that the branch is unique.
+        let via = [
+            "SIP/2.0/",
+            transport,
+            " ",
+            sent_by,
+            ";branch=z9hG4bK",
+            branch.as_str(),
+        ];
         let builder = MessageBuilder::request(method, strict.unwrap_or(self.target))
-            .header(Name::Via, hop)
-            .header(Name::MaxForwards, MAX_FORWARDS);
+            .text(Name::Via, &via)
+            .text(Name::MaxForwards, &[MAX_FORWARDS]);
         let builder = if strict.is_some() {
             routes.next();
             routes
-                .fold(builder, |builder, route| builder.header(Name::Route, route))
-                .header(Name::Route, format_args!("<{}>", self.target))
+                .fold(builder, |builder, route| {
+                    builder.text(Name::Route, &[route])
+                })
+                .text(Name::Route, &["<", self.target, ">"])
         } else {
-            routes.fold(builder, |builder, route| builder.header(Name::Route, route))
+            routes.fold(builder, |builder, route| {
+                builder.text(Name::Route, &[route])
+            })
         };
+        let from = party(self.local_uri, self.local_tag, self.local_epid);
+        let to = party(self.remote_uri, self.remote_tag, self.remote_epid);
         builder
-            .header(
-                Name::From,
-                Party {
-                    uri: self.local_uri,
-                    tag: self.local_tag,
-                    epid: self.local_epid,
-                },
-            )
-            .header(
-                Name::To,
-                Party {
-                    uri: self.remote_uri,
-                    tag: self.remote_tag,
-                    epid: self.remote_epid,
-                },
-            )
-            .header(Name::CallId, self.call_id)
-            .header(Name::CSeq, format_args!("{cseq} {method}"))
+            .text(Name::From, &from)
+            .text(Name::To, &to)
+            .text(Name::CallId, &[self.call_id])
+            .text(Name::CSeq, &[number.as_str(), " ", method.as_str()])
     }
 }
 
@@ -108,21 +115,15 @@ fn strict_router(route: &str) -> Option<&str> {
 }
 
 /// The value of From or To.
-struct Party<'a> {
-    uri: &'a str,
-    tag: &'a str,
-    epid: &'a str,
-}
-
-impl fmt::Display for Party<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{}>", self.uri)?;
-        if !self.tag.is_empty() {
-            write!(f, ";tag={}", self.tag)?;
-        }
-        if !self.epid.is_empty() {
-            write!(f, ";epid={}", self.epid)?;
-        }
-        Ok(())
-    }
+fn party<'a>(uri: &'a str, tag: &'a str, epid: &'a str) -> [&'a str; 7] {
+    let label = |label, value: &str| if value.is_empty() { "" } else { label };
+    [
+        "<",
+        uri,
+        ">",
+        label(";tag=", tag),
+        tag,
+        label(";epid=", epid),
+        epid,
+    ]
 }

@@ -339,7 +339,7 @@ impl LegCore {
         let hop = self.context.hop(self.random.draw());
         let info = dialog.dialog.request(&Method::Info, &hop);
         let cseq = dialog.dialog.local_cseq();
-        self.push(info.body("text/plain", body).finish());
+        self.push(info.finish_with("text/plain", body));
         Some(cseq)
     }
 
