@@ -26,11 +26,12 @@ const fn bit(name: Name) -> u8 {
 }
 
 /// Checks what RFC 3261 demands of every message: the mandatory fields are there, and once; the fields that decide where
-/// it goes and what it belongs to are well formed; its parts agree. The decoder does this to each message.
+/// it goes and what it belongs to are well formed; its parts agree. The decoder does this to each message. From and To are
+/// not read again after that, however often they are asked for.
 ///
 /// # Errors
 /// The first fault.
-pub fn check_message(message: &Message) -> Result<(), Fault> {
+pub fn check_message(message: &mut Message) -> Result<(), Fault> {
     let mut seen = 0;
     let mut hops = 0;
     for (name, value) in message.headers().fields() {
@@ -52,6 +53,8 @@ pub fn check_message(message: &Message) -> Result<(), Fault> {
             "RFC 3261 §8.1.1, RFC 4475 §3.3.1",
         ));
     }
+    // Their faults are told here, after what is missing.
+    message.headers_mut().read_parties()?;
     let cseq = message.headers().cseq()?;
     match message {
         Message::Request(request) => check_request(request, &cseq),
@@ -97,7 +100,6 @@ fn check_vias(value: &str, topmost: bool) -> Result<usize, HeaderError> {
 
 fn check_value(name: Name, value: &str) -> Result<(), HeaderError> {
     let problem = match name {
-        Name::From | Name::To => NameAddr::parse(value).err(),
         Name::Contact => Contact::list(value).find_map(Result::err),
         Name::Route | Name::RecordRoute => NameAddr::list(value).find_map(Result::err),
         // RFC 3261 §25.1: a word has no control characters, and a NUL could not be written back.
@@ -156,8 +158,9 @@ impl Uas<'_> {
     }
 
     fn check_uri(&self, request: &Request) -> Result<(), Fault> {
-        let scheme = Uri::parse(request.uri()).map(|uri| uri.scheme());
-        if !scheme.is_ok_and(|scheme| self.schemes.contains(&scheme)) {
+        // What is no URI at all has not come so far.
+        let scheme = grammar::cut(request.uri(), b':').map(|(scheme, _)| scheme);
+        if !scheme.is_some_and(|scheme| contains(self.schemes, scheme)) {
             return Err(Fault::new(
                 Status::UNSUPPORTED_URI_SCHEME,
                 "RFC 3261 §8.2.2.1",

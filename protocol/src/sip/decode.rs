@@ -145,7 +145,7 @@ impl Decoder {
                     Progress::More => return Decoded::NeedMore { hint: 1 },
                     Progress::Lost(fault) => return self.fatal(None, fault),
                     Progress::Complete(length) => {
-                        let scan = std::mem::replace(scan, HeadScan::new());
+                        let scan = std::mem::take(scan);
                         if let Some(fatal) = self.begin_body(scan, length) {
                             return fatal;
                         }
@@ -185,7 +185,7 @@ impl Decoder {
     fn begin_body(&mut self, scan: HeadScan, head_length: usize) -> Option<Decoded> {
         let head = self.buffer.get_mut(..head_length).unwrap_or_default();
         let Head {
-            message,
+            mut message,
             problem,
             content_length,
         } = scan.finish(head);
@@ -194,7 +194,7 @@ impl Decoder {
             Ok(length) if length <= self.limits.body => {
                 let problem = problem.or_else(|| {
                     message
-                        .as_ref()
+                        .as_mut()
                         .and_then(|message| check_message(message).err())
                 });
                 self.state = State::Body {

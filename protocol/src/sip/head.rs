@@ -23,7 +23,7 @@ pub(super) enum Progress {
 
 /// Finds the lines of a head. Remembers how far it looked, so that every byte is looked at once however the head is cut
 /// into reads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct HeadScan {
     fields: Vec<Field>,
     /// End of the start line. Zero while it has none.

@@ -104,6 +104,13 @@ impl Message {
         }
     }
 
+    pub(super) const fn headers_mut(&mut self) -> &mut Headers {
+        match self {
+            Self::Request(request) => &mut request.headers,
+            Self::Response(response) => &mut response.headers,
+        }
+    }
+
     pub(super) fn set_body(&mut self, bytes: Bytes) {
         match self {
             Self::Request(request) => request.body = bytes,

@@ -56,11 +56,58 @@ pub struct Headers {
     /// The whole head, start line included.
     head: Box<str>,
     fields: Vec<Field>,
+    /// Where From and To have their parts, once they were read.
+    from: Option<Place>,
+    to: Option<Place>,
+}
+
+/// Where an address has its parts.
+#[derive(Clone, Debug)]
+struct Place {
+    display: Option<Range<u32>>,
+    uri: Range<u32>,
+    params: Range<u32>,
 }
 
 impl Headers {
     pub(super) const fn new(head: Box<str>, fields: Vec<Field>) -> Self {
-        Self { head, fields }
+        Self {
+            head,
+            fields,
+            from: None,
+            to: None,
+        }
+    }
+
+    /// Reads From and To once for all who will ask for them.
+    ///
+    /// # Errors
+    /// One of them is missing or malformed.
+    pub(super) fn read_parties(&mut self) -> Result<(), HeaderError> {
+        let from = self.place(&self.from()?);
+        let to = self.place(&self.to()?);
+        (self.from, self.to) = (Some(from), Some(to));
+        Ok(())
+    }
+
+    fn place(&self, address: &NameAddr<'_>) -> Place {
+        let range = |part: &str| {
+            let start = (part.as_ptr() as usize).wrapping_sub(self.head.as_ptr() as usize);
+            // Heads are shorter than 4 GiB; a text that is not of this head would be read as an empty one.
+            let start = u32::try_from(start).unwrap_or(u32::MAX);
+            start..start.saturating_add(part.len() as u32)
+        };
+        let (display, uri, params) = address.texts();
+        Place {
+            display: display.map(range),
+            uri: range(uri),
+            params: range(params),
+        }
+    }
+
+    fn address(&self, place: &Place) -> NameAddr<'_> {
+        let display = place.display.as_ref().map(|range| self.text(range));
+        NameAddr::found(display, self.text(&place.uri), self.text(&place.params))
     }
 
     /// The part of the head at `range`, which some parser of this module found there.
@@ -129,7 +176,12 @@ impl Headers {
     /// # Errors
     /// It is missing or malformed.
     pub fn from(&self) -> Result<NameAddr<'_>, HeaderError> {
-        NameAddr::parse(self.required(Name::From)?).map_err(HeaderError::of(Name::From))
+        match &self.from {
+            Some(place) => Ok(self.address(place)),
+            None => {
+                NameAddr::parse(self.required(Name::From)?).map_err(HeaderError::of(Name::From))
+            }
+        }
     }
 
     /// Whom a request is for.
@@ -137,7 +189,10 @@ impl Headers {
     /// # Errors
     /// It is missing or malformed.
     pub fn to(&self) -> Result<NameAddr<'_>, HeaderError> {
-        NameAddr::parse(self.required(Name::To)?).map_err(HeaderError::of(Name::To))
+        match &self.to {
+            Some(place) => Ok(self.address(place)),
+            None => NameAddr::parse(self.required(Name::To)?).map_err(HeaderError::of(Name::To)),
+        }
     }
 
     /// The Call-ID.

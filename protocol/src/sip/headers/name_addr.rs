@@ -15,7 +15,6 @@ pub struct NameAddr<'a> {
     /// As written, quotes included.
     display: Option<&'a str>,
     uri_text: &'a str,
-    uri: Uri<'a>,
     params: Params<'a>,
 }
 
@@ -47,12 +46,11 @@ impl<'a> NameAddr<'a> {
         } else {
             take_unquoted(text)?
         };
-        let uri = Uri::parse(uri_text).map_err(|error| error.problem())?;
+        Uri::parse(uri_text).map_err(|error| error.problem())?;
         let (params, rest) = Params::take(rest)?;
         let address = Self {
             display,
             uri_text,
-            uri,
             params,
         };
         Ok((address, rest))
@@ -76,10 +74,28 @@ impl<'a> NameAddr<'a> {
         ))
     }
 
-    /// The URI.
+    /// An address whose parts were found before.
+    pub(super) const fn found(
+        display: Option<&'a str>,
+        uri_text: &'a str,
+        params: &'a str,
+    ) -> Self {
+        Self {
+            display,
+            uri_text,
+            params: Params::checked(params),
+        }
+    }
+
+    /// The texts that [`found`](Self::found) makes it of again.
+    pub(super) const fn texts(&self) -> (Option<&'a str>, &'a str, &'a str) {
+        (self.display, self.uri_text, self.params.text())
+    }
+
+    /// The URI. It is read once more for that: most who ask for an address want its text or its tag.
     #[must_use]
-    pub const fn uri(&self) -> &Uri<'a> {
-        &self.uri
+    pub fn uri(&self) -> Uri<'a> {
+        Uri::parse(self.uri_text).unwrap_or(Uri::unread(self.uri_text))
     }
 
     /// The URI exactly as it was written. Real clients want theirs back to the letter.

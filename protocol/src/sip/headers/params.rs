@@ -36,6 +36,11 @@ impl<'a> Params<'a> {
         Self(text)
     }
 
+    /// What [`checked`](Self::checked) makes them of again.
+    pub(in crate::sip) const fn text(self) -> &'a str {
+        self.0
+    }
+
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -46,18 +51,9 @@ impl<'a> Params<'a> {
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone {
         let mut rest = self.0;
         std::iter::from_fn(move || {
-            let param = strip(rest, b';')?;
-            let (name, after) = split_before(param, |byte| matches!(byte, b';' | b'='));
-            let (value, after) = match strip(after, b'=').map(trim_start) {
-                None => (None, after),
-                Some(text) => {
-                    let (value, after) = take_quoted(text)
-                        .unwrap_or_else(|| split_before(text, |byte| byte == b';'));
-                    (Some(trim(value)), after)
-                }
-            };
-            rest = trim_start(after);
-            Some((trim(name), value))
+            let (param, after) = first(rest)?;
+            rest = after;
+            Some(param)
         })
     }
 
@@ -65,10 +61,52 @@ impl<'a> Params<'a> {
     /// that has no value.
     #[must_use]
     pub fn get(self, name: &str) -> Option<&'a str> {
-        self.iter()
-            .find(|(own, _)| own.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.map_or("", unquoted))
+        let mut rest = self.0;
+        loop {
+            // As nearly all are written: no white space, no quotes. All others are cut apart by the book.
+            let param = strip(rest, b';')?;
+            let end = param
+                .bytes()
+                .position(|byte| matches!(byte, b';' | b'"' | b' ' | b'\t'))
+                .unwrap_or(param.len());
+            let (plain, after) = param.split_at_checked(end)?;
+            if !after.is_empty() && !after.starts_with(';') {
+                let ((own, value), after) = first(rest)?;
+                if own.eq_ignore_ascii_case(name) {
+                    return Some(value.map_or("", unquoted));
+                }
+                rest = after;
+                continue;
+            }
+            if let Some((own, value)) = plain.split_at_checked(name.len())
+                && own.eq_ignore_ascii_case(name)
+            {
+                match value.as_bytes().first() {
+                    None => return Some(""),
+                    Some(b'=') => return value.get(1..),
+                    Some(_) => {}
+                }
+            }
+            rest = after;
+        }
     }
+}
+
+type Param<'a> = (&'a str, Option<&'a str>);
+
+/// The parameter that a list starts with, and the rest of the list.
+fn first(list: &str) -> Option<(Param<'_>, &str)> {
+    let param = strip(list, b';')?;
+    let (name, after) = split_before(param, |byte| matches!(byte, b';' | b'='));
+    let (value, after) = match strip(after, b'=').map(trim_start) {
+        None => (None, after),
+        Some(text) => {
+            let (value, after) =
+                take_quoted(text).unwrap_or_else(|| split_before(text, |byte| byte == b';'));
+            (Some(trim(value)), after)
+        }
+    };
+    Some(((trim(name), value), trim_start(after)))
 }
 
 /// Equal when the same names and values come in the same order, however they are spaced.
@@ -137,6 +175,29 @@ mod tests {
         assert_eq!(params.get("q"), Some("0.5"));
         assert_eq!(params.get("x"), None);
         assert_eq!(params.to_string(), r#";Tag=1;epid="a\"b;c";lr;q=0.5"#);
+    }
+
+    #[test]
+    fn one_is_found_as_if_all_were_looked_at() {
+        for text in [
+            r#";a="x;tag=1";tag=2"#,
+            r#";ab=1; ;tag = 2 ;tag=3"#,
+            r#";TAG="2""#,
+            r#"; tag=2"#,
+            ";t;ta=1;tagg=1;tag;x",
+            ";x=;y",
+            ";tag",
+            "",
+        ] {
+            let params = Params::checked(text);
+            for name in ["tag", "a", "t", "x", "y", "nothing"] {
+                let found = params
+                    .iter()
+                    .find(|(own, _)| own.eq_ignore_ascii_case(name));
+                let value = found.map(|(_, value)| value.map_or("", unquoted));
+                assert_eq!(params.get(name), value, "{name} in {text}");
+            }
+        }
     }
 
     #[test]

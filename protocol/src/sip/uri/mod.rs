@@ -58,6 +58,14 @@ impl<'a> Uri<'a> {
         Ok(Self::Other(OtherUri { scheme, rest }))
     }
 
+    /// A text that is not looked into.
+    pub(in crate::sip) const fn unread(text: &'a str) -> Self {
+        Self::Other(OtherUri {
+            scheme: "",
+            rest: text,
+        })
+    }
+
     /// The SIP or SIPS URI, if it is one.
     #[must_use]
     pub const fn as_sip(&self) -> Option<&SipUri<'a>> {
