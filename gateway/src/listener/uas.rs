@@ -331,9 +331,9 @@ impl UserAgentServer {
         if !self.is_from_user(&request) {
             return self.refuse_sender(&request);
         }
-        match DialogKey::of_request(&request) {
-            Ok(Some(key)) => self.handle_in_dialog(&key, request),
-            Ok(None) => self.handle_new(&request),
+        match request.headers().to().map(|to| to.tag().is_some()) {
+            Ok(true) => self.handle_in_dialog(request),
+            Ok(false) => self.handle_new(&request),
             Err(error) => {
                 let tag = self.tag();
                 self.send(answer::fault(&request, &error.into(), Some(&tag)));
@@ -400,12 +400,11 @@ impl UserAgentServer {
 
     /// After sign-in a connection may act only as the user it signed in as.
     fn is_from_user(&self, request: &Request) -> bool {
-        let sender = request
-            .headers()
-            .from()
-            .ok()
-            .and_then(|from| user_of(&from));
-        sender.is_some() && sender.as_ref() == self.registrar.user()
+        let (Some(user), Ok(from)) = (self.registrar.user(), request.headers().from()) else {
+            return false;
+        };
+        // Most clients write it as it is kept.
+        from.uri_text() == user.as_str() || user_of(&from).is_some_and(|sender| sender == *user)
     }
 
     fn refuse_sender(&mut self, request: &Request) {
@@ -437,20 +436,20 @@ impl UserAgentServer {
         });
     }
 
-    fn handle_in_dialog(&mut self, key: &DialogKey, request: Request) {
+    fn handle_in_dialog(&mut self, request: Request) {
         // Every INVITE has its final response at once, so there is never one to cancel (RFC 3261 §9.2).
         if *request.method() == Method::Cancel {
             return self.send(answer::refuse(&request, Status::NO_SUCH_DIALOG, None, None));
         }
-        if let Some(at) = self.lookups.iter().position(|lookup| lookup.key() == key) {
+        let is_lookup = |lookup: &Lookup| lookup.key().is_of_request(&request);
+        if let Some(at) = self.lookups.iter().position(is_lookup) {
             return self.handle_lookup(at, &request);
         }
         let is_bye = *request.method() == Method::Bye;
-        match self
-            .channels
-            .iter_mut()
-            .find(|channel| channel.key.as_ref() == Some(key))
-        {
+        match self.channels.iter_mut().find(|channel| {
+            let key = channel.key.as_ref();
+            key.is_some_and(|key| key.is_of_request(&request))
+        }) {
             Some(channel) => {
                 if is_bye {
                     channel.key = None;
@@ -587,13 +586,10 @@ impl UserAgentServer {
     }
 
     fn handle_response(&mut self, response: Response) {
-        let Ok(Some(key)) = DialogKey::of_response(&response) else {
-            return;
-        };
-        let channel = self
-            .channels
-            .iter()
-            .find(|channel| channel.key.as_ref() == Some(&key));
+        let channel = self.channels.iter().find(|channel| {
+            let key = channel.key.as_ref();
+            key.is_some_and(|key| key.is_of_response(&response))
+        });
         // What answers the lookup's own INFO needs no action, and what answers nothing is dropped (RFC 3261 §18.1.2).
         if let Some(channel) = channel {
             self.outputs

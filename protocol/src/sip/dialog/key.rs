@@ -23,6 +23,52 @@ impl DialogKey {
         Self::of(headers, &headers.to()?, &headers.from()?)
     }
 
+    /// Whether a received request belongs to this dialog: what comparing with [`of_request`](Self::of_request) says, without
+    /// making a key of it.
+    #[must_use]
+    pub fn is_of_request(&self, request: &Request) -> bool {
+        let headers = request.headers();
+        let (Ok(to), Ok(from)) = (headers.to(), headers.from()) else {
+            return false;
+        };
+        self.is_of(headers, &to, &from)
+    }
+
+    /// The same for a response.
+    #[must_use]
+    pub fn is_of_response(&self, response: &Response) -> bool {
+        let headers = response.headers();
+        let (Ok(to), Ok(from)) = (headers.to(), headers.from()) else {
+            return false;
+        };
+        to.tag().is_some() && self.is_of(headers, &from, &to)
+    }
+
+    fn is_of(&self, headers: &Headers, local: &NameAddr<'_>, remote: &NameAddr<'_>) -> bool {
+        let (Ok(call_id), Some(local_tag)) = (headers.call_id(), local.tag()) else {
+            return false;
+        };
+        let address = address_of_record(remote.uri_text());
+        let parts = [
+            remote.epid().unwrap_or_default(),
+            call_id,
+            remote.tag().unwrap_or_default(),
+            local_tag,
+        ];
+        let Some((own, mut rest)) = self.0.split_at_checked(address.len()) else {
+            return false;
+        };
+        own.eq_ignore_ascii_case(address)
+            && parts.into_iter().all(|part| {
+                let next = rest
+                    .strip_prefix('\n')
+                    .and_then(|rest| rest.strip_prefix(part));
+                rest = next.unwrap_or_default();
+                next.is_some()
+            })
+            && rest == "\n"
+    }
+
     /// The dialog a received response belongs to. `None` if its To has no tag, as in a 100.
     ///
     /// # Errors
@@ -92,10 +138,58 @@ pub(in crate::sip) fn address_of_record(uri: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::message::Message;
 
     fn key(parts: [&str; 5]) -> DialogKey {
         let [call_id, local_tag, remote_uri, remote_tag, remote_epid] = parts;
         DialogKey::new(call_id, local_tag, remote_uri, remote_tag, remote_epid)
+    }
+
+    #[test]
+    fn comparing_without_a_key_says_the_same() {
+        let message = |from: &str, to: &str, call_id: &str| {
+            let text = format!(
+                "INFO sip:c@contoso.com SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nFrom: {from}\r\nTo: {to}\r\n\
+                 Call-ID: {call_id}\r\nCSeq: 1 INFO\r\nContent-Length: 0\r\n\r\n"
+            );
+            let response = text
+                .replacen("INFO sip:c@contoso.com SIP/2.0", "SIP/2.0 200 OK", 1)
+                .replace("From:", "X:")
+                .replace("To:", "From:")
+                .replace("X:", "To:");
+            match (
+                Message::parse(text.as_bytes()).unwrap(),
+                Message::parse(response.as_bytes()).unwrap(),
+            ) {
+                (Message::Request(request), Message::Response(response)) => (request, response),
+                other => panic!("{other:?}"),
+            }
+        };
+        let addresses = [
+            "<sip:alice@contoso.com>;tag=r1;epid=0123456789ab",
+            "<sip:Alice@CONTOSO.com;transport=tcp>;epid=0123456789ab;tag=r1",
+            "<sip:alice@contoso.com>;tag=r1",
+            "<sip:alice@contoso.co>;tag=r1;epid=0123456789ab",
+            "<sip:alice@contoso.com>;tag=r12;epid=0123456789ab",
+        ];
+        let others = ["<sip:c@contoso.com>;tag=l1", "<sip:c@contoso.com>;tag=l"];
+        let mut messages = Vec::new();
+        for from in addresses {
+            for to in others {
+                for call_id in ["call", "cal"] {
+                    messages.push(message(from, to, call_id));
+                }
+            }
+        }
+        for (request, response) in &messages {
+            let key = DialogKey::of_request(request).unwrap().unwrap();
+            for (other, answer) in &messages {
+                let same = DialogKey::of_request(other).unwrap().as_ref() == Some(&key);
+                assert_eq!(key.is_of_request(other), same);
+                assert_eq!(key.is_of_response(answer), same);
+            }
+            assert_eq!(DialogKey::of_response(response).unwrap(), Some(key));
+        }
     }
 
     const ALICE: [&str; 5] = ["call", "l1", "sip:alice@contoso.com", "r1", "0123456789ab"];
