@@ -10,6 +10,7 @@ pub mod directory;
 pub mod hash;
 pub mod listener;
 pub mod pool;
+pub mod queue;
 pub mod registrar;
 pub mod reload;
 pub mod routing;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Limits, Message, Request, Status};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::occupancy::Permit;
 use super::pump::{Pump, Woken};
 use super::tell::Teller;
 use super::uas::{ChannelId, CloseReason, UasOutput, UasSettings, UserAgentServer};
+use crate::queue;
 use crate::session::answer;
 use crate::session::table::SessionHandle;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
@@ -37,14 +38,17 @@ pub struct ConnectionContext {
 }
 
 /// Serves a connection until it ends. `number` is unique, `seed` random.
-pub(super) async fn serve(
+///
+/// No `async fn`: such a future holds its arguments a second time, and there is one for each connection.
+pub(super) fn serve(
     stream: Stream,
     context: Arc<ConnectionContext>,
     number: u64,
     seed: u64,
     local: Box<str>,
-    mut teller: Teller,
-) {
+    teller: Teller,
+    permit: Permit,
+) -> impl Future<Output = ()> + Send {
     let sent_by = SentBy {
         transport: stream.via_transport(),
         address: local,
@@ -55,7 +59,7 @@ pub(super) async fn serve(
         way: Way::Own,
     };
     let waiting = context.sessions.settings.load().mailbox() + OUTBOUND_MESSAGES;
-    let (outbound, inbound) = mpsc::channel(waiting);
+    let (outbound, inbound) = queue::bounded(waiting);
     let close = context.shutdown.child_token();
     let handle = ConnectionHandle {
         outbound,
@@ -76,15 +80,19 @@ pub(super) async fn serve(
         attachment,
         handle,
         channels: Vec::new(),
-        teller: &mut teller,
+        teller,
+        _permit: permit,
     };
-    let end = connection.run(&close).await;
-    connection.part(end);
-    connection.pump.finish().await;
-    teller.closed(end);
+    async move {
+        let end = connection.run(&close).await;
+        connection.part(end);
+        // Boxed: only the end needs it.
+        Box::pin(connection.pump.finish()).await;
+        connection.teller.closed(end);
+    }
 }
 
-struct Connection<'a> {
+struct Connection {
     pump: Pump,
     context: Arc<ConnectionContext>,
     uas: UserAgentServer,
@@ -92,10 +100,12 @@ struct Connection<'a> {
     handle: ConnectionHandle,
     /// The sessions whose channel dialogs are on this connection.
     channels: Vec<(ChannelId, Arc<SessionHandle>)>,
-    teller: &'a mut Teller,
+    teller: Teller,
+    /// To be here; given back at the end.
+    _permit: Permit,
 }
 
-impl Connection<'_> {
+impl Connection {
     async fn run(&mut self, close: &CancellationToken) -> ConnectionEnd {
         loop {
             let until = self.uas.poll_timeout();
@@ -249,4 +259,19 @@ fn wall_clock() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_result<A, B, C, D, E, F, G, R>(_: impl FnOnce(A, B, C, D, E, F, G) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    #[test]
+    fn a_connection_is_small() {
+        let size = size_of_result(serve);
+        assert!(size <= 1_400, "{size} octets for each connection");
+    }
 }

@@ -125,6 +125,7 @@ pub async fn accept(
             context: context.clone(),
             telemetry: telemetry.clone(),
             permit,
+            tracker: tracker.clone(),
         };
         tracker.spawn(arrival.serve(stream, peer, teller));
     }
@@ -136,6 +137,7 @@ struct Arrival {
     context: Context,
     telemetry: Telemetry,
     permit: Permit,
+    tracker: TaskTracker,
 }
 
 impl Arrival {
@@ -159,27 +161,28 @@ impl Arrival {
         let Self {
             context,
             mut permit,
+            tracker,
             ..
         } = self;
+        // A task of its own: what was needed until here makes room.
         match context {
             Context::Clients(context) => {
                 let context = context.load_full();
-                connection::serve(stream, context, number, rand::random(), local, teller).await;
+                let seed = rand::random();
+                tracker.spawn(connection::serve(
+                    stream, context, number, seed, local, teller, permit,
+                ));
             }
             Context::FrontEnds(context) => {
                 permit.trust();
-                front_end::connection::serve(
-                    stream,
-                    context,
-                    number,
-                    rand::random(),
-                    local,
-                    teller,
-                )
-                .await;
+                let seed = rand::random();
+                tracker.spawn(async move {
+                    front_end::connection::serve(stream, context, number, seed, local, teller)
+                        .await;
+                    drop(permit);
+                });
             }
         }
-        drop(permit);
     }
 
     async fn handshake(

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, Bytes, BytesMut};
 use holdover_protocol::sip::{Decoded, Decoder, Limits};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::queue;
 use crate::telemetry::events::connection::ConnectionEnd;
 use crate::transport::Stream;
 
@@ -54,7 +54,7 @@ pub(super) struct Pump {
     read: ReadHalf<Stream>,
     write: WriteHalf<Stream>,
     /// Messages of the sessions.
-    inbound: mpsc::Receiver<Bytes>,
+    inbound: queue::Receiver<Bytes>,
     decoder: Decoder,
     /// Octets to write.
     pending: BytesMut,
@@ -65,7 +65,7 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn new(stream: Stream, inbound: mpsc::Receiver<Bytes>, limits: Limits) -> Self {
+    pub(super) fn new(stream: Stream, inbound: queue::Receiver<Bytes>, limits: Limits) -> Self {
         let (read, write) = tokio::io::split(stream);
         Self {
             read,
@@ -103,7 +103,7 @@ impl Pump {
                 message = self.inbound.recv(), if has_room => {
                     self.queue(&message.unwrap_or_default());
                     while self.pending.len() < PENDING_BYTES
-                        && let Ok(message) = self.inbound.try_recv()
+                        && let Some(message) = self.inbound.try_recv()
                     {
                         self.queue(&message);
                     }
@@ -140,8 +140,8 @@ impl Pump {
     }
 
     /// Writes what was promised, if the peer takes it: the refusal that explains the end. And closes.
-    pub(super) async fn finish(mut self) {
-        while let Ok(message) = self.inbound.try_recv() {
+    pub(super) async fn finish(&mut self) {
+        while let Some(message) = self.inbound.try_recv() {
             self.queue(&message);
         }
         let last_words = async {

@@ -8,11 +8,10 @@ use dashmap::DashMap;
 use holdover_protocol::sip::dialog::DialogKey;
 use holdover_protocol::sip::{Request, Status};
 use holdover_protocol::user::UserUri;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
 use super::task::SessionInput;
 use crate::listener::uas::Endpoint;
+use crate::queue::{self, TrySendError};
 
 /// One session, as others see it.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub struct SessionHandle {
     pub id: u64,
     /// Whose it is.
     pub endpoint: Endpoint,
-    mailbox: mpsc::Sender<SessionInput>,
+    mailbox: queue::Sender<SessionInput>,
     attached: AtomicBool,
     /// Number of the front end's connection that it is on, or was on last.
     connection: AtomicU64,
@@ -32,7 +31,7 @@ pub struct SessionHandle {
 impl SessionHandle {
     /// The session's mailbox.
     #[must_use]
-    pub fn mailbox(&self) -> &mpsc::Sender<SessionInput> {
+    pub fn mailbox(&self) -> &queue::Sender<SessionInput> {
         &self.mailbox
     }
 
@@ -154,7 +153,7 @@ impl SessionTable {
     pub fn insert(
         &self,
         endpoint: Endpoint,
-        mailbox: mpsc::Sender<SessionInput>,
+        mailbox: queue::Sender<SessionInput>,
     ) -> Arc<SessionHandle> {
         let session = Arc::new(SessionHandle {
             id: self.next.fetch_add(1, Ordering::Relaxed),

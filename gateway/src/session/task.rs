@@ -12,7 +12,6 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::Dialog;
 use holdover_protocol::sip::{Request, Response};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::attachment::{Attachment, Way};
@@ -24,6 +23,7 @@ use super::tell::Teller;
 use crate::decisions::{DecisionLog, Outcome, Record};
 use crate::listener::uas::Endpoint;
 use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
+use crate::queue;
 use crate::routing::{Caller, Router};
 use crate::shadow::{Differed, ShadowReport};
 use crate::telemetry::{SessionId, Telemetry};
@@ -91,7 +91,7 @@ pub struct Moved {
 #[derive(Clone, Debug)]
 pub struct ConnectionHandle {
     /// Octets to write, bounded.
-    pub outbound: mpsc::Sender<Bytes>,
+    pub outbound: queue::Sender<Bytes>,
     /// Cancelled to close the connection. `None`: it is a front end's, and others are on it.
     pub close: Option<CancellationToken>,
     /// The client's address.
@@ -143,7 +143,7 @@ pub fn attach(
         }
     }
     let settings = context.settings.load_full();
-    let (mailbox, inbox) = mpsc::channel(settings.mailbox());
+    let (mailbox, inbox) = queue::bounded(settings.mailbox());
     let core = SessionCore::new(Instant::now(), endpoint.user.clone(), settings);
     let handle = context.table.insert(endpoint, mailbox);
     let teller = Teller::open(
@@ -187,43 +187,53 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut inbox: mpsc::Receiver<SessionInput>, first: Box<Attach>) {
-        self.handle_input(SessionInput::Attach(first));
-        let mut finished = self.carry_out();
-        while finished.is_none() {
-            match self.core.poll_timeout() {
-                Some(deadline) if deadline <= Instant::now() => {
-                    self.handle_timeout(&mut inbox).await;
-                }
-                Some(deadline) => {
-                    // A busy session never asks the timer: its wheel has a lock that all sessions share.
-                    tokio::select! {
-                        biased;
-                        input = inbox.recv() => {
-                            let Some(input) = input else { break };
-                            self.handle_input(input);
-                        }
-                        () = tokio::time::sleep_until(deadline.into()) => {
-                            self.handle_timeout(&mut inbox).await;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` holds its arguments a second time, and there is one for each session"
+    )]
+    fn run(
+        mut self,
+        mut inbox: queue::Receiver<SessionInput>,
+        first: Box<Attach>,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            self.handle_input(SessionInput::Attach(first));
+            let mut finished = self.carry_out();
+            while finished.is_none() {
+                match self.core.poll_timeout() {
+                    Some(deadline) if deadline <= Instant::now() => {
+                        self.handle_timeout(&mut inbox).await;
+                    }
+                    Some(deadline) => {
+                        // A busy session never asks the timer: its wheel has a lock that all sessions share.
+                        tokio::select! {
+                            biased;
+                            input = inbox.recv() => {
+                                let Some(input) = input else { break };
+                                self.handle_input(input);
+                            }
+                            () = tokio::time::sleep_until(deadline.into()) => {
+                                self.handle_timeout(&mut inbox).await;
+                            }
                         }
                     }
+                    None => {
+                        let Some(input) = inbox.recv().await else {
+                            break;
+                        };
+                        self.handle_input(input);
+                    }
                 }
-                None => {
-                    let Some(input) = inbox.recv().await else {
-                        break;
-                    };
-                    self.handle_input(input);
-                }
+                finished = self.carry_out();
             }
-            finished = self.carry_out();
+            self.context.table.remove(&self.handle);
+            self.teller.close(finished.unwrap_or(FinishReason::Drain));
         }
-        self.context.table.remove(&self.handle);
-        self.teller.close(finished.unwrap_or(FinishReason::Drain));
     }
 
     /// Tells the core that time has passed. That can end a session without a client, so it is claimed first: where a
     /// client was faster, its dialog is in the mailbox or about to be, and comes first.
-    async fn handle_timeout(&mut self, inbox: &mut mpsc::Receiver<SessionInput>) {
+    async fn handle_timeout(&mut self, inbox: &mut queue::Receiver<SessionInput>) {
         let has_client = self.core.is_reachable();
         if !has_client && !self.handle.claim() {
             if let Some(input) = inbox.recv().await {
@@ -479,7 +489,7 @@ impl Task {
 struct MailboxSink {
     pool: PoolId,
     epoch: u32,
-    mailbox: mpsc::WeakSender<SessionInput>,
+    mailbox: queue::WeakSender<SessionInput>,
     /// Set when an event did not fit: a full mailbox cannot be told so by another event.
     overflowed: Arc<AtomicBool>,
 }
@@ -570,8 +580,8 @@ mod tests {
     fn come(
         context: &Arc<SessionContext>,
         number: u64,
-    ) -> (Arc<SessionHandle>, mpsc::Receiver<Bytes>) {
-        let (outbound, sent) = mpsc::channel(16);
+    ) -> (Arc<SessionHandle>, queue::Receiver<Bytes>) {
+        let (outbound, sent) = queue::bounded(16);
         let endpoint = Endpoint {
             user: UserUri::parse("sip:ann@contoso.com").unwrap(),
             epid: "0123456789ab".into(),
@@ -604,11 +614,21 @@ mod tests {
         (attach(context, endpoint, Box::new(with)), sent)
     }
 
+    fn size_of_result<A, B, C, R>(_: impl FnOnce(A, B, C) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    #[test]
+    fn a_task_is_small() {
+        let size = size_of_result(Task::run);
+        assert!(size <= 1_000, "{size} octets for each session");
+    }
+
     async fn send(session: &SessionHandle, input: SessionInput) {
         session.mailbox().send(input).await.unwrap();
     }
 
-    async fn text(sent: &mut mpsc::Receiver<Bytes>) -> String {
+    async fn text(sent: &mut queue::Receiver<Bytes>) -> String {
         String::from_utf8(sent.recv().await.unwrap().to_vec()).unwrap()
     }
 

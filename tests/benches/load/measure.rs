@@ -221,11 +221,12 @@ fn idle(options: &Options, boxes: &[Box], transport: Transport, each: usize) -> 
 /// KiB of a session that does nothing.
 fn memory(options: &Options, kind: Box, transport: Transport, rooms: Rooms) -> Result<f64> {
     let folder = Folder::new()?;
-    // The first ones are not counted: with them comes what is needed once.
-    let (first, counted) = (options.idle / 10, options.idle);
+    // The first ones are not counted: with them comes what is needed once, and a gateway's list of its last decisions fills.
+    let least = if options.idle < 1_000 { 0 } else { 3_000 };
+    let (first, counted) = ((options.idle / 10).max(least), options.idle);
     // One process for so many, each with as many before the count begins.
-    let shares = (first + counted).div_ceil(options.per_process.max(1));
-    let each = (first / shares + counted / shares).next_multiple_of(rooms.members);
+    let shares = counted.div_ceil(options.per_process.saturating_sub(first).max(1));
+    let each = (first + counted / shares).next_multiple_of(rooms.members);
     let pool = Pool::start(folder.path(), "bench", rooms.count(each * shares).max(1))?;
     let mut hosts = Vec::new();
     for share in 0..shares {
@@ -237,7 +238,7 @@ fn memory(options: &Options, kind: Box, transport: Transport, rooms: Rooms) -> R
             options.kamailio_children,
         )?;
         let mut clients = middle.clients(transport, &folder, rooms, share * each)?;
-        clients.sign_in(first / shares)?;
+        clients.sign_in(first)?;
         hosts.push((middle, clients));
     }
     let (mut before, mut after) = (0, 0);

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Limits, Message};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::lookups::Lookups;
 use super::server::{FrontEndServer, FrontEndSettings, Output};
 use crate::listener::pump::{Pump, Woken};
 use crate::listener::tell::Teller;
+use crate::queue;
 use crate::session::table::SessionHandle;
 use crate::session::task::{Attach, ConnectionHandle, Moved, SessionContext, SessionInput, attach};
 use crate::session::{Attachment, SentBy, Way, answer};
@@ -80,7 +80,7 @@ pub(in crate::listener) async fn serve(
     };
     let waiting = context.settings.most_sessions * OUTBOUND_OF_SESSION
         + context.sessions.settings.load().mailbox();
-    let (outbound, inbound) = mpsc::channel(waiting);
+    let (outbound, inbound) = queue::bounded(waiting);
     let handle = ConnectionHandle {
         outbound,
         close: None,
@@ -100,7 +100,7 @@ pub(in crate::listener) async fn serve(
     };
     let end = connection.run().await;
     connection.part();
-    connection.pump.finish().await;
+    Box::pin(connection.pump.finish()).await;
     teller.closed(end);
 }
 

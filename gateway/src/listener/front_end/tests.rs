@@ -7,12 +7,12 @@ use holdover_protocol::sip::Message;
 use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 
 use super::lookups::Lookups;
 use super::server::{Event, FrontEndServer, FrontEndSettings, Output};
 use crate::admission::{Gate, Turned};
 use crate::listener::uas::{Door, Endpoint, Service};
+use crate::queue;
 use crate::routing::Caller;
 use crate::session::table::{SessionHandle, SessionTable};
 use crate::session::task::SessionInput;
@@ -80,7 +80,7 @@ struct FrontEnd {
     server: FrontEndServer,
     lookups: Arc<Lookups>,
     table: SessionTable,
-    mailboxes: Vec<mpsc::Receiver<SessionInput>>,
+    mailboxes: Vec<queue::Receiver<SessionInput>>,
     sessions: Vec<Arc<SessionHandle>>,
     clients: Vec<(u64, Caller)>,
     now: Instant,
@@ -126,7 +126,7 @@ impl FrontEnd {
                 continue;
             };
             let session = self.table.take(endpoint).unwrap_or_else(|| {
-                let (mailbox, inbox) = mpsc::channel(8);
+                let (mailbox, inbox) = queue::bounded(8);
                 self.mailboxes.push(inbox);
                 let session = self.table.insert(endpoint.clone(), mailbox);
                 self.sessions.push(Arc::clone(&session));

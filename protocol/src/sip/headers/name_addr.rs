@@ -95,7 +95,7 @@ impl<'a> NameAddr<'a> {
     /// The URI. It is read once more for that: most who ask for an address want its text or its tag.
     #[must_use]
     pub fn uri(&self) -> Uri<'a> {
-        Uri::parse(self.uri_text).unwrap_or(Uri::unread(self.uri_text))
+        Uri::parse(self.uri_text).unwrap_or_else(|_| Uri::unread(self.uri_text))
     }
 
     /// The URI exactly as it was written. Real clients want theirs back to the letter.

@@ -71,7 +71,8 @@ pub(super) struct Connection {
     server: Arc<Server>,
     random: Random,
     decoder: Decoder,
-    legs: HashMap<u64, Leg>,
+    /// Boxed: the map has room for more than there are.
+    legs: HashMap<u64, Box<Leg>>,
     timers: BTreeSet<(Instant, u64)>,
     /// Octets to write.
     pending: BytesMut,
@@ -314,7 +315,7 @@ impl Connection {
                     user,
                     armed: None,
                 };
-                self.legs.insert(number, leg);
+                self.legs.insert(number, Box::new(leg));
                 self.handle.legs.fetch_add(1, Ordering::Relaxed);
                 self.carry_out(now, number);
             }
