@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use holdover_config::settings::{
-    Fixed, FrontEnds, Limits as LimitSettings, Listener, Peers, PoolKind, Settings, SignIn,
+    Fixed, FrontEnds, Limits as LimitSettings, Listener, Peers, PoolKind, Reload as WatchSettings,
+    Settings, SignIn,
 };
 use holdover_config::{Diagnostics, PoolName, Users};
 use holdover_protocol::sip::digest::{Authenticator, NonceKey};
@@ -30,7 +31,7 @@ use crate::pool::sip::{SipOptions, SipPool};
 use crate::pool::{Pool, Pools};
 use crate::registrar::{Policy, Proof, SharedUsers};
 use crate::reload::{
-    Engine, Live, Reader, Reloader, Reloads, Version, queue_limits, sip_limits, xccos_limits,
+    self, Engine, Live, Reader, Reloader, Reloads, Version, queue_limits, sip_limits, xccos_limits,
 };
 use crate::routing::{self, KnownPools, Router, Routing};
 use crate::session::SessionSettings;
@@ -115,6 +116,7 @@ pub struct Gateway {
     sessions: Arc<SessionContext>,
     admission: Arc<Admission>,
     reloads: Option<(Reloads, Reloader)>,
+    watch: WatchSettings,
     telemetry: Telemetry,
     shutdown: CancellationToken,
     drain: Duration,
@@ -308,6 +310,7 @@ impl Gateway {
             sessions,
             admission,
             reloads: None,
+            watch: fixed.reload,
             telemetry,
             shutdown,
             drain: fixed.gateway.drain,
@@ -375,9 +378,11 @@ impl Gateway {
             self.admission,
             accepting.clone(),
         ));
-        let reloading = self
-            .reloads
-            .map(|(reloads, _)| tokio::spawn(reloads.serve(accepting.clone())));
+        let reloading = self.reloads.map(|(reloads, reloader)| {
+            let (telemetry, stop) = (self.telemetry.clone(), accepting.clone());
+            let watching = reload::watch(reloader, self.watch, telemetry, stop.clone());
+            tokio::spawn(async { tokio::join!(reloads.serve(stop), watching) })
+        });
         serving.met();
         ProcessReady {
             took: self.started.elapsed(),

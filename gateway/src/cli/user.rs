@@ -60,7 +60,7 @@ pub(super) fn user(command: &UserCommand) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     }
-    println!("it counts from the next start of the gateway");
+    println!("a running gateway takes it with its next reload, by itself if it watches its files");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! One reload after the other. No task and no socket: what it does can be called from a test or a bench.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +28,8 @@ pub struct Engine {
     reader: Reader,
     running: Running,
     rejected: Option<(Vec<ReadFile>, Rejected)>,
+    /// Files that the last read came upon, beside those in use.
+    named: Vec<PathBuf>,
     publish: Box<dyn Publish>,
     audit: Option<AuditLog>,
     telemetry: Telemetry,
@@ -73,6 +76,7 @@ impl Engine {
             },
             reader,
             rejected: None,
+            named: Vec::new(),
             publish,
             telemetry,
         };
@@ -99,6 +103,15 @@ impl Engine {
             files: running.version.files.iter().map(file).collect(),
             last_reload_successful: rejected.is_none(),
             rejected,
+            watched: running
+                .version
+                .files
+                .iter()
+                .map(|file| &file.path)
+                .chain(&self.named)
+                .cloned()
+                .collect(),
+            rules: self.reader.rules_folder(),
         }
     }
 
@@ -111,7 +124,15 @@ impl Engine {
     /// Reads everything again and takes it into use, if it is right. Blocks.
     pub fn reload(&mut self, who: &Who) -> Report {
         let begun = Instant::now();
-        let Read { files, version, .. } = self.reader.read();
+        let Read {
+            files,
+            named,
+            version,
+            ..
+        } = self.reader.read();
+        self.named = named;
+        self.named
+            .extend(files.iter().map(|file| file.path.clone()));
         let generation = self.running.generation;
         let version = match version.and_then(|version| self.keeps_fixed(version)) {
             Ok(version) => version,

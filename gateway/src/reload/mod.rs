@@ -5,13 +5,16 @@
 
 mod engine;
 mod live;
+mod look;
 mod read;
 mod signal;
 mod stamp;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +29,7 @@ pub use live::Live;
 pub(crate) use live::{queue_limits, sip_limits, xccos_limits};
 pub use read::{FileKind, Read, ReadFile, Reader, Version};
 pub use signal::on_hangup;
+pub use watch::watch;
 
 use crate::audit::Who;
 use crate::hash::Hash;
@@ -80,6 +84,12 @@ pub struct Status {
     pub last_reload_successful: bool,
     /// The last reload that did not, if none has gone well since.
     pub rejected: Option<Rejected>,
+    /// The files whose change is a reason to reload.
+    #[serde(skip)]
+    pub watched: Vec<PathBuf>,
+    /// The folder of files of rules.
+    #[serde(skip)]
+    pub rules: PathBuf,
 }
 
 /// A file of a [`Status`].

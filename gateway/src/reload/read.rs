@@ -139,6 +139,13 @@ impl Reader {
         &self.config
     }
 
+    /// The folder of files of rules.
+    #[must_use]
+    pub fn rules_folder(&self) -> PathBuf {
+        let folder = self.config.parent().unwrap_or_else(|| Path::new(""));
+        folder.join("rules.d")
+    }
+
     /// Reads and checks everything. Blocks.
     pub fn read(&mut self) -> Read {
         for _ in 1..TRIES {

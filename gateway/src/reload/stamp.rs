@@ -14,7 +14,7 @@ const SETTLES_IN: Duration = Duration::from_secs(3);
 
 /// What the file system tells about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
     /// Number of the file and time of its last change of any kind, where there are such.
@@ -22,7 +22,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             length: metadata.len(),
             modified: metadata.modified().ok(),
@@ -30,8 +30,13 @@ impl Stamp {
         }
     }
 
+    /// When it was written last.
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        self.modified
+    }
+
     /// Whether a later change would be sure to show.
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         let age = |time: SystemTime| SystemTime::now().duration_since(time).ok();
         self.modified
             .and_then(age)

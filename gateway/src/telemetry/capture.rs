@@ -95,6 +95,11 @@ pub(super) fn samples() -> Vec<Event> {
             who: text(),
         }
         .into(),
+        WatchFailed {
+            folder: text(),
+            error: text(),
+        }
+        .into(),
         AuditRecorded {
             n: 3,
             hash: text(),

@@ -58,6 +58,7 @@ catalogue! {
     ConfigApplied,
     ConfigRejected,
     ConfigUnchanged,
+    WatchFailed,
     AuditRecorded,
     AuditTampered,
     AuditFailed,

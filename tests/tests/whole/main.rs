@@ -10,6 +10,8 @@ mod front_ends;
 mod peers;
 mod pools;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod sign_in;

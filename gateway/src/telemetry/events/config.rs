@@ -62,6 +62,18 @@ event! {
 }
 
 event! {
+    /// A folder cannot be watched.
+    WatchFailed {
+        /// The folder.
+        folder: Detail => folder,
+        /// Why not.
+        error: Detail => error,
+    }
+    WARN "watch.failed", counted as "watch_failures";
+    "The system does not tell about changes in a folder. Files are looked at every `poll_secs` instead. Raise the system's limit of watches (`fs.inotify.max_user_watches`), or set `watch = \"poll\"` if the folder is on a network share."
+}
+
+event! {
     /// An act was added to the audit file.
     AuditRecorded {
         /// Its number.

@@ -1,0 +1,370 @@
+//! A configuration that changes while clients chat.
+
+use std::fs;
+
+use holdover::audit::verify;
+use holdover::hash::Hash;
+use holdover_config::users;
+use holdover_protocol::sip::digest::{Challenge, Ha1};
+use holdover_protocol::sip::{Name, Response};
+use holdover_tests::client::Client;
+use holdover_tests::gateway::{DOMAIN, Installation, TestGateway};
+use holdover_tests::patience::within;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A rule that an admin toggles.
+const FREEZE: &str = r#"# Freezes the deals room.
+[[rule]]
+name = "freeze"
+enabled = false
+when = { room = "ma-chan://contoso.com/deals", command = "post" }
+then = { refuse = "Frozen until Monday." }
+"#;
+
+const APPLIED: &str = "holdover_config_applied_total";
+const REJECTED: &str = "holdover_config_rejected_total";
+
+fn enabled() -> String {
+    FREEZE.replace("enabled = false", "enabled = true")
+}
+
+/// An installation whose rules are in a file of their own.
+fn installation(config: &str) -> Installation {
+    let installation = Installation::new("\"open\"", config);
+    fs::create_dir(installation.path("rules.d")).unwrap();
+    installation.write("rules.d/freeze.toml", FREEZE);
+    installation
+}
+
+async fn start(config: &str) -> TestGateway {
+    TestGateway::serve(installation(config)).await
+}
+
+/// Status and body of the admin server's answer.
+async fn admin(gateway: &TestGateway, request: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(gateway.admin).await.unwrap();
+    let request =
+        format!("{request} HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap())
+}
+
+async fn reload(gateway: &TestGateway) -> (u16, Value) {
+    admin(gateway, "POST /v1/reload").await
+}
+
+/// Waits until the file of rules is in use with this text, or without a text is not.
+async fn in_use(gateway: &TestGateway, what: &str, text: Option<&str>) {
+    let hash = text.map(|text| Value::from(Hash::of(text.as_bytes()).to_string()));
+    within(what, async {
+        loop {
+            let (_, config) = admin(gateway, "GET /v1/config").await;
+            let mut files = config["files"].as_array().unwrap().iter();
+            let found = files.find(|file| file["file"] == "rules.d/freeze.toml");
+            if found.map(|file| &file["hash"]) == hash.as_ref() {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+/// Two users in a room.
+async fn talkers(gateway: &TestGateway) -> (Client, Client) {
+    let mut clients = Vec::new();
+    for name in ["ann", "bob"] {
+        let mut client = Client::tcp(gateway.tcp, name).await;
+        client.sign_in().await;
+        client.join("deals").await;
+        clients.push(client);
+    }
+    let bob = clients.pop().unwrap();
+    (clients.pop().unwrap(), bob)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_toggled_in_its_file_counts_for_those_who_are_there() {
+    let gateway = start("").await;
+    let (mut ann, mut bob) = talkers(&gateway).await;
+    assert_eq!(ann.post("deals", "before").await, 200);
+    assert_eq!(bob.message().await, "before");
+    gateway
+        .installation
+        .write("rules.d/freeze.toml", &enabled());
+    in_use(&gateway, "enabled", Some(&enabled())).await;
+    assert_ne!(ann.post("deals", "frozen").await, 200);
+    gateway.installation.write("rules.d/freeze.toml", FREEZE);
+    in_use(&gateway, "disabled", Some(FREEZE)).await;
+    assert_eq!(ann.post("deals", "after").await, 200);
+    assert_eq!(
+        bob.message().await,
+        "after",
+        "what was refused was not delivered"
+    );
+    assert_eq!(gateway.metric("holdover_sessions"), 2);
+    assert_eq!(gateway.metric("holdover_sessions_closed_total"), 0);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_is_told_with_its_line_and_the_old_goes_on() {
+    let gateway = start("").await;
+    let (mut ann, _bob) = talkers(&gateway).await;
+    let wrong = FREEZE.replace("enabled = false", "enabled = \"no\"");
+    gateway.installation.write("rules.d/freeze.toml", &wrong);
+    gateway.metric_reaches(REJECTED, |count| count >= 1).await;
+    let (_, config) = admin(&gateway, "GET /v1/config").await;
+    assert_eq!(config["generation"], 1);
+    assert_eq!(config["last_reload_successful"], false);
+    let fault = &config["rejected"]["diagnostics"]["diagnostics"][0];
+    assert_eq!(fault["line"], 4, "{fault}");
+    assert!(
+        fault["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("rules.d/freeze.toml"),
+        "{fault}"
+    );
+    assert_eq!(ann.post("deals", "still here").await, 200);
+    // Mended, it is told so, and nothing changed.
+    gateway.installation.write("rules.d/freeze.toml", FREEZE);
+    gateway
+        .metric_reaches("holdover_config_last_reload_successful", |good| good == 1)
+        .await;
+    assert_eq!(gateway.metric(APPLIED), 0);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_holds_from_start_to_stop_is_refused_by_name() {
+    let gateway = start("[reload]\nwatch = \"off\"").await;
+    let config = fs::read_to_string(gateway.installation.config()).unwrap();
+    let changed = config.replacen("127.0.0.1:0", "127.0.0.1:5099", 1);
+    gateway.installation.write("holdover.toml", &changed);
+    gateway
+        .installation
+        .write("rules.d/freeze.toml", &enabled());
+    let (status, answer) = reload(&gateway).await;
+    assert_eq!((status, &answer["result"]), (422, &Value::from("rejected")));
+    let fault = &answer["diagnostics"]["diagnostics"][0];
+    let message = fault["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("`listener.tcp.address` was changed"),
+        "{message}"
+    );
+    assert!(fault["line"].as_u64().is_some());
+    // The rest was not taken either.
+    let (mut ann, _bob) = talkers(&gateway).await;
+    assert_eq!(ann.post("deals", "not frozen").await, 200);
+
+    gateway.installation.write("holdover.toml", &config);
+    let (status, answer) = reload(&gateway).await;
+    assert_eq!(
+        (status, &answer["generation"]),
+        (200, &Value::from(2)),
+        "{answer}"
+    );
+    assert_ne!(ann.post("deals", "frozen").await, 200);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn editors_swap_files_and_folders_come_back() {
+    let gateway = start("").await;
+    let path = |name: &str| gateway.installation.path(name);
+    // As vim and others save.
+    for (number, text) in [enabled(), FREEZE.to_owned()].iter().enumerate() {
+        fs::rename(path("rules.d/freeze.toml"), path("rules.d/freeze.toml~")).unwrap();
+        fs::write(path("rules.d/.freeze.swp"), text).unwrap();
+        fs::rename(path("rules.d/.freeze.swp"), path("rules.d/freeze.toml")).unwrap();
+        in_use(&gateway, &format!("swap {number}"), Some(text)).await;
+    }
+    // The folder goes, comes back, and goes on being watched.
+    fs::remove_dir_all(path("rules.d")).unwrap();
+    in_use(&gateway, "the folder is gone", None).await;
+    fs::create_dir(path("rules.d")).unwrap();
+    fs::write(path("rules.d/freeze.toml"), FREEZE).unwrap();
+    in_use(&gateway, "the folder is back", Some(FREEZE)).await;
+    fs::write(path("rules.d/freeze.toml"), enabled()).unwrap();
+    in_use(&gateway, "the folder is watched again", Some(&enabled())).await;
+    // Another folder takes its place.
+    fs::create_dir(path("new.d")).unwrap();
+    fs::write(path("new.d/freeze.toml"), FREEZE).unwrap();
+    fs::rename(path("rules.d"), path("old.d")).unwrap();
+    fs::rename(path("new.d"), path("rules.d")).unwrap();
+    in_use(&gateway, "another folder", Some(FREEZE)).await;
+    fs::write(path("rules.d/freeze.toml"), enabled()).unwrap();
+    in_use(&gateway, "another folder is watched", Some(&enabled())).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_on_a_share_are_polled() {
+    let gateway = start("[reload]\nwatch = \"poll\"\npoll_secs = 1").await;
+    gateway
+        .installation
+        .write("rules.d/freeze.toml", &enabled());
+    in_use(&gateway, "enabled", Some(&enabled())).await;
+    // Of the same length, and perhaps within the same tick.
+    let other = enabled().replace("Monday", "Friday");
+    gateway.installation.write("rules.d/freeze.toml", &other);
+    in_use(&gateway, "of the same length", Some(&other)).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_come_and_close_for_those_who_are_there() {
+    let gateway = start("").await;
+    let mut ann = Client::tcp(gateway.tcp, "ann").await;
+    ann.sign_in().await;
+    let rooms = fs::read_to_string(gateway.installation.path("rooms.csv")).unwrap();
+    let more = "ma-chan://contoso.com/deals-2,here,ma-chan://contoso.com/m-deals,merged,Deals 2,\n";
+    gateway
+        .installation
+        .write("rooms.csv", &format!("{rooms}{more}"));
+    gateway
+        .metric_reaches("holdover_directory_generation", |now| now == 2)
+        .await;
+    assert!(ann.join("deals-2").await.contains("code=\"200\""));
+    gateway.stop().await;
+}
+
+/// What a client answers to a challenge.
+fn credentials(refused: &Response, user: &str, password: &str) -> String {
+    let challenge = refused.headers().get(Name::ProxyAuthenticate).unwrap();
+    let challenge = Challenge::parse(challenge).unwrap();
+    let ha1 = Ha1::new(user, DOMAIN, password);
+    let answer = challenge.answer(user, &ha1, "REGISTER", "(null)", "cnonce", 1);
+    format!("Proxy-Authorization: {answer}\r\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_is_added_can_sign_in() {
+    let installation = Installation::new("{ digest = { users = \"users.toml\" } }", "");
+    let add = |user: &str| {
+        let ha1 = Ha1::new(user, DOMAIN, "secret").to_hex();
+        let ha1 = users::Ha1::parse(&ha1).unwrap();
+        users::upsert(&installation.path("users.toml"), user, &ha1).unwrap();
+    };
+    add("ann@contoso.com");
+    let gateway = TestGateway::serve(installation).await;
+    let ha1 = Ha1::new("bob@contoso.com", DOMAIN, "secret").to_hex();
+    let ha1 = users::Ha1::parse(&ha1).unwrap();
+    // Connected before he is known: what is replaced counts for connections that are there.
+    let mut bob = Client::tcp(gateway.tcp, "bob").await;
+    let (dialog, request) = bob.register_request("");
+    let refused = bob.ask(&dialog, &request).await;
+    assert_eq!(refused.status().code(), 407);
+    users::upsert(
+        &gateway.installation.path("users.toml"),
+        "bob@contoso.com",
+        &ha1,
+    )
+    .unwrap();
+    gateway.metric_reaches(APPLIED, |count| count >= 1).await;
+    let credentials = credentials(&refused, "bob@contoso.com", "secret");
+    assert_eq!(bob.register(&credentials).await, 200);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_count_for_new_connections() {
+    let gateway = start("[limits]\nconnections = 10").await;
+    let (mut ann, _bob) = talkers(&gateway).await;
+    let config = fs::read_to_string(gateway.installation.config()).unwrap();
+    let fewer = config.replace("connections = 10", "connections = 2");
+    gateway.installation.write("holdover.toml", &fewer);
+    gateway.metric_reaches(APPLIED, |count| count >= 1).await;
+    let mut third = Client::tcp(gateway.tcp, "eve").await;
+    third.closed().await;
+    assert_eq!(ann.post("deals", "we are in").await, 200);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_act_is_in_the_audit_file_and_a_changed_line_is_found() {
+    let gateway = start("[audit]\nfile = \"audit.jsonl\"").await;
+    gateway
+        .installation
+        .write("rules.d/freeze.toml", &enabled());
+    gateway
+        .metric_reaches("holdover_audit_records_total", |count| count == 2)
+        .await;
+    gateway
+        .installation
+        .write("rules.d/freeze.toml", "nonsense");
+    gateway
+        .metric_reaches("holdover_audit_records_total", |count| count == 3)
+        .await;
+    let (status, _) = reload(&gateway).await;
+    assert_eq!(status, 422);
+    gateway
+        .metric_reaches("holdover_audit_records_total", |count| count == 4)
+        .await;
+    let installation = gateway.stop().await;
+    let path = installation.path("audit.jsonl");
+    assert_eq!(verify(&path).unwrap().unwrap().records, 4);
+    let text = fs::read_to_string(&path).unwrap();
+    let acts: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let by: Vec<_> = acts
+        .iter()
+        .map(|act| act["who"]["by"].as_str().unwrap())
+        .collect();
+    assert_eq!(by, ["start", "file-change", "file-change", "http"]);
+    assert_eq!(acts[1]["files"][0]["file"], "rules.d/freeze.toml");
+    assert_eq!(acts[1]["result"]["is"], "applied");
+    assert_eq!(acts[2]["result"]["is"], "refused");
+    assert!(
+        acts[3]["who"]["peer"]
+            .as_str()
+            .unwrap()
+            .starts_with("127.0.0.1:")
+    );
+    fs::write(&path, text.replacen("applied", "refused", 2)).unwrap();
+    assert_eq!(verify(&path).unwrap().unwrap_err().line, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_versions_come_and_go() {
+    const POSTS: usize = 60;
+    let gateway = start("[reload]\nwatch = \"off\"").await;
+    let (mut ann, mut bob) = talkers(&gateway).await;
+    let posting = tokio::spawn(async move {
+        for number in 0..POSTS {
+            assert_eq!(ann.post("deals", &format!("post {number}")).await, 200);
+        }
+        ann
+    });
+    let mut reloads = 0;
+    while !posting.is_finished() || reloads < 40 {
+        // One of two is at fault; the room is never frozen.
+        let text = match reloads % 4 {
+            0 => enabled().replace("deals", "lunch"),
+            2 => FREEZE.to_owned(),
+            _ => "nonsense".to_owned(),
+        };
+        gateway.installation.write("rules.d/freeze.toml", &text);
+        let (status, answer) = reload(&gateway).await;
+        assert_eq!(status, if reloads % 2 == 0 { 200 } else { 422 }, "{answer}");
+        reloads += 1;
+    }
+    let ann = posting.await.unwrap();
+    for number in 0..POSTS {
+        assert_eq!(bob.message().await, format!("post {number}"));
+    }
+    assert!(gateway.metric(APPLIED) >= 20);
+    assert!(gateway.metric(REJECTED) >= 20);
+    assert_eq!(gateway.metric("holdover_sessions"), 2);
+    assert_eq!(gateway.metric("holdover_sessions_closed_total"), 0);
+    drop(ann);
+    gateway.stop().await;
+}
