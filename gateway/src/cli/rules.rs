@@ -12,6 +12,7 @@ use holdover_config::{Edit, ToggleError, Toggled, toggle};
 use serde_json::{Value, json};
 
 use super::files;
+use super::record::{self, RecordArgs};
 use crate::audit::{Act, AuditLog, Entry, FileChange, Outcome, Who, system_user};
 use crate::hash::Hash;
 
@@ -28,6 +29,8 @@ pub(super) enum RulesCommand {
     ///
     /// Exit code 1: a test failed, or fewer rules than demanded won in a test.
     Test(TestArgs),
+    /// Print test cases out of the last decisions of the running gateway
+    Record(RecordArgs),
 }
 
 /// Arguments of `holdover rules list`.
@@ -73,6 +76,7 @@ pub(super) fn rules(command: RulesCommand) -> anyhow::Result<ExitCode> {
         RulesCommand::Enable(args) => switch(&args, true),
         RulesCommand::Disable(args) => switch(&args, false),
         RulesCommand::Test(args) => test(&args),
+        RulesCommand::Record(args) => record::record(&args),
     }
 }
 
