@@ -158,6 +158,10 @@ impl Arrival {
         };
         let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
         let local = local.to_string().into_boxed_str();
+        let name = match (&self.acceptor, &stream) {
+            (Some(acceptor), Stream::Tls(stream)) => acceptor.name_of(stream),
+            _ => None,
+        };
         let Self {
             context,
             mut permit,
@@ -175,10 +179,12 @@ impl Arrival {
             }
             Context::FrontEnds(context) => {
                 permit.trust();
-                let seed = rand::random();
+                let (name, seed) = (name.unwrap_or_default(), rand::random());
                 tracker.spawn(async move {
-                    front_end::connection::serve(stream, context, number, seed, local, teller)
-                        .await;
+                    let serve = front_end::connection::serve(
+                        stream, context, &name, number, seed, local, teller,
+                    );
+                    serve.await;
                     drop(permit);
                 });
             }

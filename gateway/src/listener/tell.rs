@@ -9,7 +9,9 @@ use holdover_protocol::user::UserUri;
 use super::front_end;
 use super::uas::UasEvent;
 use crate::registrar::Refused;
-use crate::telemetry::events::connection::{ConnectionClosed, ConnectionEnd, ConnectionOpened};
+use crate::telemetry::events::connection::{
+    ConnectionClosed, ConnectionEnd, ConnectionOpened, FrontEndConnected, FrontEndLost,
+};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::sign_in::{
     ForeignIdentityRefused, IdentityNotAsserted, LookupAnswered, SignInAccepted, SignInRefusal,
@@ -83,6 +85,28 @@ impl Teller {
             user,
             kind,
             detail,
+        }
+        .emit(&self.telemetry);
+    }
+
+    /// A front end connected. `sessions` waited for it.
+    pub(super) fn front_end_connected(&self, name: &str, sessions: usize) {
+        FrontEndConnected {
+            listener: self.listener.clone(),
+            peer: self.peer,
+            name: Detail::new(name),
+            sessions,
+        }
+        .emit(&self.telemetry);
+    }
+
+    /// A front end's connection with so many sessions ended.
+    pub(super) fn front_end_lost(&self, name: &str, sessions: usize) {
+        FrontEndLost {
+            listener: self.listener.clone(),
+            peer: self.peer,
+            name: Detail::new(name),
+            sessions,
         }
         .emit(&self.telemetry);
     }

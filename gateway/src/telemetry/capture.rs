@@ -142,9 +142,23 @@ pub(super) fn samples() -> Vec<Event> {
         }
         .into(),
         ConnectionClosed {
-            listener,
+            listener: listener.clone(),
             peer,
             reason: ConnectionEnd::Client,
+        }
+        .into(),
+        FrontEndConnected {
+            listener: listener.clone(),
+            peer,
+            name: text(),
+            sessions: 3,
+        }
+        .into(),
+        FrontEndLost {
+            listener,
+            peer,
+            name: text(),
+            sessions: 3,
         }
         .into(),
         TlsCompleted {

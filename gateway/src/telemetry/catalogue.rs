@@ -68,6 +68,8 @@ catalogue! {
     ConnectionOpened,
     ConnectionRefused,
     ConnectionClosed,
+    FrontEndConnected,
+    FrontEndLost,
     TlsCompleted,
     TlsFailed,
     CertificatesRenewed,

@@ -21,6 +21,7 @@ fn installation(more: &str) -> Installation {
     let authority = installation.authority();
     authority.issue(installation.dir(), "fe", "localhost");
     authority.issue(installation.dir(), "fe1", "fe1.contoso.com");
+    authority.issue(installation.dir(), "fe2", "fe2.contoso.com");
     installation.write("fe-ca.pem", authority.pem());
     installation
 }
@@ -94,7 +95,6 @@ async fn only_listed_front_ends_with_good_certificates_are_let_in() {
     let mut ann = User::new("ann");
     front_end.sign_in(&mut ann).await;
     let (ours, dir) = (gateway.installation.authority(), gateway.installation.dir());
-    ours.issue(dir, "fe2", "fe2.contoso.com");
     assert!(is_let_in(&gateway, Some("fe2")).await);
 
     ours.issue_expired(dir, "expired", "fe1.contoso.com");
@@ -186,7 +186,8 @@ async fn dialogs_go_on_over_another_connection() {
     }
 
     // Requests of one user come over any of several connections, and what is for the user goes where the last came from.
-    let mut second = connect(&gateway).await;
+    // This one is of another front end, which is no way to Ann.
+    let mut second = connect_with(&gateway, Some("fe2")).await.unwrap();
     assert_eq!(second.post(&mut bob, "deals", "from another").await, 200);
     assert_eq!(second.message(&bob).await, "from another");
     assert_eq!(first.message(&ann).await, "from another");
@@ -204,8 +205,8 @@ async fn dialogs_go_on_over_another_connection() {
     assert_eq!(second.post(&mut bob, "deals", "meanwhile").await, 200);
     assert_eq!(second.message(&bob).await, "meanwhile");
 
+    // Ann's client need not do anything: it knows of nothing.
     let mut third = connect(&gateway).await;
-    assert_eq!(third.ask(&mut ann, "UPDATE", "").await.status(), Status::OK);
     let again = third.hear(&ann).await;
     let headers = |of: &holdover_protocol::sip::Request| {
         let headers = of.headers();
@@ -217,6 +218,26 @@ async fn dialogs_go_on_over_another_connection() {
     assert_eq!(second.message(&bob).await, "back");
     assert_eq!(third.message(&ann).await, "back");
     assert_eq!(gateway.metric("holdover_sessions"), 2);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_of_a_lost_connection_go_over_to_another_of_the_front_end() {
+    let gateway = start("").await;
+    let (mut first, mut second) = (connect(&gateway).await, connect(&gateway).await);
+    let (mut ann, mut bob) = (User::new("ann"), User::new("bob"));
+    first.sign_in(&mut ann).await;
+    first.join(&mut ann, "deals").await;
+    second.sign_in(&mut bob).await;
+    second.join(&mut bob, "deals").await;
+    drop(first);
+    gateway
+        .metric_reaches("holdover_sessions_resumed_total", |count| count == 1)
+        .await;
+    assert_eq!(second.post(&mut bob, "deals", "Still here?").await, 200);
+    assert_eq!(second.message(&ann).await, "Still here?");
+    assert_eq!(second.message(&bob).await, "Still here?");
+    assert_eq!(gateway.metric("holdover_front_ends_lost_total"), 1);
     gateway.stop().await;
 }
 

@@ -1,6 +1,5 @@
 //! One connection of a front end: a task that moves octets between the socket, the server and the sessions.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,14 +7,14 @@ use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Limits, Message};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::group::{Groups, Seat};
 use super::lookups::Lookups;
 use super::server::{FrontEndServer, FrontEndSettings, Output};
 use crate::listener::pump::{Pump, Woken};
 use crate::listener::tell::Teller;
 use crate::queue;
-use crate::session::table::SessionHandle;
-use crate::session::task::{Attach, ConnectionHandle, Moved, SessionContext, SessionInput, attach};
-use crate::session::{Attachment, SentBy, Way, answer};
+use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
+use crate::session::{SentBy, Way, answer};
 use crate::telemetry::events::connection::ConnectionEnd;
 use crate::transport::Stream;
 
@@ -25,13 +24,11 @@ const OUTBOUND_OF_SESSION: usize = 16;
 /// How often a connection is given a sign of life. Proxies close what is silent; most wait two minutes.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// Sessions after which those that are gone are looked for, at the least.
-const FIRST_SWEEP: usize = 64;
-
 /// What all connections of a listener for front ends share.
 pub struct FrontEndContext {
     settings: Arc<FrontEndSettings>,
     lookups: Arc<Lookups>,
+    groups: Groups,
     /// Where front ends reach the listener; `None`: where they connected to.
     contact: Option<Box<str>>,
     limits: Limits,
@@ -53,6 +50,7 @@ impl FrontEndContext {
         Self {
             settings: Arc::new(settings),
             lookups: Arc::default(),
+            groups: Groups::default(),
             contact,
             limits,
             sessions,
@@ -65,10 +63,11 @@ impl FrontEndContext {
     }
 }
 
-/// Serves a connection until it ends. `number` is unique, `seed` random.
+/// Serves a connection of the front end `name` until it ends. `number` is unique, `seed` random.
 pub(in crate::listener) async fn serve(
     stream: Stream,
     context: Arc<FrontEndContext>,
+    name: &str,
     number: u64,
     seed: u64,
     local: Box<str>,
@@ -87,33 +86,29 @@ pub(in crate::listener) async fn serve(
         peer: teller.peer(),
     };
     let (settings, lookups) = (Arc::clone(&context.settings), Arc::clone(&context.lookups));
+    let server = FrontEndServer::new(settings, lookups, sent_by.clone(), seed);
+    let seat = Arc::new(Seat::new(number, sent_by, handle));
+    let brought = context.groups.join(name, Arc::clone(&seat));
+    teller.front_end_connected(name, brought);
     let mut connection = Connection {
         pump: Pump::new(stream, inbound, context.limits),
-        server: FrontEndServer::new(settings, lookups, sent_by.clone(), seed),
-        context,
-        number,
-        sent_by,
-        handle,
-        sessions: HashMap::new(),
-        sweep_at: FIRST_SWEEP,
+        server,
+        context: &context,
+        seat: &seat,
         teller: &mut teller,
     };
     let end = connection.run().await;
-    connection.part();
+    let lost = context.groups.leave(name, &seat);
     Box::pin(connection.pump.finish()).await;
+    teller.front_end_lost(name, lost);
     teller.closed(end);
 }
 
 struct Connection<'a> {
     pump: Pump,
     server: FrontEndServer,
-    context: Arc<FrontEndContext>,
-    number: u64,
-    sent_by: SentBy,
-    handle: ConnectionHandle,
-    /// The sessions that came over this connection, by their number. Some may be gone.
-    sessions: HashMap<u64, Arc<SessionHandle>>,
-    sweep_at: usize,
+    context: &'a FrontEndContext,
+    seat: &'a Seat,
     teller: &'a mut Teller,
 }
 
@@ -133,7 +128,7 @@ impl Connection<'_> {
                 // An empty line before a message is skipped (RFC 3261 §7.5), and nobody answers a single one.
                 self.pump.queue(b"\r\n");
                 keep_alive_at = now + KEEP_ALIVE;
-                self.sweep();
+                self.seat.sweep();
             }
             if let Some(end) = end {
                 return end;
@@ -150,11 +145,7 @@ impl Connection<'_> {
                 Decoded::KeepAlive(KeepAlive::Ping) => self.pump.queue(b"\r\n"),
                 Decoded::KeepAlive(KeepAlive::Pong) => {}
                 Decoded::Message(message) => {
-                    if self.sessions.len() >= self.sweep_at {
-                        self.sweep();
-                    }
-                    let table = &self.context.sessions.table;
-                    let here = self.sessions.len();
+                    let (table, here) = (&self.context.sessions.table, self.seat.count());
                     let now = (Instant::now(), Timestamp::now());
                     self.server.handle(now, message, table, here);
                     self.carry_out();
@@ -193,18 +184,18 @@ impl Connection<'_> {
                     let key = dialog.key();
                     let with = Box::new(Attach {
                         dialog,
-                        attachment: self.attachment(Way::FrontEnd { client }),
+                        attachment: self.seat.attachment(Way::FrontEnd { client }),
                         branch,
-                        connection: self.handle.clone(),
+                        connection: self.seat.handle.clone(),
                         caller,
                     });
                     let session = attach(&self.context.sessions, endpoint, with);
-                    let _news = session.moves_to(self.number);
                     self.context.sessions.table.bind(&session, key);
-                    self.sessions.insert(session.id, session);
+                    self.seat.opened(session);
                 }
                 Output::Request(session, request) => {
-                    self.bring_here(&session);
+                    // Where a client's request comes from is where its session answers.
+                    self.seat.bring(&session);
                     if let Err((request, status)) = session.offer(request) {
                         self.pump
                             .queue(&answer::refuse(&request, status, None, None));
@@ -217,41 +208,6 @@ impl Connection<'_> {
                 }
                 Output::Event(event) => self.teller.front_end(event),
             }
-        }
-    }
-
-    /// Where a client's request comes from is where its session answers.
-    fn bring_here(&mut self, session: &Arc<SessionHandle>) {
-        if session.moves_to(self.number) {
-            session.tell(SessionInput::Moved(Box::new(Moved {
-                attachment: self.attachment(Way::FrontEnd { client: 0 }),
-                connection: self.handle.clone(),
-            })));
-            self.sessions.insert(session.id, Arc::clone(session));
-        }
-    }
-
-    fn attachment(&self, way: Way) -> Attachment {
-        Attachment {
-            connection: self.number,
-            sent_by: self.sent_by.clone(),
-            way,
-        }
-    }
-
-    /// Lets go of sessions that are over or went elsewhere.
-    fn sweep(&mut self) {
-        let number = self.number;
-        self.sessions
-            .retain(|_, it| it.is_on(number) && !it.mailbox().is_closed());
-        // Twice as many as are left, so that a session costs no more than a step.
-        self.sweep_at = (self.sessions.len() * 2).max(FIRST_SWEEP);
-    }
-
-    /// The connection is over: its sessions wait for another.
-    fn part(&mut self) {
-        for session in self.sessions.values() {
-            session.tell(SessionInput::ConnectionLost(self.number));
         }
     }
 }

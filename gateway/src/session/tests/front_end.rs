@@ -65,8 +65,7 @@ fn rfc5057_a_client_that_is_not_reached_is_gone_behind_a_front_end() {
 #[test]
 fn a_client_that_is_silent_for_long_is_asked_for_a_sign_of_life() {
     let mut session = behind();
-    let mut next = 1;
-    for status in [200, 405] {
+    for (number, status) in [(1, 200), (2, 405)] {
         let due = session.now + SILENCE;
         assert_eq!(session.core.poll_timeout(), Some(due));
         let asked = downstream(&session.wait(SILENCE)).remove(0);
@@ -75,8 +74,7 @@ fn a_client_that_is_silent_for_long_is_asked_for_a_sign_of_life() {
         // Whatever it is answered, the client is there.
         let answer_by = session.now + INFO_TIMEOUT;
         assert_eq!(session.core.poll_timeout(), Some(answer_by));
-        session.answer(next, status);
-        next += 1;
+        session.answer(number, status);
     }
     session.now += SILENCE / 2;
     assert!(!session.is_gone());

@@ -143,6 +143,40 @@ event! {
     "A client's connection ended. Its sessions wait for the client to come back; see `session.detached`."
 }
 
+event! {
+    /// A front end connected.
+    FrontEndConnected {
+        /// Listener it came in on.
+        listener: ListenerName => listener,
+        /// Its address.
+        peer: SocketAddr => downstream.addr,
+        /// The name in its certificate by which it was let in.
+        name: Detail => tls.name,
+        /// Number of sessions that waited for it.
+        sessions: usize => sessions,
+    }
+    INFO "front-end.connected", counted as "front_ends_connected";
+    "A front-end server showed a certificate that this listener admits. Sessions that lost a connection of the same front end \
+     go on over this one. Every one of these is followed by one `front-end.lost`."
+}
+
+event! {
+    /// A connection of a front end ended.
+    FrontEndLost {
+        /// Listener it came in on.
+        listener: ListenerName => listener,
+        /// Its address.
+        peer: SocketAddr => downstream.addr,
+        /// The name in its certificate by which it was let in.
+        name: Detail => tls.name,
+        /// Number of sessions on it.
+        sessions: usize => sessions,
+    }
+    INFO "front-end.lost", counted as "front_ends_lost";
+    "A connection of a front-end server ended; see `connection.closed` for why. Its sessions go on over another connection of \
+     the same front end. If there is none they wait for the grace period: see to it that the front end connects again by itself."
+}
+
 /// What a TLS handshake agreed on: the cipher suite, and the version of TLS that goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsSuite {

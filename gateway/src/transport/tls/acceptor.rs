@@ -135,6 +135,13 @@ impl Acceptor {
             .map(|stream| Stream(stream.into()))
     }
 
+    /// Which of the names that are asked for a client has shown.
+    #[must_use]
+    pub fn name_of(&self, client: &Stream) -> Option<Box<str>> {
+        let certificate = client.0.get_ref().1.peer_certificates()?.first()?;
+        self.0.files.clients.as_ref()?.name_of(certificate)
+    }
+
     /// Looks whether the files have changed, unless that was done less than a second ago. What is good is used for the
     /// handshakes to come; otherwise what was in use stays in use. Tells either. To be called before each
     /// [`accept`](Self::accept).

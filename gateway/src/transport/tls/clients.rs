@@ -44,6 +44,14 @@ impl ClientCertificates {
         })
     }
 
+    /// Which of the names a certificate is for, the first in the order of the list.
+    pub(super) fn name_of(&self, certificate: &CertificateDer<'_>) -> Option<Box<str>> {
+        let parsed = ParsedCertificate::try_from(certificate).ok()?;
+        let is_it = |name: &&ServerName<'_>| verify_server_name(&parsed, name).is_ok();
+        let name = self.names.iter().find(is_it)?;
+        Some(name.to_str().into())
+    }
+
     pub(super) fn authorities(&self) -> &Path {
         &self.authorities
     }
