@@ -215,6 +215,58 @@ fn lookup_tells_where_a_room_went() {
     expect("lookup-json", &holdover(&installation, asked));
 }
 
+/// Rules that do not quite fit the directory.
+const RULES: &str = "\
+[[rule]]\n\
+name = \"moving\"\n\
+when = { user = \"*@pilot.contoso.com\", command = \"post\" }\n\
+then = { read_only = \"Rooms are being moved until Sunday.\" }\n\
+\n\
+[[rule]]\n\
+name = \"pilots first\"\n\
+when = { user = \"*@pilot.contoso.com\" }\n\
+then = { pool = \"second\" }\n";
+
+fn with_rules() -> Installation {
+    let installation = open();
+    let file = installation.path("holdover.toml");
+    let second = "\n[[pool]]\nname = \"second\"\nembedded = { database = \"second.db\" }\n\n";
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}{second}{RULES}")).unwrap();
+    let also = "ma-chan://contoso.com/deals,second,ma-chan://contoso.com/s-deals,also,,\n";
+    let rooms = installation.path("rooms.csv");
+    let text = std::fs::read_to_string(&rooms).unwrap();
+    std::fs::write(&rooms, format!("{text}{also}")).unwrap();
+    installation
+}
+
+#[test]
+fn explain_tells_who_goes_where_and_why() {
+    let installation = with_rules();
+    let ann = "--user ann@pilot.contoso.com --at 2026-12-05T18:00[Europe/Berlin]";
+    for (name, line) in [
+        ("read", "--room ma-chan://contoso.com/deals"),
+        ("post", "--room ma-chan://contoso.com/deals --act post"),
+        ("no-target", "--room ma-chan://contoso.com/lunch"),
+        ("json", "--room ma-chan://contoso.com/deals --json"),
+        ("no-listener", "--listener client"),
+    ] {
+        let asked = format!("explain --config holdover.toml {ann} {line}");
+        expect(&format!("explain-{name}"), &holdover(&installation, &asked));
+    }
+}
+
+#[test]
+fn check_warns_of_rules_that_do_not_fit_the_directory() {
+    let installation = with_rules();
+    expect(
+        "check-apart",
+        &holdover(&installation, "check holdover.toml"),
+    );
+    let strict = holdover(&installation, "check --deny-warnings holdover.toml");
+    assert_eq!(strict.status.code(), Some(1));
+}
+
 #[test]
 fn pool_load_is_idempotent_and_all_or_nothing() {
     let installation = open();
