@@ -8,6 +8,7 @@ pub mod client;
 pub mod decisions;
 pub mod directory;
 pub mod hash;
+pub mod history;
 pub mod listener;
 pub mod pool;
 pub mod queue;

@@ -22,6 +22,7 @@ use crate::admission::Admission;
 use crate::audit::{self, Who};
 use crate::decisions::DecisionLog;
 use crate::directory::{self, Directory};
+use crate::history::History;
 use crate::listener::connection::ConnectionContext;
 use crate::listener::front_end::{FrontEndContext, FrontEndSettings};
 use crate::listener::uas::{Service, UasSettings};
@@ -154,7 +155,11 @@ impl Gateway {
         version: Version,
         telemetry: Telemetry,
     ) -> Result<Self, BuildError> {
-        let generation = 1;
+        let history = version.settings.fixed.history.as_ref().map(History::new);
+        // What cannot be read cannot be written either, which is told then.
+        let generation = history
+            .and_then(|history| history.number_at_start(version.hash()).ok())
+            .unwrap_or(1);
         ConfigLoaded {
             file: Detail::new(reader.config().display()),
             generation,

@@ -5,6 +5,7 @@
 mod audit;
 mod chat;
 mod check;
+mod config;
 mod demo;
 mod explain;
 mod files;
@@ -49,6 +50,9 @@ enum Command {
     /// Manage the users of a digest listener
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Show the generations of a configuration that were in use, and go back to one
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Find out whether the record of who changed what is as it was written
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Rules(command) => rules::rules(command),
         Command::User(command) => user::user(&command),
+        Command::Config(command) => config::config(command),
         Command::Audit(command) => audit::audit(command),
         Command::Pool(command) => pool::pool(command),
     };

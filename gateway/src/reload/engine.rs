@@ -12,8 +12,10 @@ use super::read::{FileKind, Read, ReadFile, Reader, Version};
 use super::{Rejected, Report, Status, StatusFile};
 use crate::audit::{Act, AuditLog, Entry, FileChange, Outcome, Who};
 use crate::hash::Hash;
+use crate::history::{Generation, History};
 use crate::telemetry::events::config::{
     AuditFailed, AuditRecorded, AuditTampered, ConfigApplied, ConfigRejected, ConfigUnchanged,
+    HistoryFailed,
 };
 use crate::telemetry::{Detail, Emit as _, Telemetry};
 
@@ -32,6 +34,7 @@ pub struct Engine {
     named: Vec<PathBuf>,
     publish: Box<dyn Publish>,
     audit: Option<AuditLog>,
+    history: Option<History>,
     telemetry: Telemetry,
 }
 
@@ -67,6 +70,7 @@ impl Engine {
         let audit = version.settings.fixed.audit.as_ref();
         let mut engine = Self {
             audit: audit.map(|audit| AuditLog::new(&audit.file)),
+            history: version.settings.fixed.history.as_ref().map(History::new),
             running: Running {
                 generation,
                 since: Timestamp::now(),
@@ -82,6 +86,7 @@ impl Engine {
         };
         let files = changes(&[], &engine.running.version.files);
         engine.record(Act::Start, who, files, Outcome::Applied);
+        engine.keep();
         engine
     }
 
@@ -124,12 +129,18 @@ impl Engine {
     /// Reads everything again and takes it into use, if it is right. Blocks.
     pub fn reload(&mut self, who: &Who) -> Report {
         let begun = Instant::now();
+        // Nobody puts files in place meanwhile. Who cannot lock a history has none that could be put in place.
+        let lock = self
+            .history
+            .as_ref()
+            .and_then(|history| history.lock().ok());
         let Read {
             files,
             named,
             version,
             ..
         } = self.reader.read();
+        drop(lock);
         self.named = named;
         self.named
             .extend(files.iter().map(|file| file.path.clone()));
@@ -172,6 +183,7 @@ impl Engine {
             version,
         };
         self.record(Act::Reload, who, files, Outcome::Applied);
+        self.keep();
         Report::Applied {
             generation,
             hash,
@@ -221,6 +233,26 @@ impl Engine {
         Report::Rejected {
             generation,
             faults: Arc::new(faults),
+        }
+    }
+
+    /// Keeps what is in use for those who want to go back to it.
+    fn keep(&self) {
+        let Some(history) = &self.history else { return };
+        let Running {
+            generation,
+            since,
+            who,
+            version,
+            ..
+        } = &self.running;
+        let kept = Generation::new(*generation, *since, who.clone(), version);
+        if let Err(error) = history.keep(kept, &version.files) {
+            HistoryFailed {
+                generation: *generation,
+                error: Detail::new(error),
+            }
+            .emit(&self.telemetry);
         }
     }
 

@@ -100,6 +100,11 @@ pub(super) fn samples() -> Vec<Event> {
             error: text(),
         }
         .into(),
+        HistoryFailed {
+            generation: 3,
+            error: text(),
+        }
+        .into(),
         AuditRecorded {
             n: 3,
             hash: text(),

@@ -59,6 +59,7 @@ catalogue! {
     ConfigRejected,
     ConfigUnchanged,
     WatchFailed,
+    HistoryFailed,
     AuditRecorded,
     AuditTampered,
     AuditFailed,

@@ -1,6 +1,7 @@
 //! A configuration that changes while clients chat.
 
 use std::fs;
+use std::path::Path;
 
 use holdover::audit::verify;
 use holdover::hash::Hash;
@@ -10,6 +11,7 @@ use holdover_protocol::sip::{Name, Response};
 use holdover_tests::client::Client;
 use holdover_tests::gateway::{DOMAIN, Installation, TestGateway};
 use holdover_tests::patience::within;
+use holdover_tests::program::Executable;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -367,4 +369,86 @@ async fn nothing_is_lost_while_versions_come_and_go() {
     assert_eq!(gateway.metric("holdover_sessions_closed_total"), 0);
     drop(ann);
     gateway.stop().await;
+}
+
+/// What a command of the program printed. It succeeds.
+fn command(program: &Executable, arguments: &[&str], config: &Path) -> String {
+    let config = config.to_str().unwrap();
+    let output = program.output(&[arguments, &["--config", config]].concat(), "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}{errors}");
+    text
+}
+
+#[test]
+fn the_program_takes_hangups_and_goes_back() {
+    let program = Executable::new(env!("CARGO_BIN_EXE_holdover-under-test"));
+    let installation = installation(
+        "[reload]\nwatch = \"off\"\n[audit]\nfile = \"audit.jsonl\"\n[log]\nformat = \"json\"",
+    );
+    // The commands ask the gateway, and know its address from the configuration alone.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = free.local_addr().unwrap().to_string();
+    drop(free);
+    let config = installation.config();
+    let text = fs::read_to_string(&config).unwrap();
+    let (before, after) = text.rsplit_once("127.0.0.1:0").unwrap();
+    fs::write(&config, format!("{before}{admin}{after}")).unwrap();
+
+    let (mut running, _) = program.run(&config);
+    installation.write("rules.d/freeze.toml", &enabled());
+    running.hang_up();
+    let applied = running.event("config.applied", |event| event["generation"] == 2);
+    assert_eq!(applied["who"], "signal");
+    let history = command(&program, &["config", "history"], &config);
+    assert_eq!(history.lines().count(), 3, "{history}");
+    assert!(
+        history
+            .lines()
+            .nth(2)
+            .unwrap()
+            .ends_with("rules.d/freeze.toml"),
+        "{history}"
+    );
+    let difference = command(&program, &["config", "diff", "1"], &config);
+    assert!(
+        difference.contains("-enabled = false\n+enabled = true\n"),
+        "{difference}"
+    );
+    let shown = command(
+        &program,
+        &["config", "show", "1", "--file", "rules.d/freeze.toml"],
+        &config,
+    );
+    assert_eq!(shown, FREEZE);
+
+    let told = command(&program, &["config", "rollback"], &config);
+    assert!(told.contains("rules.d/freeze.toml put back"), "{told}");
+    assert!(told.contains("taken them as generation 3"), "{told}");
+    let _applied = running.event("config.applied", |event| event["generation"] == 3);
+    let kept = fs::read_to_string(installation.path("rules.d/freeze.toml")).unwrap();
+    assert_eq!(kept, FREEZE);
+    // A broken edit is undone as well, without a gateway.
+    assert!(running.interrupt().success());
+    fs::write(&config, "broken").unwrap();
+    let told = command(&program, &["config", "rollback", "3"], &config);
+    assert!(told.contains("holdover.toml put back"), "{told}");
+    assert!(told.contains("no gateway answers"), "{told}");
+
+    let (mut running, _) = program.run(&config);
+    let started = running.event("config.loaded", |_| true);
+    assert_eq!(started["generation"], 3, "it says what it said");
+    assert!(running.interrupt().success());
+    let told = command(&program, &["audit", "verify"], &config);
+    assert!(told.contains("6 record(s), none was changed"), "{told}");
+    let acts = fs::read_to_string(installation.path("audit.jsonl")).unwrap();
+    installation.write("audit.jsonl", &acts.replacen("rollback", "reload", 1));
+    let output = program.output(
+        &["audit", "verify", "--config", config.to_str().unwrap()],
+        "",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("line 3: the record was changed"), "{told}");
 }

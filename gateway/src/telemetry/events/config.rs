@@ -74,6 +74,18 @@ event! {
 }
 
 event! {
+    /// A generation could not be kept.
+    HistoryFailed {
+        /// The generation.
+        generation: u64 => generation,
+        /// Why not.
+        error: Detail => error,
+    }
+    WARN "history.failed", counted as "history_failures";
+    "A generation is in use but not in the history, so nobody can go back to it. Make room, or give Holdover the right to write the folder of `[history]`; `keep = 0` keeps nothing."
+}
+
+event! {
     /// An act was added to the audit file.
     AuditRecorded {
         /// Its number.

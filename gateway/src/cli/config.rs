@@ -1,0 +1,359 @@
+//! `holdover config`: what was in use, and back to it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use holdover_config::Settings;
+use holdover_config::settings::History as HistorySettings;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::files;
+use crate::audit::{self, Act, AuditLog, Entry, Outcome, Who};
+use crate::history::{Generation, History, Problem, diff, rollback};
+
+/// How long the running gateway may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// What can be done with the generations of a configuration.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// List the generations that were in use
+    History(HistoryArgs),
+    /// Show what a generation said
+    Show(ShowArgs),
+    /// Show the lines in which two generations differ
+    Diff(DiffArgs),
+    /// Put the files of an earlier generation in place again, and have the running gateway take them
+    ///
+    /// The files are restored as they were, comments too, and become a new generation. Keys, certificates and users are
+    /// not touched.
+    Rollback(RollbackArgs),
+}
+
+/// Where the generations are.
+#[derive(Debug, Args)]
+struct Of {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Arguments of `holdover config history`.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    #[command(flatten)]
+    of: Of,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `holdover config show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The generation
+    #[arg(value_name = "N")]
+    generation: u64,
+    /// Only this file of it; without it, the configuration and the files of rules
+    #[arg(long, value_name = "NAME")]
+    file: Option<String>,
+    #[command(flatten)]
+    of: Of,
+}
+
+/// Arguments of `holdover config diff`.
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// The generation
+    #[arg(value_name = "N")]
+    generation: u64,
+    /// The other generation; without it, the last one
+    #[arg(value_name = "M")]
+    other: Option<u64>,
+    #[command(flatten)]
+    of: Of,
+}
+
+/// Arguments of `holdover config rollback`.
+#[derive(Debug, Args)]
+pub(super) struct RollbackArgs {
+    /// The generation; without it, the last one that says something else than the one in use
+    #[arg(value_name = "N")]
+    generation: Option<u64>,
+    #[command(flatten)]
+    of: Of,
+}
+
+/// Shows generations, or goes back to one.
+pub(super) fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ConfigCommand::History(args) => list(&args),
+        ConfigCommand::Show(args) => show(&args),
+        ConfigCommand::Diff(args) => compare(&args),
+        ConfigCommand::Rollback(args) => go_back(&args),
+    }
+}
+
+/// The settings, if they can be read, and the history. A configuration that is broken has a history all the same, where that
+/// is by default: it is needed most then.
+fn history_of(config: &Path) -> anyhow::Result<(Option<Settings>, History)> {
+    let settings = holdover_config::load(config)
+        .ok()
+        .map(|loaded| loaded.settings);
+    let history = match &settings {
+        Some(settings) => settings.fixed.history.clone(),
+        None => Some(HistorySettings {
+            folder: config.with_file_name("history"),
+            keep: 50,
+        }),
+    };
+    let history = history.context("no generations are kept: `[history]` says `keep = 0`")?;
+    Ok((settings, History::new(&history)))
+}
+
+fn all(history: &History) -> anyhow::Result<Vec<Generation>> {
+    let all = history
+        .list()
+        .with_context(|| format!("cannot read the history in {}", history.folder().display()))?;
+    anyhow::ensure!(
+        !all.is_empty(),
+        "there is no generation yet in {}: the gateway keeps what it uses",
+        history.folder().display()
+    );
+    Ok(all)
+}
+
+fn find(all: &[Generation], number: u64) -> anyhow::Result<&Generation> {
+    let found = all.iter().find(|known| known.generation == number);
+    found.with_context(|| format!("generation {number} is not in the history"))
+}
+
+fn list(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
+    let (_, history) = history_of(&args.of.config)?;
+    let all = all(&history)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("generation  when                  who                       changed");
+    let mut before: Option<&Generation> = None;
+    for generation in &all {
+        println!(
+            "{:>10}  {:<20}  {:<24}  {}",
+            generation.generation,
+            generation.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            generation.who,
+            changed(before, generation),
+        );
+        before = Some(generation);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The files in which a generation differs from the one before it.
+fn changed(before: Option<&Generation>, after: &Generation) -> String {
+    let Some(before) = before else {
+        return "(the first that is kept)".to_owned();
+    };
+    let names = before
+        .files
+        .iter()
+        .chain(&after.files)
+        .map(|file| file.file.as_str());
+    let mut changed: Vec<&str> = names
+        .filter(|name| before.file(name) != after.file(name))
+        .collect();
+    changed.sort_unstable();
+    changed.dedup();
+    if changed.is_empty() {
+        "users".to_owned()
+    } else {
+        changed.join(", ")
+    }
+}
+
+fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
+    let (_, history) = history_of(&args.of.config)?;
+    let all = all(&history)?;
+    let generation = find(&all, args.generation)?;
+    let mut output = std::io::stdout().lock();
+    if let Some(name) = &args.file {
+        let hash = generation.file(name).with_context(|| {
+            format!("generation {} has no file `{name}`", generation.generation)
+        })?;
+        output.write_all(&history.content(hash)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for file in &generation.files {
+        writeln!(output, "# ==> {}  {}", file.file, file.hash)?;
+        if is_toml(&file.file) {
+            output.write_all(&history.content(file.hash)?)?;
+            writeln!(output)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_toml(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+}
+
+fn compare(args: &DiffArgs) -> anyhow::Result<ExitCode> {
+    let (_, history) = history_of(&args.of.config)?;
+    let all = all(&history)?;
+    let before = find(&all, args.generation)?;
+    let after = match args.other {
+        Some(other) => find(&all, other)?,
+        None => all.last().context("there is no generation")?,
+    };
+    let mut names: Vec<&str> = before
+        .files
+        .iter()
+        .chain(&after.files)
+        .map(|file| file.file.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let (old, new) = (before.file(name), after.file(name));
+        if old == new {
+            continue;
+        }
+        let text = |hash: Option<_>| -> anyhow::Result<String> {
+            let content = hash.map(|hash| history.content(hash)).transpose()?;
+            Ok(String::from_utf8_lossy(&content.unwrap_or_default()).into_owned())
+        };
+        println!("--- {name} (generation {})", before.generation);
+        println!("+++ {name} (generation {})", after.generation);
+        print!("{}", diff(&text(old)?, &text(new)?));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn go_back(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
+    let config = &args.of.config;
+    let (settings, history) = history_of(config)?;
+    let user = audit::system_user();
+    let done = match rollback(&history, config, args.generation) {
+        Ok(done) => done,
+        Err(Problem::Faulty { generation, faults }) => {
+            files::tell(&faults);
+            eprintln!("error: generation {generation} is not right any more; nothing changed");
+            record(
+                settings.as_ref(),
+                &user,
+                Vec::new(),
+                generation,
+                Outcome::refused(&faults),
+            );
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(problem) => return Err(problem.into()),
+    };
+    let generation = done.to.generation;
+    // What is in place is right, whatever was there before.
+    let settings = holdover_config::load(config)
+        .ok()
+        .map(|loaded| loaded.settings)
+        .or(settings);
+    if done.files.is_empty() {
+        println!("the files say what generation {generation} said already");
+    } else {
+        println!("the files of generation {generation} are in place:");
+        for file in &done.files {
+            let what = match (&file.before, &file.after) {
+                (None, _) => "restored",
+                (_, None) => "removed",
+                _ => "put back",
+            };
+            println!("  {} {what}", file.file);
+        }
+    }
+    if let Some(folder) = &done.replaced {
+        println!("what was in no generation is kept in {}", folder.display());
+    }
+    record(
+        settings.as_ref(),
+        &user,
+        done.files,
+        generation,
+        Outcome::Applied,
+    );
+    let admin = settings
+        .and_then(|settings| settings.fixed.admin)
+        .map(|admin| admin.address);
+    Ok(tell_gateway(admin))
+}
+
+/// Writes the rollback down, if there is a file for that.
+fn record(
+    settings: Option<&Settings>,
+    user: &str,
+    files: Vec<audit::FileChange>,
+    generation: u64,
+    result: Outcome,
+) {
+    let Some(audit) = settings.and_then(|settings| settings.fixed.audit.as_ref()) else {
+        return;
+    };
+    let entry = Entry {
+        act: Act::Rollback,
+        who: Who::CommandLine {
+            user: user.to_owned(),
+        },
+        files,
+        generation: Some(generation),
+        result,
+    };
+    if let Err(error) = AuditLog::new(&audit.file).record(Timestamp::now(), &entry) {
+        eprintln!("warning: cannot write {}: {error}", audit.file.display());
+    }
+}
+
+/// Has the running gateway take the files.
+fn tell_gateway(admin: Option<SocketAddr>) -> ExitCode {
+    let Some(admin) = admin.filter(|admin| admin.port() != 0) else {
+        println!("a gateway that watches its files takes them by itself; another wants SIGHUP");
+        return ExitCode::SUCCESS;
+    };
+    let Ok(answer) = ask(admin) else {
+        println!("no gateway answers on {admin}; the next start takes the files");
+        return ExitCode::SUCCESS;
+    };
+    let word = |key| answer.get(key).and_then(Value::as_str);
+    let generation = answer
+        .get("generation")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    match word("result") {
+        Some("applied") => println!("the gateway has taken them as generation {generation}"),
+        Some("unchanged") => println!("the gateway uses them as generation {generation}"),
+        _ => {
+            let error = word("error").unwrap_or("its answer cannot be read");
+            eprintln!("error: the gateway on {admin} has not taken them: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn ask(admin: SocketAddr) -> anyhow::Result<Value> {
+    let mut stream = TcpStream::connect_timeout(&admin, ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    write!(
+        stream,
+        "POST /v1/reload HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+    Ok(serde_json::from_str(body)?)
+}

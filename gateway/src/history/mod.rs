@@ -1,0 +1,293 @@
+//! The generations of the configuration that were in use: what they said, when they came, and who brought them.
+//!
+//! A folder holds the content of every file once, under its hash, and an index that says which generation is made of which.
+//! Keys, certificates and users are not in it. The folder's lock is held by whoever changes the files of a configuration as
+//! a whole, so that nobody reads half of it.
+
+mod diff;
+mod rollback;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdover_config::settings::History as Settings;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use diff::diff;
+pub use rollback::{Problem, RolledBack, rollback};
+
+use crate::audit::lock_within;
+use crate::hash::Hash;
+use crate::reload::{ReadFile, Version};
+
+/// How long another process may keep the folder locked.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many generations the index may hold, whoever wrote it.
+const INDEX_BYTES: u64 = 64 * 1_024 * 1_024;
+
+/// A generation that was in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Its number.
+    pub generation: u64,
+    /// When it came.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// Who brought it.
+    pub who: String,
+    /// Its hash.
+    pub hash: Hash,
+    /// What it is made of, the configuration file first.
+    pub files: Vec<KeptFile>,
+}
+
+/// Times as RFC 3339 writes them.
+mod rfc3339 {
+    use std::borrow::Cow;
+
+    use jiff::Timestamp;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        at: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(at)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A file of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// Its path as seen from the folder of the configuration.
+    pub file: String,
+    /// Hash of its content.
+    pub hash: Hash,
+}
+
+impl Generation {
+    /// That of a version that is in use.
+    #[must_use]
+    pub fn new(generation: u64, at: Timestamp, who: String, version: &Version) -> Self {
+        let kept = |file: &ReadFile| KeptFile {
+            file: file.name.clone(),
+            hash: file.hash,
+        };
+        Self {
+            generation,
+            at,
+            who,
+            hash: version.hash(),
+            files: version.open_files().map(kept).collect(),
+        }
+    }
+
+    /// Hash of one of its files.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<Hash> {
+        let found = self.files.iter().find(|file| file.file == name);
+        found.map(|file| file.hash)
+    }
+}
+
+/// The folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    folder: PathBuf,
+    keep: usize,
+}
+
+impl History {
+    /// As the settings say.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            folder: settings.folder.clone(),
+            keep: settings.keep,
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Keeps everybody else from the files of the configuration, as long as the answer lives.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be made or written, or somebody else does not give it back.
+    pub fn lock(&self) -> io::Result<File> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&self.folder)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let file = options.open(self.folder.join("lock"))?;
+        lock_within(&file, LOCK_PATIENCE)?;
+        Ok(file)
+    }
+
+    /// The generations, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot be read. That there is none is no error.
+    pub fn list(&self) -> io::Result<Vec<Generation>> {
+        let path = self.index();
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() > INDEX_BYTES => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the index is too large",
+                ));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+        Ok(serde_json::from_slice(&fs::read(path)?)?)
+    }
+
+    /// The number under which a version with this hash begins to be used: that of the last generation if it says the same,
+    /// else the next one. Numbers go on from start to start.
+    ///
+    /// # Errors
+    ///
+    /// As [`History::list`].
+    pub fn number_at_start(&self, hash: Hash) -> io::Result<u64> {
+        Ok(match self.list()?.last() {
+            Some(last) if last.hash == hash => last.generation,
+            Some(last) => last.generation + 1,
+            None => 1,
+        })
+    }
+
+    /// Keeps a generation, and forgets the oldest ones if there are too many.
+    ///
+    /// # Errors
+    ///
+    /// Something cannot be read or written, or a file changed since it was read.
+    pub fn keep(&self, generation: Generation, files: &[ReadFile]) -> io::Result<()> {
+        let _lock = self.lock()?;
+        let mut all = self.list()?;
+        if all
+            .last()
+            .is_some_and(|last| last.generation == generation.generation)
+        {
+            return Ok(());
+        }
+        fs::create_dir_all(self.folder.join("files"))?;
+        for file in files
+            .iter()
+            .filter(|file| generation.file(&file.name) == Some(file.hash))
+        {
+            self.keep_file(file)?;
+        }
+        all.push(generation);
+        let forgotten = all.len().saturating_sub(self.keep);
+        all.drain(..forgotten);
+        write_whole(&self.index(), &serde_json::to_vec_pretty(&all)?)?;
+        if forgotten > 0 {
+            self.forget_files(&all);
+        }
+        Ok(())
+    }
+
+    /// The content of a file of a generation.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is not what it was.
+    pub fn content(&self, hash: Hash) -> io::Result<Vec<u8>> {
+        let path = self.content_path(hash);
+        let content = fs::read(&path)?;
+        if Hash::of(&content) != hash {
+            let message = format!("{} was changed", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(content)
+    }
+
+    fn keep_file(&self, file: &ReadFile) -> io::Result<()> {
+        let path = self.content_path(file.hash);
+        if path.exists() {
+            return Ok(());
+        }
+        let content = fs::read(&file.path)?;
+        if Hash::of(&content) != file.hash {
+            let message = format!("{} changed while it was copied", file.name);
+            return Err(io::Error::other(message));
+        }
+        write_whole(&path, &content)
+    }
+
+    /// Removes contents that no generation has any more. What cannot be removed only takes room.
+    fn forget_files(&self, all: &[Generation]) {
+        let files = all.iter().flat_map(|generation| &generation.files);
+        let used: HashSet<String> = files.map(|file| file.hash.to_string()).collect();
+        let listed = fs::read_dir(self.folder.join("files"))
+            .into_iter()
+            .flatten();
+        for entry in listed.flatten() {
+            if entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| !used.contains(name))
+            {
+                let _stays = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn index(&self) -> PathBuf {
+        self.folder.join("index.json")
+    }
+
+    fn content_path(&self, hash: Hash) -> PathBuf {
+        self.folder.join("files").join(hash.to_string())
+    }
+}
+
+/// Writes a file so that a reader sees the old one or the new one, whole. A file that is there keeps its permissions.
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let aside = aside(path, ".new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&aside)?;
+    if let Ok(metadata) = fs::metadata(path) {
+        file.set_permissions(metadata.permissions())?;
+    }
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&aside, path)
+}
+
+/// A name beside `path`, which no reader of configurations takes for a file of rules.
+fn aside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(ending);
+    path.with_file_name(name)
+}
