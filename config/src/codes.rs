@@ -26,6 +26,7 @@ codes! {
     BAD_LOG_LEVEL = "HC013", "The value is not a level or a list of `target=level`.";
     BAD_REALM = "HC014", "The realm cannot be written in a challenge.";
     BAD_SERVER = "HC015", "The value is not a host with a port.";
+    BAD_SRV_NAME = "HC016", "The value is not the name of SRV records.";
     DUPLICATE_NAME = "HC020", "Two listeners, pools, rules or tests have one name.";
     DUPLICATE_ADDRESS = "HC021", "Two things listen on one address.";
     DUPLICATE_FILE = "HC022", "One file is named twice where each needs its own.";
@@ -42,6 +43,8 @@ codes! {
     TRANSPORT_AND_TLS = "HC035", "The transport of a pool and its TLS settings do not fit together.";
     HALF_A_PAIR = "HC036", "A certificate has no private key, or a private key no certificate.";
     LISTENER_MODE = "HC037", "A key of a listener does not fit those who connect to it.";
+    SRV_AND_SERVERS = "HC038", "A pool says in two ways, or in half of one, which servers it has.";
+    SRV_NOT_BUILT = "HC039", "SRV records are asked for, and the program was built without them.";
     NO_EFFECT = "HC040", "The value has no effect (warning).";
     NO_ROOMS = "HC041", "No room can be reached (warning).";
     ADMIN_EXPOSED = "HC042", "The admin address is open to the network (warning).";

@@ -31,7 +31,7 @@ pub use environment::check_environment;
 pub use fixed::fixed_changes;
 pub use load::{Loaded, Loader, SourceFile, SourceKind, load, parse, parse_with};
 pub use names::{
-    Domain, ListenerName, LogFilter, PoolName, Realm, Region, RuleName, ServerAddress,
+    Domain, ListenerName, LogFilter, PoolName, Realm, Region, RuleName, ServerAddress, SrvName,
 };
 pub use review::{Remark, remark, review};
 pub use rulefile::{RuleFile, UserList};

@@ -92,6 +92,8 @@ names! {
     RuleName: check_rule_name, rule_name_schema, BAD_NAME;
     /// A domain name, in lower case.
     Domain: check_domain, domain_schema, BAD_DOMAIN;
+    /// Name under which DNS has SRV records, in lower case: `_service._tcp.domain`.
+    SrvName: check_srv_name, srv_name_schema, BAD_SRV_NAME;
     /// Realm of a digest challenge: printable, without quotes and backslashes, at most 128 bytes.
     Realm: check_realm, realm_schema, BAD_REALM;
     /// Which log records are written: a level, or a list of levels and `target=level`.
@@ -158,6 +160,40 @@ fn check_domain(text: &str) -> Result<Arc<str>, TextError> {
     } else {
         Ok(text.to_ascii_lowercase().into())
     }
+}
+
+/// RFC 2782: service and protocol, each with an underscore, and the domain.
+fn check_srv_name(text: &str) -> Result<Arc<str>, TextError> {
+    let help = "write service, protocol and domain such as `_sipinternaltls._tcp.contoso.com`";
+    let not = || TextError::new("not the name of SRV records", help);
+    let lower = text.to_ascii_lowercase();
+    let mut labels = lower.splitn(3, '.');
+    let mut underscored = || {
+        labels
+            .next()
+            .and_then(|label| label.strip_prefix('_'))
+            .filter(|label| !label.contains('_') && check_domain(label).is_ok())
+    };
+    let (_, protocol) = (
+        underscored().ok_or_else(not)?,
+        underscored().ok_or_else(not)?,
+    );
+    if protocol != "tcp" {
+        return Err(TextError::new(
+            "not records of TCP",
+            "pools are reached over TCP, with TLS or without: `_tcp`",
+        ));
+    }
+    let domain = labels.next().ok_or_else(not)?;
+    check_domain(domain).map_err(|_| not())?;
+    if lower.len() > 253 {
+        return Err(not());
+    }
+    Ok(lower.into())
+}
+
+fn srv_name_schema() -> Schema {
+    json_schema!({ "type": "string", "pattern": "^_[A-Za-z0-9-]+\\._[Tt][Cc][Pp](\\.[A-Za-z0-9-]+)+$", "maxLength": 253 })
 }
 
 fn domain_schema() -> Schema {
@@ -401,6 +437,26 @@ mod tests {
         }
         assert!(format!("{}.com", "a".repeat(64)).parse::<Domain>().is_err());
         assert!(["abcdefg."; 40].concat().parse::<Domain>().is_err());
+    }
+
+    #[test]
+    fn srv_names_say_service_protocol_and_domain() {
+        let name: SrvName = "_SIPinternalTLS._tcp.Contoso.com".parse().unwrap();
+        assert_eq!(name.as_str(), "_sipinternaltls._tcp.contoso.com");
+        for wrong in [
+            "",
+            "contoso.com",
+            "_sip.contoso.com",
+            "_sip._udp.contoso.com",
+            "_sip._tcp",
+            "_sip._tcp.",
+            "_._tcp.contoso.com",
+            "_s_p._tcp.contoso.com",
+            "_sip._tcp.con_toso.com",
+            "_sip._tcp.contoso.com:5061",
+        ] {
+            assert!(wrong.parse::<SrvName>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::names::{Domain, ListenerName, LogFilter, PoolName, Realm, Region, ServerAddress};
+use crate::names::{
+    Domain, ListenerName, LogFilter, PoolName, Realm, Region, ServerAddress, SrvName,
+};
 use crate::rules::Rule;
 use crate::text::choices;
 use crate::uri::{PoolUri, ServiceUri};
@@ -179,8 +181,8 @@ pub struct Embedded {
 pub struct Sip {
     /// What is dialled.
     pub uri: PoolUri,
-    /// At least one, each once.
-    pub servers: Vec<ServerAddress>,
+    /// Its servers.
+    pub servers: Servers,
     /// What carries SIP.
     pub security: Security,
     /// How the pool speaks XCCOS.
@@ -195,6 +197,20 @@ pub struct Sip {
     pub connections_per_server: usize,
     /// Silence after which a server is asked for a sign of life; `None`: never.
     pub ping: Option<Duration>,
+}
+
+/// Where the servers of a pool are known from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// The configuration: at least one, each once.
+    Listed(Vec<ServerAddress>),
+    /// SRV records.
+    Srv {
+        /// Their name.
+        name: SrvName,
+        /// The DNS server that is asked; `None`: those of the system.
+        resolver: Option<SocketAddr>,
+    },
 }
 
 /// What carries SIP to a pool.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use holdover_config::settings::{
-    Dialect, Limits, LogFormat, Peers, PoolKind, Security, SignIn, Sip, Unlisted,
+    Dialect, Limits, LogFormat, Peers, PoolKind, Security, Servers, SignIn, Sip, Unlisted,
 };
 use holdover_config::{Loaded, parse};
 
@@ -170,6 +170,9 @@ fn pools_over_sip_have_their_defaults() {
         ping,
     } = sip(0);
     assert_eq!(uri.as_str(), "sip:GC-1-PersistentChatService-1@contoso.com");
+    let Servers::Listed(servers) = servers else {
+        panic!("{servers:?}");
+    };
     assert_eq!(servers.len(), 2);
     let Security::Tls(tls) = security else {
         panic!("{security:?}");
@@ -221,4 +224,23 @@ fn front_ends_have_their_defaults() {
     );
     assert_eq!(front_ends.contact, None);
     assert_eq!(front_ends.sessions_per_connection, 20_000);
+}
+
+#[cfg(feature = "dns-srv")]
+#[test]
+fn servers_may_be_looked_up() {
+    let text = POOLS.replacen(
+        "servers = [\"pc1.contoso.com:5041\", \"pc2.contoso.com:5041\"]",
+        "srv = \"_sipInternalTLS._tcp.contoso.com\"\nresolver = \"10.0.0.53:53\"",
+        1,
+    );
+    let settings = loaded(&text).settings;
+    let PoolKind::Sip(sip) = &settings.fixed.pools[0].kind else {
+        panic!("{:?}", settings.fixed.pools);
+    };
+    let expected = Servers::Srv {
+        name: "_sipinternaltls._tcp.contoso.com".parse().unwrap(),
+        resolver: Some("10.0.0.53:53".parse().unwrap()),
+    };
+    assert_eq!(sip.servers, expected);
 }

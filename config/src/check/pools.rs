@@ -63,7 +63,7 @@ impl Checker<'_> {
             .embedded
             .get()
             .and_then(|embedded| self.embedded(embedded, domain));
-        let sip = raw.sip.get().and_then(|sip| self.sip(sip));
+        let sip = raw.sip.given().and_then(|sip| self.sip(sip));
         Some(Pool {
             name: raw.name.get()?.clone(),
             region: raw.region.get().cloned(),

@@ -11,11 +11,12 @@ use crate::environment::Role;
 use crate::names::ServerAddress;
 use crate::raw;
 use crate::reader::{Key, List};
-use crate::settings::{Dialect, PoolKind, PoolTls, Security, Sip, Tls, Transport};
+use crate::settings::{Dialect, PoolKind, PoolTls, Security, Servers, Sip, Tls, Transport};
 
 impl Checker<'_> {
-    pub(super) fn sip(&mut self, raw: &raw::Sip) -> Option<PoolKind> {
-        let servers = self.servers(&raw.servers);
+    pub(super) fn sip(&mut self, table: &Spanned<raw::Sip>) -> Option<PoolKind> {
+        let raw = table.get_ref();
+        let servers = self.servers_or_srv(table);
         let security = self.security(raw);
         let ping = seconds(&raw.ping_secs);
         Some(PoolKind::Sip(Sip {
@@ -33,6 +34,59 @@ impl Checker<'_> {
             connections_per_server: count(&raw.connections_per_server),
             ping: (ping > Duration::ZERO).then_some(ping),
         }))
+    }
+
+    /// Servers are listed or looked up, one of the two.
+    fn servers_or_srv(&mut self, table: &Spanned<raw::Sip>) -> Option<Servers> {
+        let raw = table.get_ref();
+        if raw.servers.is_bad() || raw.srv.is_bad() || raw.resolver.is_bad() {
+            return None;
+        }
+        let Some(srv) = raw.srv.given() else {
+            if let Some(given) = raw.resolver.given() {
+                let message = "`resolver` does nothing without `srv`";
+                let fault = self
+                    .source
+                    .error(codes::SRV_AND_SERVERS, given.span(), message)
+                    .help("names in `servers` are looked up by the system; remove it");
+                self.faults.push(fault);
+                return None;
+            }
+            if raw.servers.is_absent() {
+                let fault = self
+                    .source
+                    .error(codes::NO_SERVER, table.span(), "the pool has no server")
+                    .help("add `servers`, for example `servers = [\"pc1.contoso.com:5041\"]`");
+                self.faults.push(fault);
+                return None;
+            }
+            return self.servers(&raw.servers).map(Servers::Listed);
+        };
+        if let Some(given) = raw.servers.given() {
+            let fault = self
+                .source
+                .error(
+                    codes::SRV_AND_SERVERS,
+                    given.span(),
+                    "`servers` and `srv` exclude each other",
+                )
+                .help("remove one of them");
+            self.faults.push(fault);
+            return None;
+        }
+        if !cfg!(feature = "dns-srv") {
+            let message = "this program cannot look up SRV records";
+            let fault = self
+                .source
+                .error(codes::SRV_NOT_BUILT, srv.span(), message)
+                .help("build it with `--features dns-srv`, or list the `servers`");
+            self.faults.push(fault);
+            return None;
+        }
+        Some(Servers::Srv {
+            name: srv.get_ref().clone(),
+            resolver: raw.resolver.get().map(|address| address.0),
+        })
     }
 
     fn servers(&mut self, key: &Key<List<ServerAddress>>) -> Option<Vec<ServerAddress>> {

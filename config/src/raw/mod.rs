@@ -14,7 +14,7 @@ use toml::de::DeValue;
 
 use crate::names::{
     Domain, FilePath, ListenAddress, ListenerName, LogFilter, PoolName, Realm, Region,
-    ServerAddress,
+    ServerAddress, SrvName,
 };
 use crate::reader::{FromToml, Int, Key, List, Presence, Reader};
 use crate::settings::{Dialect, LogFormat, Mode, Transport, Watch};
@@ -204,7 +204,13 @@ tables! {
         /// SIP URI that is dialled: the contact of a Persistent Chat pool, the lookup service of a Group Chat server.
         required uri: PoolUri,
         /// Servers of the pool, for example `["pc1.contoso.com:5041"]`; at least one. Names are looked up at each connect.
-        required servers: List<ServerAddress>,
+        /// Either these or `srv`.
+        optional servers: List<ServerAddress>,
+        /// DNS name of the SRV records that name the servers, for example `"_sipinternaltls._tcp.contoso.com"`. They are
+        /// looked up again when they are too old and when a server is lost. Needs a program that is built with `dns-srv`.
+        optional srv: SrvName,
+        /// IP address and port of the DNS server that is asked for `srv`. Default: those of the system.
+        optional resolver: ListenAddress,
         /// `"tls"` or `"tcp"`. Default: `"tls"`.
         optional transport: Transport,
         /// Certificates for `transport = "tls"`, which needs them.

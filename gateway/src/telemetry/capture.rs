@@ -425,6 +425,24 @@ pub(super) fn samples() -> Vec<Event> {
             server: text(),
         }
         .into(),
+        PoolServerRemoved {
+            pool: pool(),
+            server: text(),
+            was_up: true,
+        }
+        .into(),
+        PoolServersFound {
+            pool: pool(),
+            servers: 2,
+            added: 1,
+        }
+        .into(),
+        PoolSrvFailed {
+            pool: pool(),
+            name: text(),
+            error: text(),
+        }
+        .into(),
         PoolServerDown {
             pool: pool(),
             server: text(),

@@ -63,9 +63,30 @@ pub(super) trait Dial: Send + 'static {
     fn dial(&mut self) -> impl Future<Output = Result<Dialled<Self::Stream>, DialError>> + Send;
 }
 
+/// Looks host names up. Replaced in tests.
+pub(super) trait Names: Send + 'static {
+    /// The addresses of a host, with this port.
+    fn find(
+        &mut self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+}
+
+/// As the system does.
+#[derive(Debug)]
+pub(super) struct System;
+
+impl Names for System {
+    async fn find(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+}
+
 /// Over the network. Names are looked up and certificates are read at each try, so both can be mended while we run.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(super) struct Network<N = System> {
+    names: N,
     server: ServerAddress,
     security: Security,
     /// Which of the name's addresses comes first.
@@ -75,18 +96,20 @@ pub(super) struct Network {
 impl Network {
     pub(super) fn new(server: ServerAddress, security: Security) -> Self {
         Self {
+            names: System,
             server,
             security,
             turn: 0,
         }
     }
+}
 
+impl<N: Names> Network<N> {
     async fn addresses(&mut self) -> Result<Vec<SocketAddr>, DialError> {
-        let name = (self.server.host(), self.server.port());
-        let found = within(tokio::net::lookup_host(name))
+        let (host, port) = (self.server.host(), self.server.port());
+        let mut addresses = within(self.names.find(host, port))
             .await
             .map_err(|error| DialError::new(ServerLoss::Name, error))?;
-        let mut addresses: Vec<_> = found.collect();
         if addresses.is_empty() {
             let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
             return Err(DialError::new(ServerLoss::Name, error));
@@ -114,7 +137,7 @@ impl Network {
     }
 }
 
-impl Dial for Network {
+impl<N: Names> Dial for Network<N> {
     type Stream = Stream;
 
     async fn dial(&mut self) -> Result<Dialled<Stream>, DialError> {
@@ -186,5 +209,61 @@ pub(super) fn host(ip: IpAddr) -> String {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What each lookup finds.
+    struct Told(VecDeque<Vec<SocketAddr>>);
+
+    impl Names for Told {
+        async fn find(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+            assert_eq!((host, port), ("pc1.contoso.com", 5041));
+            Ok(self.0.pop_front().unwrap())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_anew_each_time_and_all_its_addresses_are_tried() {
+        let mut listeners = Vec::new();
+        for _ in 0..3 {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        let at: Vec<SocketAddr> = listeners
+            .iter()
+            .map(|it| it.local_addr().unwrap())
+            .collect();
+        // Nobody listens there any more.
+        let gone = listeners.remove(0).local_addr().unwrap();
+        let told = [
+            vec![at[1]],
+            vec![at[2]],
+            vec![gone, at[2]],
+            vec![at[2], gone],
+            vec![],
+        ];
+        let mut network = Network {
+            names: Told(told.into()),
+            server: "pc1.contoso.com:5041".parse().unwrap(),
+            security: Security::Tcp,
+            turn: 0,
+        };
+        // The name moves, then has a dead address beside the good one, in either order.
+        for expected in [at[1], at[2], at[2], at[2]] {
+            let dialled = network.dial().await.unwrap();
+            let Stream::Tcp(stream) = dialled.stream else {
+                panic!("not TCP");
+            };
+            assert_eq!(stream.peer_addr().unwrap(), expected);
+        }
+        let none = network.dial().await.unwrap_err();
+        assert_eq!(none.reason, ServerLoss::Name);
     }
 }

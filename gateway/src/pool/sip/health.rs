@@ -146,13 +146,19 @@ impl Health {
         self.ejected_until
     }
 
+    /// Whether nothing is known of it yet.
+    pub(super) fn is_untried(&self) -> bool {
+        self.reach == Reach::Unknown
+    }
+
     /// For people.
-    pub(super) fn name(&self) -> &'static str {
-        match self.reach {
-            Reach::Unknown => "connecting",
-            Reach::Down => "down",
-            Reach::Up if self.ejected_until.is_some() => "ejected",
-            Reach::Up => "up",
+    pub(super) fn name(&self, now: Instant) -> &'static str {
+        match (self.reach, self.ejected_until) {
+            (Reach::Unknown, _) => "connecting",
+            (Reach::Down, _) => "down",
+            (Reach::Up, Some(until)) if until <= now => "half-open",
+            (Reach::Up, Some(_)) => "ejected",
+            (Reach::Up, None) => "up",
         }
     }
 
@@ -203,12 +209,13 @@ mod tests {
             panic!("not ejected");
         };
         assert!(!health.is_working());
-        assert_eq!(health.name(), "ejected");
+        assert_eq!(health.name(now), "ejected");
         // What was under way fails as well, which is nothing new; and it is too early for a sign of life.
         assert_eq!(health.saw(now, Sign::Failing, &mut random), None);
         assert_eq!(health.proved(now), None);
         now += first;
         assert!(!health.is_working(), "half-open is not open");
+        assert_eq!(health.name(now), "half-open");
         assert_eq!(health.proved(now), Some(Change::Restored));
         assert!(health.is_working());
         // It fails at once again: one failure is enough, and it is left alone for longer.

@@ -14,18 +14,21 @@ mod leg;
 mod link;
 mod random;
 mod servers;
+#[cfg(feature = "dns-srv")]
+mod srv;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use holdover_config::PoolName;
-use holdover_config::settings::{Dialect, Security, Sip};
+use holdover_config::settings::{Dialect, Security, Servers as Known, Sip};
+use holdover_config::{PoolName, ServerAddress};
 use holdover_protocol::sip::Limits;
 use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos;
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -68,7 +71,7 @@ pub struct SipPoolState {
 pub struct SipPool {
     uri: Box<str>,
     dialect: Dialect,
-    servers: Servers,
+    servers: Arc<Servers>,
     next_leg: AtomicU64,
     shutdown: CancellationToken,
     links: TaskTracker,
@@ -108,33 +111,22 @@ impl SipPool {
             limits,
             telemetry,
             shutdown: shutdown.clone(),
+            lost: Notify::new(),
         });
         let links = TaskTracker::new();
-        let mut random = Random::new(rand::random());
-        let mut servers = Vec::new();
-        for address in &pool.servers {
-            let (handles, inboxes): (Vec<_>, Vec<_>) = (0..pool.connections_per_server.max(1))
-                .map(|_| LinkHandle::new())
-                .unzip();
-            let server = Arc::new(Server::new(address.clone(), handles.clone(), random.draw()));
-            for (handle, inbox) in handles.into_iter().zip(inboxes) {
-                let link = Link {
-                    dial: Network::new(address.clone(), pool.security.clone()),
-                    inbox,
-                    handle,
-                    server: Arc::clone(&server),
-                    common: Arc::clone(&common),
-                    random: Random::new(random.draw()),
-                };
-                links.spawn(link.run());
-            }
-            servers.push(server);
-        }
+        let starter = Starter {
+            common,
+            security: pool.security,
+            connections: pool.connections_per_server.max(1),
+            links: links.clone(),
+            random: Random::new(rand::random()),
+        };
+        let servers = starter.all(pool.servers);
         links.close();
         Ok(Self {
             uri: pool.uri.as_str().into(),
             dialect: pool.dialect,
-            servers: Servers::new(servers),
+            servers,
             next_leg: AtomicU64::new(1),
             shutdown,
             links,
@@ -179,6 +171,53 @@ impl SipPool {
     /// Waits until all connections are closed after a [`shutdown`](Self::shutdown): about a second at most.
     pub async fn closed(&self) {
         self.links.wait().await;
+    }
+}
+
+/// Starts what keeps servers connected.
+struct Starter {
+    common: Arc<Common>,
+    security: Security,
+    /// To each server.
+    connections: usize,
+    links: TaskTracker,
+    random: Random,
+}
+
+impl Starter {
+    /// Connects to servers that are listed; those that are looked up are connected to when they are known.
+    fn all(mut self, known: Known) -> Arc<Servers> {
+        match known {
+            Known::Listed(addresses) => {
+                let servers = addresses.into_iter().map(|address| self.start(address));
+                Arc::new(Servers::new(servers.collect()))
+            }
+            #[cfg(feature = "dns-srv")]
+            Known::Srv { name, resolver } => srv::watch(self, name, resolver),
+            // The check of the configuration refuses it.
+            #[cfg(not(feature = "dns-srv"))]
+            Known::Srv { .. } => Arc::new(Servers::new(Vec::new())),
+        }
+    }
+
+    /// Begins to connect to a server.
+    fn start(&mut self, address: ServerAddress) -> Arc<Server> {
+        let (handles, inboxes): (Vec<_>, Vec<_>) =
+            (0..self.connections).map(|_| LinkHandle::new()).unzip();
+        let server = Server::new(address.clone(), handles.clone(), self.random.draw());
+        let server = Arc::new(server);
+        for (handle, inbox) in handles.into_iter().zip(inboxes) {
+            let link = Link {
+                dial: Network::new(address.clone(), self.security.clone()),
+                inbox,
+                handle,
+                server: Arc::clone(&server),
+                common: Arc::clone(&self.common),
+                random: Random::new(self.random.draw()),
+            };
+            self.links.spawn(link.run());
+        }
+        server
     }
 }
 

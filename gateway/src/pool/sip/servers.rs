@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use holdover_config::ServerAddress;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::dial::DialError;
 use super::health::{Change, Health};
@@ -13,8 +15,8 @@ use super::leg::Sign;
 use super::link::{Common, LinkHandle, Stage, now};
 use super::random::Random;
 use crate::telemetry::events::pool::{
-    PoolServerDown, PoolServerEjected, PoolServerRestored, PoolServerUp, PoolTlsFailed,
-    ServerFailure,
+    PoolServerDown, PoolServerEjected, PoolServerRemoved, PoolServerRestored, PoolServerUp,
+    PoolTlsFailed, ServerFailure,
 };
 use crate::telemetry::{Detail, Emit as _};
 
@@ -26,6 +28,8 @@ pub(super) struct Server {
     /// Whose turn it is.
     turn: AtomicUsize,
     noted: Mutex<Noted>,
+    /// Nothing names it any more: it is not connected to again, and its connections end with their last leg.
+    retired: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -46,12 +50,41 @@ impl Server {
                 random: Random::new(seed),
                 last_error: None,
             }),
+            retired: CancellationToken::new(),
         }
+    }
+
+    /// Tells when it is retired.
+    pub(super) fn retired(&self) -> &CancellationToken {
+        &self.retired
+    }
+
+    /// Gives it no more legs and no more connections.
+    #[cfg(feature = "dns-srv")]
+    pub(super) fn retire(&self, common: &Common) {
+        self.retired.cancel();
+        if self.noted().health.connections() == 0 {
+            self.tell_removed(common, false);
+        }
+    }
+
+    fn tell_removed(&self, common: &Common, was_up: bool) {
+        PoolServerRemoved {
+            pool: common.pool.clone(),
+            server: self.detail(),
+            was_up,
+        }
+        .emit(&common.telemetry);
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
         // Nothing that can panic runs under this lock, and what is noted is valid between any two statements.
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(feature = "dns-srv")]
+    pub(super) fn address(&self) -> &ServerAddress {
+        &self.address
     }
 
     /// Its name in events.
@@ -67,6 +100,7 @@ impl Server {
 
     /// A link lost its connection (`proved`: one that was told to be [`connected`](Self::connected)), or got none.
     pub(super) fn lost(&self, common: &Common, proved: bool, why: &DialError) {
+        common.lost.notify_one();
         let error = Detail::new(chain(&why.error));
         if let Some(reason) = why.tls {
             PoolTlsFailed {
@@ -83,6 +117,9 @@ impl Server {
             noted.health.disconnected(proved)
         };
         if let Some(Change::Down { was_up }) = change {
+            if self.retired.is_cancelled() {
+                return self.tell_removed(common, was_up);
+            }
             PoolServerDown {
                 pool: common.pool.clone(),
                 server: self.detail(),
@@ -91,6 +128,14 @@ impl Server {
                 error,
             }
             .emit(&common.telemetry);
+        }
+    }
+
+    /// A link closed its connection because the server is retired and had no leg left.
+    pub(super) fn left(&self, common: &Common, proved: bool) {
+        let change = self.noted().health.disconnected(proved);
+        if let Some(Change::Down { was_up: true }) = change {
+            self.tell_removed(common, true);
         }
     }
 
@@ -151,17 +196,24 @@ impl Server {
         }
     }
 
+    /// Whether a link is at this stage.
+    fn has_link(&self, stage: Stage) -> bool {
+        self.links.iter().any(|link| link.stage() == stage)
+    }
+
     /// The next link at this stage.
     fn link(&self, stage: Stage) -> Option<&Arc<LinkHandle>> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         in_turn(&self.links, first).find(|link| link.stage() == stage)
     }
 
-    fn state(&self) -> ServerState {
+    fn state(&self, place: Option<Place>) -> ServerState {
         let noted = self.noted();
         ServerState {
             address: self.address.to_string(),
-            state: noted.health.name(),
+            priority: place.map(|place| place.priority),
+            weight: place.map(|place| place.weight),
+            state: noted.health.name(now()),
             connections: noted.health.connections(),
             legs: self.links.iter().map(|link| link.legs()).sum(),
             failures: noted.health.failures(),
@@ -170,37 +222,130 @@ impl Server {
     }
 }
 
+/// What DNS says of a server (RFC 2782): the lowest priority that can be reached is used, and among its servers each as
+/// often as its weight says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) priority: u16,
+    pub(super) weight: u16,
+}
+
+/// A server in its place.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) place: Place,
+    pub(super) server: Arc<Server>,
+}
+
 /// All servers of a pool.
 #[derive(Debug)]
 pub(super) struct Servers {
-    servers: Vec<Arc<Server>>,
+    /// By priority, and those without weight first.
+    list: ArcSwap<Vec<Placed>>,
     turn: AtomicUsize,
+    /// Whether they have places that mean something.
+    is_placed: bool,
 }
 
 impl Servers {
+    /// Servers that are all alike.
     pub(super) fn new(servers: Vec<Arc<Server>>) -> Self {
+        let alike = |server| Placed {
+            place: Place::default(),
+            server,
+        };
         Self {
-            servers,
+            list: ArcSwap::from_pointee(servers.into_iter().map(alike).collect()),
             turn: AtomicUsize::new(0),
+            is_placed: false,
         }
     }
 
-    /// The link for a new leg: of the next server that works; else of one that is ejected, because an outlier needs
-    /// others to be one; else one that is being connected, whose outcome the leg waits for.
+    /// None yet.
+    #[cfg(feature = "dns-srv")]
+    pub(super) fn unknown() -> Self {
+        Self {
+            is_placed: true,
+            ..Self::new(Vec::new())
+        }
+    }
+
+    /// Puts these servers in place of those there were. Legs stay where they are.
+    #[cfg(feature = "dns-srv")]
+    pub(super) fn replace(&self, mut servers: Vec<Placed>) {
+        servers.sort_by_key(|placed| (placed.place.priority, placed.place.weight));
+        self.list.store(Arc::new(servers));
+    }
+
+    #[cfg(feature = "dns-srv")]
+    pub(super) fn all(&self) -> Arc<Vec<Placed>> {
+        self.list.load_full()
+    }
+
+    /// The link for a new leg. Of the lowest priority that has one: of a server that works. Else one that is ejected, because
+    /// an outlier needs others to be one; else one that is being connected, whose outcome the leg waits for.
     pub(super) fn choose(&self) -> Option<Arc<LinkHandle>> {
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        let servers = || in_turn(&self.servers, first);
-        servers()
-            .filter(|server| server.noted().health.is_working())
-            .find_map(|server| server.link(Stage::Ready))
-            .or_else(|| servers().find_map(|server| server.link(Stage::Ready)))
-            .or_else(|| servers().find_map(|server| server.link(Stage::Connecting)))
-            .map(Arc::clone)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let list = self.list.load();
+        let mut classes = list
+            .chunk_by(|one, other| one.place.priority == other.place.priority)
+            .peekable();
+        let all = classes.clone();
+        while let Some(class) = classes.next() {
+            let working = |server: &Server| server.noted().health.is_working();
+            let mut found = pick(class, turn, Stage::Ready, working);
+            if found.is_none() && classes.peek().is_some() {
+                // What was never tried is not known to be out of reach: at the start nobody goes to a server that stands by
+                // only because it was faster.
+                let untried = |server: &Server| server.noted().health.is_untried();
+                found = pick(class, turn, Stage::Connecting, untried);
+            }
+            if found.is_some() {
+                return found;
+            }
+        }
+        let of_any = |stage| {
+            let mut classes = all.clone();
+            classes.find_map(|class| pick(class, turn, stage, |_| true))
+        };
+        of_any(Stage::Ready).or_else(|| of_any(Stage::Connecting))
     }
 
     pub(super) fn states(&self) -> Vec<ServerState> {
-        self.servers.iter().map(|server| server.state()).collect()
+        let list = self.list.load();
+        let place = |placed: &Placed| self.is_placed.then_some(placed.place);
+        list.iter()
+            .map(|placed| placed.server.state(place(placed)))
+            .collect()
     }
+}
+
+/// A link at this stage, of one of the servers of one priority that will do.
+fn pick(
+    class: &[Placed],
+    turn: usize,
+    stage: Stage,
+    will_do: impl Fn(&Server) -> bool,
+) -> Option<Arc<LinkHandle>> {
+    let will_do = |placed: &&Placed| will_do(&placed.server) && placed.server.has_link(stage);
+    let link = |placed: &Placed| placed.server.link(stage).map(Arc::clone);
+    let weight = |placed: &Placed| u64::from(placed.place.weight);
+    let total: u64 = class.iter().filter(will_do).map(weight).sum();
+    if total == 0 {
+        return in_turn(class, turn).filter(will_do).find_map(link);
+    }
+    // RFC 2782: a number from 0 to the sum of the weights, and the first server whose running sum reaches it. Those without
+    // weight stand first, and are chosen by 0 alone.
+    let drawn = Random::new(turn as u64).draw() % (total + 1);
+    let mut sum = 0;
+    class
+        .iter()
+        .filter(will_do)
+        .find(|placed| {
+            sum += weight(placed);
+            sum >= drawn
+        })
+        .and_then(link)
 }
 
 /// All of `things`, beginning with the one whose turn it is.
@@ -229,9 +374,15 @@ fn chain(error: &std::io::Error) -> String {
 /// A server as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerState {
-    /// As configured.
+    /// As configured, or as DNS says.
     pub address: String,
-    /// `connecting`, `up`, `ejected` or `down`.
+    /// Its priority, if DNS gives it one; the lowest comes first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u16>,
+    /// Its weight among those of its priority, if DNS gives it one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u16>,
+    /// `connecting`, `up`, `ejected`, `half-open` (ejected, and now asked for a sign of life) or `down`.
     pub state: &'static str,
     /// Connections that are up.
     pub connections: usize,

@@ -159,6 +159,50 @@ event! {
 }
 
 event! {
+    /// A pool's server is used no more.
+    PoolServerRemoved {
+        /// The pool.
+        pool: PoolName => pool,
+        /// The server, as DNS named it.
+        server: Detail => upstream.addr,
+        /// Whether it could be reached until now.
+        was_up: bool => server.was_up,
+    }
+    INFO "pool.server-removed", counted as "pool_servers_removed";
+    measured |this, instruments| if this.was_up { instruments.pool_servers.dec(); };
+    "No SRV record names a server of a pool any more, and its last leg is gone. Legs that were on it stayed until they ended."
+}
+
+event! {
+    /// The servers of a pool were looked up and are other ones than before.
+    PoolServersFound {
+        /// The pool.
+        pool: PoolName => pool,
+        /// How many.
+        servers: usize => servers,
+        /// How many of them were not there before.
+        added: usize => added,
+    }
+    INFO "pool.servers-found", counted as "pool_server_lists_found";
+    "The SRV records of a pool name other servers than before, or were looked up for the first time."
+}
+
+event! {
+    /// The servers of a pool cannot be looked up.
+    PoolSrvFailed {
+        /// The pool.
+        pool: PoolName => pool,
+        /// The name of the records.
+        name: Detail => dns.name,
+        /// Why not.
+        error: Detail => error,
+    }
+    WARN "pool.srv-failed", counted as "pool_srv_failures";
+    "The SRV records of a pool could not be looked up, or name no server. The servers that are known go on to be used; without \
+     any the pool cannot be reached. It is tried again with growing pauses."
+}
+
+event! {
     /// A pool's server gets no new legs for a while.
     PoolServerEjected {
         /// The pool.

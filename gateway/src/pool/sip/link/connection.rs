@@ -50,6 +50,8 @@ const BATCH: usize = 64;
 /// How a connection ended.
 pub(super) enum Ended {
     Shutdown,
+    /// The server is retired, and no leg is left.
+    Retired,
     Lost(DialError),
 }
 
@@ -84,6 +86,7 @@ pub(super) struct Connection {
 
 enum Step {
     Shutdown,
+    Retired,
     Written(io::Result<usize>),
     Read(io::Result<usize>),
     Command(Option<Command>),
@@ -142,6 +145,7 @@ impl Connection {
     ) -> Ended {
         let (mut read, mut write) = tokio::io::split(stream);
         let shutdown = self.common.shutdown.clone();
+        let retired = self.server.retired().clone();
         if self.ping.is_wanted() {
             self.ask(now());
         } else {
@@ -151,6 +155,7 @@ impl Connection {
             let deadline = self.poll_timeout();
             let step = tokio::select! {
                 () = shutdown.cancelled() => Step::Shutdown,
+                () = retired.cancelled(), if self.legs.is_empty() => Step::Retired,
                 written = write.write_buf(&mut self.pending), if !self.pending.is_empty() => {
                     Step::Written(written)
                 }
@@ -166,6 +171,7 @@ impl Connection {
             let ended = match step {
                 // No handle is left: nobody can want anything of this pool any more.
                 Step::Shutdown | Step::Command(None) => Some(Ended::Shutdown),
+                Step::Retired => Some(Ended::Retired),
                 Step::Written(Ok(1..)) => {
                     self.stalled_since = (!self.pending.is_empty()).then_some(now);
                     if self.pending.is_empty() {
@@ -197,7 +203,7 @@ impl Connection {
         };
         self.handle.set_stage(Stage::Down);
         let now = now();
-        let orderly = matches!(ended, Ended::Shutdown);
+        let orderly = !matches!(ended, Ended::Lost(_));
         let mut numbers: Vec<u64> = self.legs.keys().copied().collect();
         numbers.sort_unstable();
         for number in numbers {

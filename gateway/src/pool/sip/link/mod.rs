@@ -15,7 +15,7 @@ use bytes::Bytes;
 use holdover_config::PoolName;
 use holdover_protocol::sip::Limits;
 use holdover_protocol::user::UserUri;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{Connection, Ended};
@@ -49,6 +49,8 @@ pub(super) struct Common {
     pub(super) limits: Limits,
     pub(super) telemetry: Telemetry,
     pub(super) shutdown: CancellationToken,
+    /// A connection was lost, or could not be made: what is known of the servers may be too old.
+    pub(super) lost: Notify,
 }
 
 /// What a link is asked to do.
@@ -207,14 +209,16 @@ pub(super) struct Link<D> {
 }
 
 impl<D: Dial> Link<D> {
-    /// Runs until the pool is shut down.
+    /// Runs until the pool is shut down or the server is retired.
     pub(super) async fn run(mut self) {
         let shutdown = self.common.shutdown.clone();
+        let retired = self.server.retired().clone();
         let mut failures = 0;
-        loop {
+        while !retired.is_cancelled() {
             self.handle.set_stage(Stage::Connecting);
             let dialled = tokio::select! {
                 () = shutdown.cancelled() => break,
+                () = retired.cancelled() => break,
                 dialled = self.dial.dial() => dialled,
             };
             let proved = match dialled {
@@ -233,6 +237,10 @@ impl<D: Dial> Link<D> {
                     self.handle.set_stage(Stage::Down);
                     let error = match ended {
                         Ended::Shutdown => break,
+                        Ended::Retired => {
+                            self.server.left(&self.common, proved);
+                            break;
+                        }
                         Ended::Lost(error) => error,
                     };
                     self.server.lost(&self.common, proved, &error);
@@ -249,6 +257,7 @@ impl<D: Dial> Link<D> {
             let pause = self.random.jitter(pause.min(LONGEST_PAUSE));
             tokio::select! {
                 () = shutdown.cancelled() => break,
+                () = retired.cancelled() => break,
                 () = turn_away(&mut self.inbox, &self.handle, LegClosed::Unreachable) => break,
                 () = tokio::time::sleep(pause) => {}
             }

@@ -176,6 +176,7 @@ impl Bench {
             limits: Limits::default(),
             telemetry: Telemetry::new(),
             shutdown: CancellationToken::new(),
+            lost: Notify::new(),
         });
         let (pipes, dials) = mpsc::unbounded_channel();
         let peer = connection(&pipes, room);
