@@ -3,16 +3,13 @@
 //! Every run is told by its seed. `HOLDOVER_SEED=17` replays one and prints what happened, `HOLDOVER_SEEDS=100000` runs
 //! that many.
 
-mod directory;
-mod oracle;
-mod pool;
 mod random;
+mod single;
 mod wire;
-mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use world::World;
+use single::World;
 
 const SEEDS: u64 = 256;
 const STEPS: usize = 160;

@@ -5,7 +5,6 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::Dialog;
 use holdover_protocol::sip::{Message, Method, Name, Request, Response, Status, respond};
 
-use super::directory::{LINKED, legacy, migrated};
 use super::random::Random;
 
 pub(super) const USER: &str = "sip:ann@contoso.com";
@@ -118,20 +117,18 @@ pub(super) fn command(envid: u64, verb: &str, rooms: &[RoomUri]) -> String {
     )
 }
 
-/// A post of the client, with a link in it.
-pub(super) fn post(envid: u64, room: &RoomUri, token: &str) -> String {
-    let link = legacy(LINKED);
+/// A post of the client.
+pub(super) fn post(envid: u64, room: &RoomUri, text: &str) -> String {
     let chat = format!(
-        r#"<grpchat id="grpchat" seqid="1" chanUri="{room}" author="{USER}" ts="2026-11-22T10:00:00Z"><chat>{token} see {link}</chat></grpchat>"#
+        r#"<grpchat id="grpchat" seqid="1" chanUri="{room}" author="{USER}" ts="2026-11-22T10:00:00Z"><chat>{text}</chat></grpchat>"#
     );
     document(envid, &chat)
 }
 
 /// A message that a pool sends to everybody in a room.
-pub(super) fn fan_out(room: &RoomUri, token: &str) -> String {
-    let link = migrated("l-1");
+pub(super) fn fan_out(room: &RoomUri, text: &str) -> String {
     format!(
-        r#"<grpchat id="grpchat" seqid="1" chanUri="{room}" author="sip:bob@contoso.com" ts="2026-11-22T10:00:00Z"><chat>{token} see {link}</chat><rtf>x</rtf></grpchat>"#
+        r#"<grpchat id="grpchat" seqid="1" chanUri="{room}" author="sip:bob@contoso.com" ts="2026-11-22T10:00:00Z"><chat>{text}</chat><rtf>x</rtf></grpchat>"#
     )
 }
 

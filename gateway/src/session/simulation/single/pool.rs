@@ -8,9 +8,9 @@ use holdover_protocol::translate::rooms_named;
 use holdover_protocol::xccos::{Document, Item, Limits, Verb};
 
 use super::directory::{ROOMS, migrated};
-use super::random::Random;
-use super::wire;
 use crate::pool::{LegEvent, Receipt, SendId};
+use crate::session::simulation::random::Random;
+use crate::session::simulation::wire;
 
 /// One thing that the pool says, and what the oracle has to know about it.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl Pool {
         }
         self.messages += 1;
         let token = format!("msg-{}-{}.", self.epoch, self.messages);
-        let text = wire::fan_out(room, &token);
+        let text = wire::fan_out(room, &format!("{token} see {}", migrated("l-1")));
         Some((
             text,
             Some(Meaning::FanOut {
