@@ -227,6 +227,12 @@ impl<T> Receiver<T> {
         Poll::Pending
     }
 
+    /// Takes nothing more in. What is in it can still be taken out.
+    pub fn close(&mut self) {
+        self.0.lock().is_closed = true;
+        self.0.changed.notify_waiters();
+    }
+
     /// The next message, if there is one.
     pub fn try_recv(&mut self) -> Option<T> {
         let message = self.take(&mut self.0.lock())?;

@@ -211,12 +211,17 @@ impl SessionCore {
         for legacy in &rooms {
             self.forget_queued(legacy);
             self.shadows.forget(legacy);
+            self.tracks.forget_name(legacy);
             // Nor may the reply to an earlier command tell of the room.
-            self.commands.retain_mut(|command| {
-                let before = command.rooms.len();
+            for command in &mut self.commands {
+                let before = command.rooms.len() + command.refused.len();
                 command.rooms.retain(|(room, _)| room != legacy);
-                before == 0 || !command.rooms.is_empty()
-            });
+                command.refused.retain(|room| room != legacy);
+                if before > 0 && command.rooms.is_empty() && command.refused.is_empty() {
+                    command.disown();
+                }
+            }
+            self.forget_in_gathers(now, legacy);
             if let Some(target) = self.rooms.part(legacy) {
                 self.send_part(now, &target);
             }
@@ -226,15 +231,6 @@ impl SessionCore {
         }
         let data = ReplyData::Part(PartReply { rooms });
         self.reply(now, &client, &Reply::success(Verb::Part, data));
-    }
-
-    /// Parts a room at its pool. Nobody waits for the answer.
-    pub(super) fn send_part(&mut self, now: Instant, target: &Target) {
-        let part = holdover_protocol::xccos::verb::Part {
-            rooms: vec![target.migrated.clone()],
-        };
-        self.tracks.forget(target.pool, &target.migrated);
-        self.send_own(now, target.pool, &Command::Part(part), Purpose::Nobody);
     }
 
     /// Sends a command of our own.

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdover_config::RuleName;
-use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::{Dialog, Incoming};
 use holdover_protocol::sip::{Method, Request, Response, Status};
 use holdover_protocol::user::UserUri;
@@ -20,15 +19,16 @@ use holdover_protocol::xccos;
 
 use super::answer;
 use super::attachment::{Attachment, Way};
-use super::decisions::Decisions;
-use super::downstream::{Channel, ClientVerdict, QueueLimits, ServerTransaction};
+use super::decisions::{Decisions, Target};
+use super::downstream::{Channel, ClientVerdict, Queue, QueueLimits, ServerTransaction};
 use super::gather::Gathers;
+use super::legs::{Leg, LegState};
 use super::output::{CloseReason, Event, FinishReason, Output};
 use super::pending::{PendingCommand, PendingPost};
-use super::recovery::Tracks;
 use super::rooms::Rooms;
 use super::shadow::Shadows;
-use crate::pool::{LegEvent, PoolId, SendId};
+use super::tracks::Tracks;
+use crate::pool::{LegEvent, PoolId};
 
 /// What all sessions have in common.
 #[derive(Clone, Debug)]
@@ -64,34 +64,23 @@ const SMALLEST_MAILBOX: usize = 256;
 
 /// The downstream side.
 #[derive(Debug)]
-enum Downstream {
+pub(super) enum Downstream {
     /// The client is there. → `Detached` when its dialog or its own connection ends, `Finished` when it signs out.
     ///
     /// While the front end that it comes through has no connection, what is for it waits in the channel; → `Finished` when
     /// that lasts too long.
     Attached(Box<Channel>),
-    /// The client is gone, its rooms are kept. → `Attached` when it comes back, `Finished` at `until`.
-    Detached { until: Instant },
+    /// The client is gone, its rooms are kept. → `Attached` when it comes back, `Finished` at `until`, or at once when it
+    /// has no rooms to come back to.
+    Detached {
+        since: Instant,
+        until: Instant,
+        /// What waits for the client, while its connection is there: on it, it comes back to windows that are still open,
+        /// and asks for no history.
+        kept: Option<Queue>,
+    },
     /// Over. No way back.
     Finished,
-}
-
-/// One pool as this session sees it. A pool the session has nothing to do with is not in the list.
-#[derive(Debug)]
-struct Leg {
-    pool: PoolId,
-    /// Number of the next document, which is its envelope id too. Never used twice, also not by the next leg.
-    next: u64,
-    state: LegState,
-}
-
-/// Whether a pool can be reached.
-#[derive(Debug)]
-enum LegState {
-    /// There is a leg. → `Down` when it closes.
-    Up,
-    /// There is none, and the client has rooms there. → `Up` at `retry_at`.
-    Down { retry_at: Instant },
 }
 
 /// One session. See the module's documentation for how to drive it.
@@ -99,25 +88,32 @@ enum LegState {
 pub struct SessionCore {
     pub(super) settings: Arc<SessionSettings>,
     pub(super) user: UserUri,
-    downstream: Downstream,
+    pub(super) downstream: Downstream,
     /// The connection the client is on, or was on last.
-    connection: Option<u64>,
+    pub(super) connection: Option<u64>,
     /// The client's own connection: the same one, or that to its front end.
-    client: u64,
+    pub(super) client: u64,
     /// Whether `connection` is still there: it may outlive the dialog.
-    is_connected: bool,
+    pub(super) is_connected: bool,
     /// Until when a front end whose connection broke is waited for.
-    stranded_until: Option<Instant>,
+    pub(super) stranded_until: Option<Instant>,
     pub(super) rooms: Rooms,
-    legs: Vec<Leg>,
+    pub(super) legs: Vec<Leg>,
+    /// Number of the next document to a pool, which is its envelope id too. Never used twice, so that what a pool says
+    /// late, and perhaps on another leg, is not taken for the answer to something else.
+    pub(super) next: u64,
     pub(super) commands: Vec<PendingCommand>,
     pub(super) posts: Vec<PendingPost>,
     /// Commands that were split over several pools.
     pub(super) gathers: Gathers,
     /// What was delivered last of each room, to find what a lost leg missed.
     pub(super) tracks: Tracks,
+    /// Numbers of the histories that were asked for last, and answered or given up.
+    pub(super) looked_back: VecDeque<u64>,
+    /// Rooms that wait to be parted at their pools.
+    pub(super) leaving: Vec<Target>,
     /// When rooms that a returned client has not asked for again are given up.
-    claim_by: Option<Instant>,
+    pub(super) claim_by: Option<Instant>,
     /// What a second pool was asked too.
     pub(super) shadows: Shadows,
     /// Rules whose notice the user was shown in this sign-in.
@@ -126,7 +122,7 @@ pub struct SessionCore {
     pub(super) version: u64,
     /// Holdover shuts down: the session ends with its last post that waits for a receipt.
     is_draining: bool,
-    outputs: VecDeque<Output>,
+    pub(super) outputs: VecDeque<Output>,
 }
 
 impl SessionCore {
@@ -137,17 +133,24 @@ impl SessionCore {
         Self {
             settings,
             user,
-            downstream: Downstream::Detached { until },
+            downstream: Downstream::Detached {
+                since: until,
+                until,
+                kept: None,
+            },
             connection: None,
             client: 0,
             is_connected: false,
             stranded_until: None,
             rooms: Rooms::default(),
             legs: Vec::new(),
+            next: 1,
             commands: Vec::new(),
             posts: Vec::new(),
             gathers: Gathers::default(),
             tracks: Tracks::default(),
+            looked_back: VecDeque::new(),
+            leaving: Vec::new(),
             claim_by: None,
             shadows: Shadows::default(),
             noticed: Vec::new(),
@@ -167,26 +170,32 @@ impl SessionCore {
         let resumed = self.connection.is_some();
         // On the connection it had, the client keeps its windows and asks for nothing (481 recovery); on a new one it
         // asks for the rooms it still shows with one bjoin (facts/sipe-client.md, Failures).
+        let mut kept = match &mut self.downstream {
+            Downstream::Attached(_) => self.end_dialog(),
+            Downstream::Detached { kept, .. } => kept.take(),
+            Downstream::Finished => None,
+        };
         if resumed && self.client != attachment.client() {
             self.noticed = Vec::new();
             self.rooms.unclaim();
+            self.tracks.let_go();
+            kept = None;
         }
         self.claim_by = self
             .rooms
             .has_unclaimed()
             .then(|| now + self.settings.grace);
-        if matches!(&self.downstream, Downstream::Attached(it) if it.is_behind_front_end()) {
-            // The front end did not say that the dialog before is over. What was asked in it is answered nowhere.
-            self.disown();
-        }
         self.connection = Some(attachment.connection);
         self.client = attachment.client();
         self.is_connected = true;
         self.stranded_until = None;
         let heard_at = (attachment.way != Way::Own).then_some(now);
-        let channel = Channel::new(dialog, attachment.sent_by.clone(), branch, heard_at);
+        let unread = kept.unwrap_or_default();
+        let sent_by = attachment.sent_by.clone();
+        let channel = Channel::new(dialog, sent_by, branch, heard_at, unread);
         self.downstream = Downstream::Attached(Box::new(channel));
         self.event(Event::Attached { resumed });
+        self.flush(now);
     }
 
     /// A request inside the channel dialog.
@@ -282,12 +291,21 @@ impl SessionCore {
             return;
         }
         self.is_connected = false;
-        match &self.downstream {
+        match &mut self.downstream {
             Downstream::Attached(channel) if channel.is_behind_front_end() => {
                 self.stranded_until = Some(now + self.settings.grace);
                 self.event(Event::Detached);
             }
-            _ => self.detach(now),
+            // Behind a front end the client may come back on the connection that it has.
+            Downstream::Detached { .. } if self.client != connection => {}
+            Downstream::Detached { kept, .. } => {
+                *kept = None;
+                self.tracks.let_go();
+            }
+            Downstream::Attached(_) | Downstream::Finished => {
+                self.tracks.let_go();
+                self.detach(now);
+            }
         }
     }
 
@@ -348,16 +366,15 @@ impl SessionCore {
             Downstream::Attached(channel) => {
                 let silent = channel.deadline(self.settings.info_timeout);
                 if silent.is_some_and(|deadline| deadline <= now) {
-                    self.outputs
-                        .push_back(Output::CloseConnection(CloseReason::Silent));
-                    self.detach(now);
+                    self.close_connection(now, CloseReason::Silent);
                 }
             }
-            Downstream::Detached { until } if *until <= now => {
+            Downstream::Detached { until, .. } if *until <= now => {
                 return self.finish(FinishReason::GraceOver);
             }
             Downstream::Detached { .. } | Downstream::Finished => {}
         }
+        let is_detached = !self.is_attached();
         if self.claim_by.is_some_and(|deadline| deadline <= now) {
             self.claim_by = None;
             for target in self.rooms.part_unclaimed() {
@@ -368,7 +385,13 @@ impl SessionCore {
         self.expire_gathers(now);
         self.expire_commands(now);
         self.retry_legs(now);
-        self.finish_input(now);
+        self.tracks.wake(now);
+        self.flush(now);
+        // Only a session that had no client before may end: the task has claimed it.
+        if is_detached && self.has_nothing_to_keep() {
+            self.finish(FinishReason::NothingOpen);
+        }
+        self.finish_drain();
     }
 
     /// The next effect, in order; `None` when all are carried out.
@@ -393,7 +416,8 @@ impl SessionCore {
             .into_iter()
             .flatten()
             .min(),
-            Downstream::Detached { until } => Some(*until),
+            Downstream::Detached { since, .. } if self.has_nothing_to_keep() => Some(*since),
+            Downstream::Detached { until, .. } => Some(*until),
             Downstream::Finished => return None,
         };
         [
@@ -401,6 +425,7 @@ impl SessionCore {
             self.claim_by,
             self.legs_deadline(),
             self.gathers.deadline(),
+            self.tracks.deadline(),
             self.posts.iter().map(|post| post.deadline).min(),
             self.commands.iter().map(|command| command.deadline).min(),
         ]
@@ -425,8 +450,9 @@ impl SessionCore {
     #[must_use]
     pub fn queued(&self) -> usize {
         match &self.downstream {
-            Downstream::Attached(channel) => channel.queued(),
-            Downstream::Detached { .. } | Downstream::Finished => 0,
+            Downstream::Attached(channel) => channel.queue.len(),
+            Downstream::Detached { kept, .. } => kept.as_ref().map_or(0, Queue::len),
+            Downstream::Finished => 0,
         }
     }
 
@@ -492,91 +518,10 @@ impl SessionCore {
         self.outputs.push_back(Output::Event(event));
     }
 
-    /// Queues a document for the client. Without a client there is nobody to deliver to: whoever comes back asks for
-    /// the history.
-    pub(super) fn deliver(&mut self, now: Instant, body: Bytes) {
-        let Downstream::Attached(channel) = &mut self.downstream else {
-            return;
-        };
-        if channel.push(body, &self.settings.queue).is_err() {
-            let queued = channel.queued();
-            self.outputs
-                .push_back(Output::CloseConnection(CloseReason::Slow { queued }));
-            self.detach(now);
-        }
-    }
-
-    /// Drops what waits for a room that the client has left.
-    pub(super) fn forget_queued(&mut self, legacy: &RoomUri) {
-        if let Downstream::Attached(channel) = &mut self.downstream {
-            channel.forget_room(legacy, &self.settings.xccos);
-        }
-    }
-
-    /// The number of the next document on the pool's leg, which is opened if there is none. `None`: the pool cannot be
-    /// reached at present.
-    pub(super) fn next_id(&mut self, pool: PoolId) -> Option<SendId> {
-        let known = self.legs.iter().position(|leg| leg.pool == pool);
-        let at = known.unwrap_or(self.legs.len());
-        if known.is_none() {
-            self.outputs.push_back(Output::OpenLeg(pool));
-            self.legs.push(Leg {
-                pool,
-                next: 1,
-                state: LegState::Up,
-            });
-        }
-        let leg = self
-            .legs
-            .get_mut(at)
-            .filter(|leg| matches!(leg.state, LegState::Up))?;
-        let id = SendId(leg.next);
-        leg.next += 1;
-        Some(id)
-    }
-
-    /// Whether there is a leg to the pool.
-    fn is_up(&self, pool: PoolId) -> bool {
-        self.legs
-            .iter()
-            .any(|leg| leg.pool == pool && matches!(leg.state, LegState::Up))
-    }
-
-    /// Opens the legs whose time has come, and joins the client's rooms there again.
-    fn retry_legs(&mut self, now: Instant) {
-        let due =
-            |leg: &&mut Leg| matches!(leg.state, LegState::Down { retry_at } if retry_at <= now);
-        let pools: Vec<PoolId> = self
-            .legs
-            .iter_mut()
-            .filter(due)
-            .map(|leg| {
-                leg.state = LegState::Up;
-                leg.pool
-            })
-            .collect();
-        for pool in pools {
-            self.outputs.push_back(Output::OpenLeg(pool));
-            self.rejoin(now, pool);
-        }
-    }
-
-    fn legs_deadline(&self) -> Option<Instant> {
-        let retry = |leg: &Leg| match leg.state {
-            LegState::Up => None,
-            LegState::Down { retry_at } => Some(retry_at),
-        };
-        self.legs.iter().filter_map(retry).min()
-    }
-
     /// What is done after every input that may have made outputs.
     pub(super) fn finish_input(&mut self, now: Instant) {
         self.flush(now);
         self.finish_drain();
-    }
-
-    pub(super) fn send(&mut self, pool: PoolId, id: SendId, body: Bytes) {
-        self.outputs.push_back(Output::Send { pool, id, body });
     }
 
     // === Private ===
@@ -592,70 +537,6 @@ impl SessionCore {
         }
         if let Downstream::Attached(channel) = &mut self.downstream {
             channel.release();
-        }
-    }
-
-    fn flush(&mut self, now: Instant) {
-        if !self.is_connected {
-            return;
-        }
-        let Downstream::Attached(channel) = &mut self.downstream else {
-            return;
-        };
-        self.outputs
-            .extend(channel.late_answers().map(Output::Downstream));
-        while let Some(info) = channel.next_info(now, &self.settings.queue) {
-            self.outputs.push_back(Output::Downstream(info));
-        }
-    }
-
-    fn detach(&mut self, now: Instant) {
-        if self.is_attached() {
-            self.downstream = Downstream::Detached {
-                until: now + self.settings.grace,
-            };
-            self.claim_by = None;
-            self.stranded_until = None;
-            self.disown();
-            self.event(Event::Detached);
-        }
-    }
-
-    /// What the client asked for in this dialog is not answered in the next: a room it did not see opening it asks for
-    /// again, and an rpl:join for an open room breaks sending in it (facts/sipe-client.md).
-    fn disown(&mut self) {
-        for command in &mut self.commands {
-            command.disown();
-        }
-        self.gathers = Gathers::default();
-        self.shadows.clear();
-        self.rooms.unclaim_joining();
-    }
-
-    /// The client is not told: its rooms there are joined again as soon as the pool can be reached, and what was missed
-    /// is fetched from the history.
-    fn handle_leg_closed(&mut self, now: Instant, pool: PoolId) {
-        let retry_at = now
-            + self
-                .tracks
-                .backoff(pool, self.connection.unwrap_or_default());
-        if self.rooms.has_any(pool) {
-            if let Some(leg) = self.legs.iter_mut().find(|leg| leg.pool == pool) {
-                leg.state = LegState::Down { retry_at };
-            }
-        } else {
-            self.legs.retain(|leg| leg.pool != pool);
-        }
-        self.tracks.leg_lost(pool);
-        self.fail_posts(pool);
-        self.fail_commands(now, pool);
-    }
-
-    /// Closes a leg that is of no use, to be opened again later.
-    pub(super) fn give_up_leg(&mut self, now: Instant, pool: PoolId) {
-        if self.is_up(pool) {
-            self.outputs.push_back(Output::CloseLeg(pool));
-            self.handle_leg_closed(now, pool);
         }
     }
 
@@ -678,11 +559,36 @@ impl SessionCore {
             }
         }
         self.commands.clear();
+        self.leaving.clear();
         self.gathers = Gathers::default();
         self.tracks = Tracks::default();
         self.rooms = Rooms::default();
         self.downstream = Downstream::Finished;
         self.outputs.push_back(Output::Finished(reason));
+    }
+
+    /// What a session holds is bounded, whatever its peers do.
+    #[cfg(test)]
+    pub(super) fn check_bounds(&self) {
+        let rooms = self.rooms.len();
+        let pools = self.legs.len();
+        assert!(self.posts.len() <= 64, "{} posts", self.posts.len());
+        // What the client asked, each for all pools at the most, and what a pool is asked on its own account.
+        let bound = 64 + (pools + 1 + 4 + 16) * pools;
+        assert!(
+            self.leaving.len() <= 512,
+            "{} rooms to part",
+            self.leaving.len()
+        );
+        let commands = self.commands.len();
+        assert!(commands <= bound, "{commands} commands");
+        let gathers = self.gathers.len();
+        assert!(gathers <= 64, "{gathers} split commands");
+        let (tracks, held) = self.tracks.sizes();
+        assert!(tracks <= rooms, "{tracks} tracks of {rooms} rooms");
+        // A history of up to 500 messages comes on top for each that is asked for.
+        let bound = self.settings.queue.messages + 5 * 500;
+        assert!(held <= bound, "{held} held back");
     }
 
     fn check_invariants(&self) {
@@ -694,136 +600,5 @@ impl SessionCore {
             self.posts.iter().all(|post| self.is_up(post.pool)),
             "a post waits for a leg that is not there"
         );
-    }
-}
-
-#[cfg(test)]
-mod drain_tests {
-    use holdover_config::rules::Act;
-    use holdover_protocol::sip::Message;
-
-    use super::*;
-    use crate::pool::Receipt;
-    use crate::session::SentBy;
-    use crate::session::{Decided, Target};
-
-    struct SameRooms;
-
-    impl Decisions for SameRooms {
-        fn version(&self) -> u64 {
-            1
-        }
-
-        fn admit(&self, _: Act) -> Decided<Option<PoolId>> {
-            Ok(None).into()
-        }
-
-        fn offers(&self, pool: PoolId, migrated: &RoomUri) -> bool {
-            self.shows_unlisted() || self.legacy_of(pool, migrated).is_some()
-        }
-
-        fn offers_all(&self) -> bool {
-            self.shows_unlisted()
-        }
-
-        fn pools(&self) -> &[PoolId] {
-            &[PoolId(0)]
-        }
-
-        fn resolve(&self, _: Act, legacy: &RoomUri) -> Decided {
-            Ok(Target {
-                pool: PoolId(0),
-                migrated: legacy.clone(),
-            })
-            .into()
-        }
-
-        fn legacy_of(&self, _: PoolId, migrated: &RoomUri) -> Option<RoomUri> {
-            Some(migrated.clone())
-        }
-
-        fn shows_unlisted(&self) -> bool {
-            true
-        }
-
-        fn default_pool(&self) -> PoolId {
-            PoolId(0)
-        }
-    }
-
-    fn request(method: &str, cseq: u32, to_tag: &str) -> Box<Request> {
-        let body = "<xccos ver=\"1\" envid=\"1\" xmlns=\"urn:parlano:xml:ns:xccos\">\
-                    <grpchat id=\"grpchat\" seqid=\"1\" chanUri=\"ma-chan://contoso.com/1\" \
-                    ts=\"2026-11-22T12:00:00Z\"><chat>hi</chat></grpchat></xccos>";
-        let text = format!(
-            "{method} sip:channel@contoso.com SIP/2.0\r\nVia: SIP/2.0/tcp 192.0.2.7\r\n\
-             From: <sip:ann@contoso.com>;tag=1\r\nTo: <sip:channel@contoso.com>{to_tag}\r\n\
-             Call-ID: call\r\nCSeq: {cseq} {method}\r\nContent-Type: text/plain\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        match Message::parse(text.as_bytes()).unwrap() {
-            Message::Request(request) => Box::new(request),
-            Message::Response(_) => panic!("a response"),
-        }
-    }
-
-    #[test]
-    fn a_post_under_way_gets_its_receipt_before_the_session_ends() {
-        let now = Instant::now();
-        let second = Duration::from_secs(1);
-        let settings = SessionSettings {
-            channel_uri: "sip:channel@contoso.com".into(),
-            session_expires: 1800,
-            queue: QueueLimits {
-                messages: 16,
-                bytes: 10_000,
-                outstanding: 1,
-            },
-            info_timeout: 32 * second,
-            pool_timeout: 32 * second,
-            split_timeout: Duration::from_millis(800),
-            grace: second,
-            xccos: xccos::Limits::DEFAULT,
-        };
-        let user = UserUri::parse("sip:ann@contoso.com").unwrap();
-        let mut core = SessionCore::new(now, user, Arc::new(settings));
-        let attachment = Attachment {
-            connection: 1,
-            sent_by: SentBy {
-                transport: "TCP",
-                address: "192.0.2.1:5060".into(),
-            },
-            way: Way::Own,
-        };
-        let dialog = Dialog::accept(&request("INVITE", 1, ""), "l").unwrap();
-        core.attach(now, dialog, &attachment, 1);
-        core.handle_downstream(now, request("INFO", 2, ";tag=l"), &SameRooms);
-        core.handle_drain();
-        let outputs: Vec<Output> = std::iter::from_fn(|| core.poll_output()).collect();
-        let id = outputs.iter().find_map(|output| match output {
-            Output::Send { id, .. } => Some(*id),
-            _ => None,
-        });
-        assert!(!core.is_finished(), "{outputs:?}");
-
-        core.handle_downstream(now, request("INFO", 3, ";tag=l"), &SameRooms);
-        assert_starts(core.poll_output(), "SIP/2.0 503 ");
-        let receipt = Receipt::Accepted;
-        let event = LegEvent::Receipt {
-            id: id.unwrap(),
-            receipt,
-        };
-        core.handle_leg(now, PoolId(0), event, &SameRooms);
-        assert_starts(core.poll_output(), "SIP/2.0 200 ");
-        let last = std::iter::from_fn(|| core.poll_output()).last();
-        assert_eq!(last, Some(Output::Finished(FinishReason::Drain)));
-    }
-
-    fn assert_starts(output: Option<Output>, start: &str) {
-        match output {
-            Some(Output::Downstream(octets)) => assert!(octets.starts_with(start.as_bytes())),
-            other => panic!("{other:?}"),
-        }
     }
 }

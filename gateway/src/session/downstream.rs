@@ -10,7 +10,10 @@ use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::{Dialog, Hop};
 use holdover_protocol::sip::{Headers, Method, Request, Status};
+use holdover_protocol::xccos::{Document, Item, Verb};
 use holdover_protocol::{translate, xccos};
+
+use super::upstream::without_rooms;
 
 /// Content type of every XCCOS document (`facts/xccos.md` §1.3).
 const XCCOS_CONTENT: &str = "text/plain";
@@ -35,12 +38,22 @@ pub struct SentBy {
     pub address: Box<str>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Outstanding {
     cseq: u32,
     sent_at: Instant,
+    /// The document, for the case that the client does not read it. `None`: it has no use for it any more.
+    waiting: Option<Waiting>,
     /// The request, where it may have to be sent again.
     message: Option<Bytes>,
+}
+
+/// A document that a client has not read.
+#[derive(Debug)]
+struct Waiting {
+    body: Bytes,
+    /// The rooms that the client has open once it has read this, and did not before.
+    opens: Box<[RoomUri]>,
 }
 
 /// The queue is full.
@@ -58,6 +71,127 @@ pub(super) enum ClientVerdict {
     Stray,
 }
 
+/// Documents that wait for a client.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    documents: VecDeque<Waiting>,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Puts a document behind the others; `opens` are the rooms that it opens.
+    pub(super) fn push(
+        &mut self,
+        body: Bytes,
+        opens: Box<[RoomUri]>,
+        limits: &QueueLimits,
+    ) -> Result<(), Full> {
+        let bytes = self.bytes.saturating_add(body.len());
+        // A single document larger than the whole limit still goes to a client that has nothing else to read.
+        let is_long = self.documents.len() >= limits.messages;
+        if is_long || (bytes > limits.bytes && !self.documents.is_empty()) {
+            return Err(Full);
+        }
+        self.bytes = bytes;
+        self.documents.push_back(Waiting { body, opens });
+        Ok(())
+    }
+
+    /// Puts back a document that was in the queue before.
+    pub(super) fn put(&mut self, body: Bytes) {
+        self.bytes += body.len();
+        let opens = Box::default();
+        self.documents.push_back(Waiting { body, opens });
+    }
+
+    /// Whether a document of so many bytes finds half of the queue free, which leaves the other half for what cannot wait.
+    pub(super) fn is_roomy(&self, bytes: usize, limits: &QueueLimits) -> bool {
+        let is_short = self.documents.len() < limits.messages.div_ceil(2);
+        let fits = self.bytes.saturating_add(bytes) <= limits.bytes / 2;
+        self.documents.is_empty() || (is_short && fits)
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let next = self.documents.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(next.body.len());
+        Some(next)
+    }
+
+    /// Keeps what `keep` says. Answers the rooms that the others would have opened.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Bytes) -> bool) -> Vec<RoomUri> {
+        let mut unopened = Vec::new();
+        self.documents.retain(|waiting| {
+            let is_kept = keep(&waiting.body);
+            if !is_kept {
+                unopened.extend(waiting.opens.iter().cloned());
+            }
+            is_kept
+        });
+        self.count();
+        unopened
+    }
+
+    fn count(&mut self) {
+        self.bytes = self.documents.iter().map(|one| one.body.len()).sum();
+    }
+
+    /// Drops what waits for a room that the client has left: its window is gone, and a message for it can crash the
+    /// client (`facts/sipe-client.md`, third bug). What is about other rooms stays.
+    pub(super) fn forget_room(&mut self, legacy: &RoomUri, limits: &xccos::Limits) {
+        let documents = std::mem::take(&mut self.documents).into_iter();
+        let kept = documents.filter_map(|one| one.without_room(legacy, limits));
+        self.documents = kept.collect();
+        self.count();
+    }
+
+    /// The documents, in order.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = Bytes> {
+        self.documents.into_iter().map(|one| one.body)
+    }
+
+    /// Documents waiting.
+    pub(super) fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    fn check_invariants(&self) {
+        let bytes = self.documents.iter().map(|one| one.body.len());
+        debug_assert_eq!(self.bytes, bytes.sum::<usize>());
+    }
+}
+
+impl Waiting {
+    /// [`without_room`] of the document.
+    fn without_room(self, legacy: &RoomUri, limits: &xccos::Limits) -> Option<Self> {
+        let Self { body, opens } = self;
+        let body = without_room(body, legacy, limits)?;
+        Some(Self { body, opens })
+    }
+}
+
+/// A document without what it tells of a room that the client has left; `None` when nothing is left. Where a room was found,
+/// and the like, may still be told.
+pub(super) fn without_room(body: Bytes, legacy: &RoomUri, limits: &xccos::Limits) -> Option<Bytes> {
+    let Ok(document) = Document::parse(body.clone(), limits) else {
+        return Some(body);
+    };
+    let named = translate::rooms_named(&document);
+    if !named.contains(legacy) {
+        return Some(body);
+    }
+    if named.iter().all(|room| room == legacy) {
+        return None;
+    }
+    let told = match document.items().next() {
+        Some(Item::Notice(notice)) => notice.element(),
+        Some(Item::Reply(reply)) if matches!(reply.verb(), Verb::Join | Verb::BatchJoin) => {
+            reply.element()
+        }
+        _ => return Some(body),
+    };
+    Some(without_rooms(told, |room| room != legacy).apply(&document))
+}
+
 /// The channel dialog of a client that is connected.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -66,8 +200,7 @@ pub(super) struct Channel {
     /// Makes the branches of this channel's requests unique.
     branch: u64,
     outstanding: VecDeque<Outstanding>,
-    queue: VecDeque<Bytes>,
-    queued_bytes: usize,
+    pub(super) queue: Queue,
     /// Answers that wait for a connection. Each is to a request of the client, whose number is bounded.
     late: Vec<Bytes>,
     /// When a client behind a front end was last heard. `None`: it has a connection of its own, and is there as long as
@@ -82,14 +215,14 @@ impl Channel {
         sent_by: SentBy,
         branch: u64,
         heard_at: Option<Instant>,
+        queue: Queue,
     ) -> Self {
         Self {
             dialog,
             sent_by,
             branch,
             outstanding: VecDeque::new(),
-            queue: VecDeque::new(),
-            queued_bytes: 0,
+            queue,
             late: Vec::new(),
             heard_at,
         }
@@ -141,34 +274,33 @@ impl Channel {
         std::mem::take(&mut self.late).into_iter()
     }
 
+    /// What the client has not read, in order, when its dialog ends.
+    ///
+    /// A client reads and answers one thing after the other, and connections keep the order: what it has not answered
+    /// when it gives the dialog up it will not read.
+    pub(super) fn take_unread(&mut self) -> Queue {
+        let mut queue = std::mem::take(&mut self.queue);
+        let outstanding = self.outstanding.drain(..).rev();
+        for waiting in outstanding.filter_map(|info| info.waiting) {
+            queue.bytes += waiting.body.len();
+            queue.documents.push_front(waiting);
+        }
+        queue
+    }
+
+    /// Drops what waits for a room that the client has left: see [`Queue::forget_room`].
+    pub(super) fn forget_room(&mut self, legacy: &RoomUri, limits: &xccos::Limits) {
+        self.queue.forget_room(legacy, limits);
+        for info in &mut self.outstanding {
+            let waiting = info.waiting.take();
+            info.waiting = waiting.and_then(|waiting| waiting.without_room(legacy, limits));
+        }
+    }
+
     /// Whether a message belongs to this dialog, and not to one that the client had before on its connection: CSeqs of
     /// the two are alike.
     pub(super) fn owns(&self, headers: &Headers) -> bool {
         headers.call_id() == Ok(self.dialog.call_id())
-    }
-
-    /// Puts a document behind the others.
-    pub(super) fn push(&mut self, body: Bytes, limits: &QueueLimits) -> Result<(), Full> {
-        let bytes = self.queued_bytes.saturating_add(body.len());
-        // A single document larger than the whole limit still goes to a client that has nothing else to read.
-        if self.queue.len() >= limits.messages || (bytes > limits.bytes && !self.queue.is_empty()) {
-            return Err(Full);
-        }
-        self.queued_bytes = bytes;
-        self.queue.push_back(body);
-        Ok(())
-    }
-
-    /// Drops what waits for a room that the client has left: its window is gone, and a message for it can crash the
-    /// client (`facts/sipe-client.md`, third bug). What is about other rooms too stays.
-    pub(super) fn forget_room(&mut self, legacy: &RoomUri, limits: &xccos::Limits) {
-        self.queue.retain(|body| {
-            let named = xccos::Document::parse(body.clone(), limits)
-                .map(|document| translate::rooms_named(&document))
-                .unwrap_or_default();
-            named.is_empty() || named.iter().any(|room| room != legacy)
-        });
-        self.queued_bytes = self.queue.iter().map(Bytes::len).sum();
     }
 
     /// The next INFO to send, while the client has fewer than the limit to answer.
@@ -176,13 +308,12 @@ impl Channel {
         if self.outstanding.len() >= limits.outstanding {
             return None;
         }
-        let body = self.queue.pop_front()?;
-        self.queued_bytes = self.queued_bytes.saturating_sub(body.len());
-        Some(self.send(now, Method::Info, Some(&body)))
+        let waiting = self.queue.pop()?;
+        Some(self.send(now, Method::Info, Some(waiting)))
     }
 
     /// Makes a request of the dialog and waits for its answer.
-    fn send(&mut self, now: Instant, method: Method, body: Option<&[u8]>) -> Bytes {
+    fn send(&mut self, now: Instant, method: Method, waiting: Option<Waiting>) -> Bytes {
         self.branch = self.branch.wrapping_add(1);
         let hop = Hop {
             transport: self.sent_by.transport,
@@ -190,13 +321,14 @@ impl Channel {
             unique: self.branch,
         };
         let request = self.dialog.request(&method, &hop);
-        let message = match body {
-            Some(body) => request.finish_with(XCCOS_CONTENT, body),
+        let message = match &waiting {
+            Some(waiting) => request.finish_with(XCCOS_CONTENT, &waiting.body),
             None => request.finish(),
         };
         self.outstanding.push_back(Outstanding {
             cseq: self.dialog.local_cseq(),
             sent_at: now,
+            waiting,
             message: self.is_behind_front_end().then(|| message.clone()),
         });
         message
@@ -207,18 +339,24 @@ impl Channel {
         let Some(at) = self.outstanding.iter().position(|info| info.cseq == cseq) else {
             return ClientVerdict::Stray;
         };
-        self.outstanding.remove(at);
-        match status.code() {
-            // RFC 3261 §12.2.1.2: these end the dialog.
-            408 | 481 | 487 => ClientVerdict::DialogGone,
+        let is_gone = match status.code() {
+            // RFC 3261 §12.2.1.2: these end the dialog, and the document was not read.
+            408 | 481 | 487 => true,
             // RFC 5057 §5.1 and RFC 5626 §5.3.1: so do these, by which a front end says that it does not reach the client.
             // 477 is Kamailio's.
-            404 | 410 | 430 | 477 | 480 | 502 | 604 if self.is_behind_front_end() => {
-                ClientVerdict::DialogGone
-            }
+            404 | 410 | 430 | 477 | 480 | 502 | 604 => self.is_behind_front_end(),
             // Any other refusal is of this one document, and sending it again would only be refused again.
-            _ => ClientVerdict::Next,
+            _ => false,
+        };
+        if is_gone {
+            return ClientVerdict::DialogGone;
         }
+        // What came before it was read before it.
+        for earlier in self.outstanding.iter_mut().take(at) {
+            earlier.waiting = None;
+        }
+        self.outstanding.remove(at);
+        ClientVerdict::Next
     }
 
     /// When the oldest unanswered INFO will have waited too long.
@@ -228,26 +366,19 @@ impl Channel {
 
     /// Gives back the memory of queues that are empty.
     pub(super) fn release(&mut self) {
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
+        if self.queue.documents.is_empty() {
+            self.queue = Queue::default();
         }
         if self.outstanding.is_empty() {
             self.outstanding = VecDeque::new();
         }
     }
 
-    /// Documents waiting.
-    pub(super) fn queued(&self) -> usize {
-        self.queue.len()
-    }
-
     pub(super) fn check_invariants(&self, limits: &QueueLimits) {
-        debug_assert!(self.queue.len() <= limits.messages);
+        // What was unread when a dialog ended comes on top.
+        debug_assert!(self.queue.len() <= limits.messages + limits.outstanding);
         debug_assert!(self.outstanding.len() <= limits.outstanding);
-        debug_assert_eq!(
-            self.queued_bytes,
-            self.queue.iter().map(Bytes::len).sum::<usize>()
-        );
+        self.queue.check_invariants();
     }
 }
 

@@ -127,14 +127,14 @@ impl SessionCore {
         };
         for room in rooms {
             if !joined.contains(&room) {
-                self.tracks.forget(pool, &room);
+                self.forget_track(pool, &room);
                 self.rooms.lose(pool, &room);
                 self.event(Event::RoomLost {
                     migrated: room,
                     pool,
                 });
-            } else if self.tracks.is_held(pool, &room) {
-                self.fetch_gap(now, pool, room, 0);
+            } else {
+                self.tracks.joined(pool, &room);
             }
         }
     }

@@ -7,12 +7,17 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
-use holdover_protocol::translate::merge_replies;
-use holdover_protocol::xccos::{CommandId, Document, Outcome, Reply, ResultCode, Verb};
+use holdover_protocol::translate::{merge_replies, rooms_named};
+use holdover_protocol::xccos::{
+    CommandId, Document, Item, Limits, Outcome, Reply, ResultCode, Verb,
+};
 
 use super::core::SessionCore;
+use super::downstream::Queue;
 use super::output::Event;
 use super::pending::{PendingCommand, Purpose, all_failed};
+use super::rooms::Rooms;
+use super::upstream::{rooms_opened, without_rooms};
 use crate::pool::PoolId;
 
 /// Names one command that was split.
@@ -31,6 +36,9 @@ struct Gather {
     refused: Vec<RoomUri>,
     /// As the client takes them.
     replies: Vec<(PoolId, Document)>,
+    /// What was said of rooms that the answer opens. It comes behind the answer: a client drops what is about a room that
+    /// it does not have open.
+    behind: Queue,
     deadline: Instant,
     /// Whether all parts were sent.
     is_begun: bool,
@@ -51,6 +59,62 @@ impl Gathers {
 
     fn get(&mut self, id: GatherId) -> Option<&mut Gather> {
         self.open.iter_mut().find(|gather| gather.id == id)
+    }
+
+    /// The client has left a room: no answer may tell of it any more.
+    fn forget_room(&mut self, legacy: &RoomUri, limits: &Limits) {
+        for gather in &mut self.open {
+            gather.order.retain(|room| room != legacy);
+            gather.refused.retain(|room| room != legacy);
+            gather.behind.forget_room(legacy, limits);
+            for (_, reply) in &mut gather.replies {
+                let Some(Item::Reply(view)) = reply.items().next() else {
+                    continue;
+                };
+                let edits = without_rooms(view.element(), |room| room != legacy);
+                if let Ok(edited) = Document::parse(edits.apply(reply), limits) {
+                    *reply = edited;
+                }
+            }
+        }
+    }
+
+    /// What waits behind an answer, though its rooms were opened by another by now.
+    pub(super) fn overtaken(&mut self, rooms: &Rooms, limits: &Limits) -> Vec<Bytes> {
+        let mut overtaken = Vec::new();
+        for gather in self
+            .open
+            .iter_mut()
+            .filter(|gather| gather.behind.len() > 0)
+        {
+            let mut rest = Queue::default();
+            for body in std::mem::take(&mut gather.behind).into_iter() {
+                let named = Document::parse(body.clone(), limits).map(|body| rooms_named(&body));
+                if named.is_ok_and(|named| named.iter().any(|room| rooms.is_untold(room))) {
+                    rest.put(body);
+                } else {
+                    overtaken.push(body);
+                }
+            }
+            gather.behind = rest;
+        }
+        overtaken
+    }
+
+    /// The split command whose answer is to open one of these rooms.
+    fn opening(&mut self, rooms: &[RoomUri]) -> Option<&mut Gather> {
+        self.open.iter_mut().find(|gather| {
+            let is_told = |room: &RoomUri| {
+                let opens = |(_, reply): &(PoolId, Document)| rooms_opened(reply).contains(room);
+                gather.replies.iter().any(opens)
+            };
+            gather.verb == Verb::BatchJoin && rooms.iter().any(is_told)
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
     }
 }
 
@@ -75,10 +139,56 @@ impl SessionCore {
             order,
             refused,
             replies,
+            behind: Queue::default(),
             deadline,
             is_begun: false,
         });
         id
+    }
+
+    /// The client has left a room: see [`Gathers::forget_room`].
+    pub(super) fn forget_in_gathers(&mut self, now: Instant, legacy: &RoomUri) {
+        if self.gathers.open.is_empty() {
+            return;
+        }
+        self.gathers.forget_room(legacy, &self.settings.xccos);
+        // Nobody waits for an answer about nothing.
+        let is_about_nothing =
+            |gather: &Gather| gather.verb == Verb::BatchJoin && gather.order.is_empty();
+        self.gathers.open.retain(|gather| !is_about_nothing(gather));
+        let ids: Vec<GatherId> = self.gathers.open.iter().map(|gather| gather.id).collect();
+        for id in ids {
+            self.finish_if_complete(now, id);
+        }
+    }
+
+    /// Puts a document behind the answer that is to open its room, if there is one. Answers whether it did.
+    pub(super) fn wait_for_answer(&mut self, now: Instant, body: &Bytes) -> bool {
+        if self.gathers.open.is_empty() {
+            return false;
+        }
+        let Ok(document) = Document::parse(body.clone(), &self.settings.xccos) else {
+            return false;
+        };
+        let mut untold = rooms_named(&document);
+        untold.retain(|room| self.rooms.is_untold(room));
+        let Some(gather) = self.gathers.opening(&untold) else {
+            return false;
+        };
+        let limits = &self.settings.queue;
+        let is_roomy = gather.behind.is_roomy(body.len(), limits);
+        if is_roomy
+            && gather
+                .behind
+                .push(body.clone(), Box::default(), limits)
+                .is_ok()
+        {
+            return true;
+        }
+        // More than may wait: the answer comes now, and the pools that have not answered are late.
+        let id = gather.id;
+        self.answer_late(now, id);
+        false
     }
 
     /// All parts are sent, or failed already.
@@ -91,10 +201,9 @@ impl SessionCore {
 
     /// A part was answered.
     pub(super) fn gathered(&mut self, now: Instant, id: GatherId, pool: PoolId, reply: Bytes) {
-        let Ok(document) = Document::parse(reply, &self.settings.xccos) else {
-            return;
-        };
-        if let Some(gather) = self.gathers.get(id) {
+        if let Ok(document) = Document::parse(reply, &self.settings.xccos)
+            && let Some(gather) = self.gathers.get(id)
+        {
             gather.replies.push((pool, document));
         }
         self.finish_if_complete(now, id);
@@ -130,24 +239,31 @@ impl SessionCore {
             .iter()
             .position(|gather| gather.deadline <= now)
         {
-            let Some(gather) = self.gathers.open.get_mut(at) else {
+            let Some(gather) = self.gathers.open.get(at) else {
                 return;
             };
             let id = gather.id;
-            for command in &mut self.commands {
-                if command.gather() != Some(id) {
-                    continue;
-                }
-                gather
-                    .refused
-                    .extend(command.rooms.iter().map(|(legacy, _)| legacy.clone()));
-                match (command.is_join(), command.client().cloned()) {
-                    (true, Some(client)) => command.purpose = Purpose::Late(client),
-                    _ => command.disown(),
-                }
-            }
-            self.finish_gather(now, id, Outcome::from(ResultCode::Timeout));
+            self.answer_late(now, id);
         }
+    }
+
+    /// Answers without the pools that have not answered.
+    fn answer_late(&mut self, now: Instant, id: GatherId) {
+        let Some(gather) = self.gathers.open.iter_mut().find(|gather| gather.id == id) else {
+            return;
+        };
+        for command in &mut self.commands {
+            if command.gather() != Some(id) {
+                continue;
+            }
+            let rooms = command.rooms.iter().map(|(legacy, _)| legacy.clone());
+            gather.refused.extend(rooms);
+            match (command.is_join(), command.client().cloned()) {
+                (true, Some(client)) => command.purpose = Purpose::Late(client),
+                _ => command.disown(),
+            }
+        }
+        self.finish_gather(now, id, Outcome::from(ResultCode::Timeout));
     }
 
     fn finish_gather(&mut self, now: Instant, id: GatherId, otherwise: Outcome) {
@@ -160,6 +276,7 @@ impl SessionCore {
             order,
             refused,
             mut replies,
+            behind,
             ..
         } = self.gathers.open.remove(at);
         if !replies.is_empty() {
@@ -172,7 +289,12 @@ impl SessionCore {
             } else {
                 self.with_failures(merged, &refused)
             };
-            return self.deliver(now, merged);
+            if verb == Verb::BatchJoin {
+                self.deliver_opening(now, merged);
+            } else {
+                self.deliver(now, merged);
+            }
+            return behind.into_iter().for_each(|body| self.deliver(now, body));
         }
         self.event(Event::CommandFailed {
             verb: verb.clone(),

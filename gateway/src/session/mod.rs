@@ -8,11 +8,14 @@ mod attachment;
 mod commands;
 pub mod core;
 pub mod decisions;
+mod delivery;
 mod downstream;
 mod follow;
 mod gather;
+mod legs;
 mod notice;
 pub mod output;
+mod parting;
 pub(crate) mod pending;
 mod recovery;
 mod rooms;
@@ -24,6 +27,7 @@ pub mod task;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod tracks;
 mod upstream;
 
 pub use self::core::{SessionCore, SessionSettings};

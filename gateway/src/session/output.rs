@@ -59,6 +59,8 @@ pub enum FinishReason {
     SignedOut,
     /// The client did not come back within the grace period.
     GraceOver,
+    /// The client is gone, and has no rooms that it could come back to.
+    NothingOpen,
     /// Holdover is shutting down.
     Drain,
 }

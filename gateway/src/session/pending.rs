@@ -48,8 +48,8 @@ pub(super) enum Purpose {
     Late(CommandId<'static>),
     /// Nobody.
     Nobody,
-    /// The rooms of a pool are joined again.
-    Rejoin,
+    /// These rooms of a pool, as it knows them, are joined again.
+    Rejoin(Vec<RoomUri>),
     /// Rooms that have their windows are joined where they are to be now.
     MoveIn {
         /// As the pool knows them.
@@ -74,7 +74,7 @@ impl PendingCommand {
                 Some(client)
             }
             Purpose::Nobody
-            | Purpose::Rejoin
+            | Purpose::Rejoin(_)
             | Purpose::MoveIn { .. }
             | Purpose::Shadow(_)
             | Purpose::Gap { .. } => None,
@@ -95,6 +95,11 @@ impl PendingCommand {
             self.purpose = Purpose::Nobody;
             self.rooms.clear();
         }
+    }
+
+    /// Whether the client was told that the rooms failed, as their pool was slow.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self.purpose, Purpose::Late(_))
     }
 
     pub(super) fn is_join(&self) -> bool {
@@ -251,6 +256,9 @@ impl SessionCore {
         if let Some(id) = command.shadow {
             self.shadow_first_failed(id, outcome.code);
         }
+        if command.verb == Verb::BackChat {
+            self.looked_back(command.id);
+        }
         let rooms = command.rooms.into_iter().map(|(legacy, _)| legacy);
         match command.purpose {
             Purpose::Client(client) => {
@@ -267,11 +275,10 @@ impl SessionCore {
                 self.reply(now, &client, &reply);
             }
             Purpose::Part(gather, _) => self.gather_failed(now, gather, rooms),
-            Purpose::Rejoin => self.rejoined(now, command.pool, None),
+            Purpose::Rejoin(asked) => self.rejoined(now, command.pool, &asked, None),
             Purpose::Shadow(id) => self.shadow_failed(id, outcome.code),
             Purpose::MoveIn { rooms } => self.moved_in(now, command.pool, rooms, Err(outcome)),
-            // What was held back meanwhile is in the history too: it is all fetched again.
-            Purpose::Gap { .. } => self.give_up_leg(now, command.pool),
+            Purpose::Gap { room, .. } => self.gap_failed(now, command.pool, &room),
             Purpose::Late(_) | Purpose::Nobody => {}
         }
     }

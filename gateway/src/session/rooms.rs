@@ -33,6 +33,8 @@ struct Room {
     legacy: RoomUri,
     target: Target,
     state: State,
+    /// The answer that opens the room is queued for the client, or was read.
+    is_told: bool,
 }
 
 /// The rooms of one session, by the legacy identifier under which the client opened each. Several may stand for one
@@ -57,6 +59,7 @@ impl Rooms {
                 legacy: legacy.clone(),
                 target: target.clone(),
                 state: State::Joining,
+                is_told: false,
             }),
         }
     }
@@ -65,7 +68,11 @@ impl Rooms {
     pub(super) fn joined(&mut self, legacy: &RoomUri, target: &Target) -> bool {
         self.joining(legacy, target);
         match self.0.iter_mut().find(|room| room.legacy == *legacy) {
-            Some(room) => std::mem::replace(&mut room.state, State::Open) != State::Open,
+            Some(room) => {
+                let was = std::mem::replace(&mut room.state, State::Open);
+                room.is_told &= was == State::Open;
+                was != State::Open
+            }
             None => false,
         }
     }
@@ -97,7 +104,7 @@ impl Rooms {
     }
 
     /// Whether the pool has, or may have, the user in a room.
-    fn is_in(&self, target: &Target) -> bool {
+    pub(super) fn is_in(&self, target: &Target) -> bool {
         self.0
             .iter()
             .any(|room| room.target == *target && room.state != State::Shut)
@@ -156,6 +163,33 @@ impl Rooms {
         targets
     }
 
+    /// The answer that opens these rooms is on its way to the client. Answers those that it opens.
+    pub(super) fn told<'a>(&mut self, rooms: impl Iterator<Item = &'a RoomUri>) -> Box<[RoomUri]> {
+        let mut opens = Vec::new();
+        for legacy in rooms {
+            for room in self.0.iter_mut().filter(|room| room.legacy == *legacy) {
+                if room.state == State::Open && !room.is_told {
+                    room.is_told = true;
+                    opens.push(legacy.clone());
+                }
+            }
+        }
+        opens.into_boxed_slice()
+    }
+
+    /// Whether the client has a room open that it was not told of.
+    pub(super) fn is_untold(&self, legacy: &RoomUri) -> bool {
+        let is_untold =
+            |room: &Room| room.legacy == *legacy && room.state == State::Open && !room.is_told;
+        self.0.iter().any(is_untold)
+    }
+
+    /// Whether the client has a room open.
+    pub(super) fn is_open(&self, legacy: &RoomUri) -> bool {
+        let is_open = |room: &Room| room.legacy == *legacy && room.state == State::Open;
+        self.0.iter().any(is_open)
+    }
+
     /// The legacy identifiers under which the client has a pool's room open, in the order it opened them.
     pub(super) fn aliases<'a>(
         &'a self,
@@ -192,6 +226,20 @@ impl Rooms {
         {
             room.state = State::Unclaimed;
         }
+    }
+
+    /// The client will not read that it is in these rooms, nor in those it was not told of: it has to ask for them again.
+    /// Answers all of them.
+    pub(super) fn unclaim_unread(&mut self, unread: &[RoomUri]) -> Vec<RoomUri> {
+        let is_unread = |room: &&mut Room| {
+            room.state == State::Open && (!room.is_told || unread.contains(&room.legacy))
+        };
+        let rooms = self.0.iter_mut().filter(is_unread);
+        let unclaimed = rooms.map(|room| {
+            room.state = State::Unclaimed;
+            room.legacy.clone()
+        });
+        unclaimed.collect()
     }
 
     /// Whether there are rooms that the client has to ask for again.
@@ -232,6 +280,17 @@ impl Rooms {
     pub(super) fn lose(&mut self, pool: PoolId, migrated: &RoomUri) {
         self.0
             .retain(|room| room.target.pool != pool || room.target.migrated != *migrated);
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many rooms there are in any state.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// How many rooms the client has open.

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::Dialog;
-use holdover_protocol::sip::{Request, Response};
+use holdover_protocol::sip::{Method, Request, Response, Status};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::answer;
 use super::attachment::{Attachment, Way};
 use super::core::{SessionCore, SessionSettings};
 use super::decisions::{Decided, Target};
@@ -227,7 +228,22 @@ impl Task {
                 finished = self.carry_out();
             }
             self.context.table.remove(&self.handle);
+            self.refuse_the_rest(&mut inbox);
             self.teller.close(finished.unwrap_or(FinishReason::Drain));
+        }
+    }
+
+    /// Answers what came while the session ended: its client may still be on the connection.
+    fn refuse_the_rest(&self, inbox: &mut queue::Receiver<SessionInput>) {
+        inbox.close();
+        while let Some(input) = inbox.try_recv() {
+            if let SessionInput::Request(request) = input
+                && *request.method() != Method::Ack
+                && let Some(connection) = &self.connection
+            {
+                let refused = answer::refuse(&request, Status::NO_SUCH_DIALOG, None, None);
+                let _gone = connection.outbound.try_send(refused);
+            }
         }
     }
 
@@ -635,12 +651,9 @@ mod tests {
     #[tokio::test]
     async fn a_sign_out_on_the_connection_before_does_not_end_the_session() {
         let context = context();
-        let (session, mut sent) = come(&context, 1);
-        send(&session, SessionInput::Request(request("BYE", 2, ""))).await;
-        assert!(text(&mut sent).await.starts_with("SIP/2.0 200 "));
-        while session.is_attached() {
-            tokio::task::yield_now().await;
-        }
+        let (session, _sent) = come(&context, 1);
+        // The client is gone, and its session does not know it yet.
+        session.release();
         let (resumed, mut sent) = come(&context, 2);
         assert_eq!(resumed.id, session.id);
 
@@ -682,10 +695,7 @@ mod tests {
     async fn a_session_that_could_not_be_taken_can_be_taken_later() {
         let context = context();
         let (session, _sent) = come(&context, 1);
-        send(&session, SessionInput::ConnectionLost(1)).await;
-        while session.is_attached() {
-            tokio::task::yield_now().await;
-        }
+        session.release();
         // Its task does not run meanwhile: this one never waits.
         while session
             .mailbox()

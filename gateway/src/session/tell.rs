@@ -74,6 +74,7 @@ impl Teller {
         let reason = match reason {
             FinishReason::SignedOut => SessionEnd::SignedOut,
             FinishReason::GraceOver => SessionEnd::GraceExpired,
+            FinishReason::NothingOpen => SessionEnd::NothingOpen,
             FinishReason::Drain => SessionEnd::Draining,
         };
         let lasted = self.opened.elapsed();

@@ -1,8 +1,10 @@
 //! Single rules of the session core, told one by one. The [simulation](super::simulation) holds all of them at once.
 
+mod drain;
 mod follow;
 mod front_end;
 mod pools;
+mod returns;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,11 +139,22 @@ impl Session {
         session
     }
 
+    /// The client comes back; what it gets.
+    fn attach_again(&mut self, connection: u64) -> Vec<Output> {
+        self.invite(connection, Way::Own);
+        self.drain()
+    }
+
     fn attach(&mut self, connection: u64) {
         self.attach_by(connection, Way::Own);
     }
 
     fn attach_by(&mut self, connection: u64, way: Way) {
+        self.invite(connection, way);
+        self.drain();
+    }
+
+    fn invite(&mut self, connection: u64, way: Way) {
         let dialog = Dialog::accept(&request("INVITE", 1, "", ""), "here").unwrap();
         let sent_by = SentBy {
             transport: "TCP",
@@ -158,7 +171,6 @@ impl Session {
             1,
         );
         self.cseq = 1;
-        self.drain();
     }
 
     fn drain(&mut self) -> Vec<Output> {
@@ -274,6 +286,14 @@ fn cseq_of(info: &Bytes) -> u32 {
 }
 
 /// What was sent to the client.
+fn first_downstream(outputs: &[Output]) -> &Bytes {
+    let message = outputs.iter().find_map(|output| match output {
+        Output::Downstream(message) => Some(message),
+        _ => None,
+    });
+    message.unwrap()
+}
+
 fn downstream(outputs: &[Output]) -> Vec<String> {
     let sent = outputs.iter().filter_map(|output| match output {
         Output::Downstream(message) => Some(text(message)),

@@ -16,8 +16,8 @@ use super::core::SessionCore;
 use super::decisions::{Decisions, Target};
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, Purpose};
-use super::recovery::Fingerprint;
 use super::rooms::Rooms;
+use super::tracks::Fingerprint;
 use crate::pool::PoolId;
 
 /// A pool's identifiers as the client knows them.
@@ -119,11 +119,15 @@ impl SessionCore {
             Item::Reply(reply) => self.handle_reply(now, pool, document, reply, decisions),
             // What concerns only rooms the client does not have open is not for it.
             Item::GroupChat(_) | Item::Notice(_) if !self.concerns_open_room(pool, document) => {}
+            // Who comes back asks for the history.
+            Item::GroupChat(_) if !self.has_reader() => {}
             Item::GroupChat(post) => {
                 if let Ok(room) = post.room() {
                     let fingerprint = Fingerprint::of(post);
-                    if self.tracks.hold(pool, &room, fingerprint, document.bytes()) {
-                        return;
+                    if self.tracks.holds(pool, &room) {
+                        let held = self.to_hold(pool, &room, fingerprint, document, decisions);
+                        let limits = &self.settings.queue;
+                        return self.tracks.hold(pool, &room, held, limits);
                     }
                     self.tracks.saw(pool, &room, fingerprint);
                 }
@@ -161,12 +165,22 @@ impl SessionCore {
         let Some(at) = answered else {
             // History that a server sends on its own after a bjoin is welcome. An rpl:join that nobody asked for is
             // not: for an open room it breaks sending in the client (facts/sipe-client.md).
-            if reply.verb() == Verb::BackChat && self.concerns_open_room(pool, document) {
+            // Nor is history while a gap is closed, which brings what is new in it; nor an answer that came before, or too
+            // late.
+            let is_welcome = reply.verb() == Verb::BackChat
+                && self.concerns_open_room(pool, document)
+                && !self.is_late(reply)
+                && !self.is_held(pool, document);
+            if is_welcome {
+                self.note_history(pool, reply, &[]);
                 self.pass_on(now, pool, document, None, decisions);
             }
             return;
         };
         let mut command = self.commands.remove(at);
+        if command.verb == Verb::BackChat {
+            self.looked_back(command.id);
+        }
         match &mut command.purpose {
             Purpose::Client(_) | Purpose::Part(..) | Purpose::Late(_) => {}
             Purpose::Nobody => return,
@@ -174,7 +188,10 @@ impl SessionCore {
                 let id = *id;
                 return self.shadow_second(id, pool, reply, decisions);
             }
-            Purpose::Rejoin => return self.rejoined(now, pool, Some(reply)),
+            Purpose::Rejoin(asked) => {
+                let asked = std::mem::take(asked);
+                return self.rejoined(now, pool, &asked, Some(reply));
+            }
             Purpose::MoveIn { rooms } => {
                 let rooms = std::mem::take(rooms);
                 return self.moved_in(now, pool, rooms, Ok(reply));
@@ -213,7 +230,7 @@ impl SessionCore {
             });
             return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
         } else if command.verb == Verb::BackChat {
-            self.note_history(pool, reply);
+            self.note_history(pool, reply, &command.rooms);
             self.pass_on(now, pool, document, Some(&command), decisions);
             for (legacy, _) in &command.rooms {
                 self.show_notice(now, legacy, decisions);
@@ -230,7 +247,7 @@ impl SessionCore {
     }
 
     /// Remembers what the client saw of a room's history.
-    fn note_history(&mut self, pool: PoolId, reply: ReplyView<'_>) {
+    fn note_history(&mut self, pool: PoolId, reply: ReplyView<'_>, asked: &[(RoomUri, Target)]) {
         let Ok(Reply {
             data: ReplyData::BackChat(history),
             ..
@@ -239,12 +256,38 @@ impl SessionCore {
             return;
         };
         for RoomHistory { room, messages } in history.rooms {
-            self.tracks.looked_back(pool, &room);
-            for message in &messages {
-                self.tracks
-                    .saw(pool, &room, Fingerprint::of_message(message));
+            // Rooms can be looked into that are not open; nothing is missed there.
+            if self.is_open(pool, &room) {
+                let messages: Vec<Fingerprint> =
+                    messages.iter().map(Fingerprint::of_message).collect();
+                let of_room = |(_, target): &&(RoomUri, Target)| target.migrated == room;
+                let asked = asked.iter().filter(of_room).map(|(legacy, _)| legacy);
+                let mut names: Vec<RoomUri> = asked.cloned().collect();
+                if names.is_empty() {
+                    let aliases = self.rooms.aliases(pool, room.domain(), room.value());
+                    names.extend(aliases.cloned());
+                }
+                self.tracks.looked_back(pool, &room, &names, &messages);
             }
         }
+    }
+
+    /// Whether a history answers what was answered before, or given up.
+    fn is_late(&self, reply: ReplyView<'_>) -> bool {
+        let id = reply.command_id().and_then(|id| id.envid.parse().ok());
+        id.is_some_and(|id| self.has_looked_back(id))
+    }
+
+    /// Whether the client has a pool's room open under any name.
+    pub(super) fn is_open(&self, pool: PoolId, room: &RoomUri) -> bool {
+        let mut aliases = self.rooms.aliases(pool, room.domain(), room.value());
+        aliases.next().is_some()
+    }
+
+    /// Whether a document is about a room whose messages are held back.
+    fn is_held(&self, pool: PoolId, document: &Document) -> bool {
+        let named = translate::rooms_named(document);
+        named.iter().any(|room| self.tracks.holds(pool, room))
     }
 
     /// Whether a document is about a room that the client has open, or about none at all.
@@ -279,7 +322,14 @@ impl SessionCore {
                 self.forget_rooms(now, std::iter::once(legacy));
                 let legacy = legacy.clone();
                 self.event(Event::NotJoined { legacy });
-            } else if self.rooms.joined(legacy, target) {
+                continue;
+            }
+            let was_open = self.is_open(target.pool, &target.migrated);
+            if self.rooms.joined(legacy, target) {
+                if !was_open {
+                    // What was before it asks the history for.
+                    self.forget_track(target.pool, &target.migrated);
+                }
                 let Target { pool, migrated } = target.clone();
                 self.event(Event::Joined {
                     legacy: legacy.clone(),
@@ -309,15 +359,14 @@ impl SessionCore {
         }
     }
 
-    /// Translates a document and queues what becomes of it.
-    fn pass_on(
-        &mut self,
-        now: Instant,
+    /// What becomes of a document for the client.
+    pub(super) fn translated(
+        &self,
         pool: PoolId,
         document: &Document,
         command: Option<&PendingCommand>,
         decisions: &dyn Decisions,
-    ) {
+    ) -> Vec<Bytes> {
         let asked = command.map_or(&[][..], |command| &command.rooms);
         let map = ToClient {
             pool,
@@ -331,9 +380,21 @@ impl SessionCore {
             envid: None,
             command: Some(&renumber),
         };
+        translate::to_client(document, &map, &ids)
+    }
+
+    /// Translates a document and queues what becomes of it.
+    fn pass_on(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        document: &Document,
+        command: Option<&PendingCommand>,
+        decisions: &dyn Decisions,
+    ) {
         let refused = command.map_or(&[][..], |command| &command.refused);
         let gather = command.and_then(PendingCommand::gather);
-        for body in translate::to_client(document, &map, &ids) {
+        for body in self.translated(pool, document, command, decisions) {
             if let Some(gather) = gather {
                 self.gathered(now, gather, pool, body);
                 continue;
@@ -343,8 +404,21 @@ impl SessionCore {
             } else {
                 self.with_failures(body, refused)
             };
-            self.deliver(now, body);
+            match command {
+                // It was told already that these rooms could not be had.
+                Some(command) if command.is_late() && self.opens_nothing(&body) => {}
+                Some(command) if command.is_join() => {
+                    self.deliver_opening(now, body);
+                }
+                None if self.wait_for_answer(now, &body) => {}
+                Some(_) | None => self.deliver(now, body),
+            }
         }
+    }
+
+    fn opens_nothing(&self, body: &Bytes) -> bool {
+        let reply = Document::parse(body.clone(), &self.settings.xccos);
+        reply.is_ok_and(|reply| rooms_opened(&reply).is_empty())
     }
 
     /// The reply to a `bjoin` that was sent without some of its rooms: it gets a `fib` for each of them.
@@ -380,8 +454,18 @@ impl SessionCore {
     }
 }
 
+/// The rooms that the reply to a join opens.
+pub(super) fn rooms_opened(reply: &Document) -> Vec<RoomUri> {
+    let Some(Item::Reply(view)) = reply.items().next() else {
+        return Vec::new();
+    };
+    let data = view.data().into_iter();
+    let rooms = data.flat_map(|data| data.children_named("chanib"));
+    rooms.filter_map(room_of).collect()
+}
+
 /// Removes from a reply or notice what it tells of rooms that are not to be kept.
-fn without_rooms(item: ElementRef<'_>, keep: impl Fn(&RoomUri) -> bool) -> Edits {
+pub(super) fn without_rooms(item: ElementRef<'_>, keep: impl Fn(&RoomUri) -> bool) -> Edits {
     let mut edits = Edits::new();
     for element in item
         .child("data")

@@ -18,13 +18,13 @@ const LIMITS: [&str; 3] = ["searchLimit", "messageSizeLimit", "storySizeLimit"];
 /// part's. Limits are the smallest of all, the number of the last invitation the largest. What is not known here is kept,
 /// in the order of the parts.
 ///
-/// The reply of a single pool is that very reply.
+/// The reply of a single pool, if its rooms stand in that order, is that very reply.
 #[must_use]
 pub fn merge_replies(parts: &[Document], order: &[RoomUri]) -> Bytes {
     let [first, rest @ ..] = parts else {
         return Bytes::new();
     };
-    if rest.is_empty() {
+    if rest.is_empty() && is_in_order(first, order) {
         return first.bytes().clone();
     }
     let mut merged = Merged::default();
@@ -48,6 +48,17 @@ pub fn merge_replies(parts: &[Document], order: &[RoomUri]) -> Bytes {
         }
     }
     edits.apply(first)
+}
+
+/// Whether the rooms of a reply stand in this order already.
+fn is_in_order(part: &Document, order: &[RoomUri]) -> bool {
+    let rooms = data_of(part)
+        .into_iter()
+        .flat_map(|data| data.children_named("chanib"));
+    let position = |room: RoomUri| order.iter().position(|named| *named == room);
+    rooms
+        .map(|chanib| room_of(chanib).and_then(position).unwrap_or(usize::MAX))
+        .is_sorted()
 }
 
 fn data_of(part: &Document) -> Option<ElementRef<'_>> {

@@ -31,7 +31,9 @@ impl Session {
     }
 
     fn is_gone(&mut self) -> bool {
-        downstream(&self.send("UPDATE", ""))[0].starts_with("SIP/2.0 481 ")
+        // Without rooms to come back to the session is over, or about to be.
+        self.core.is_finished()
+            || downstream(&self.send("UPDATE", ""))[0].starts_with("SIP/2.0 481 ")
     }
 }
 

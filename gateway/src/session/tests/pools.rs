@@ -373,3 +373,39 @@ fn preferences_are_kept_by_the_pool_that_is_named() {
         assert_eq!(pools, [OTHER], "{verb}");
     }
 }
+
+#[test]
+fn what_is_said_late_is_not_taken_for_the_answer_to_something_else() {
+    let mut session = Session::attached();
+    let asked = sent(&session.ask(&bjoin(&["x"])));
+    session.lose(POOL);
+    let search = command("chansrch", r#"<qib qtype="BYNAME" criteria=""/>"#);
+    let search = sent(&session.ask(&search));
+    let outputs = session.hear(POOL, &reply("bjoin", asked[0].0, &chanib("x")));
+    assert!(outputs.is_empty(), "{outputs:?}");
+    assert!(search.iter().all(|(id, _)| *id != asked[0].0));
+    assert_eq!(session.core.open_rooms(), 0);
+}
+
+#[test]
+fn a_lost_leg_is_not_opened_to_leave_a_room_that_was_not_joined() {
+    let mut session = Session::attached();
+    session.ask(&bjoin(&["x"]));
+    let outputs = session.lose(POOL);
+    assert!(
+        !outputs.contains(&Output::OpenLeg(POOL)) && sent(&outputs).is_empty(),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn a_pool_whose_rooms_were_all_left_is_not_reached_again() {
+    let mut session = Session::attached();
+    session.open("x", "x");
+    session.lose(POOL);
+    let part = command("part", r#"<chanib uri="ma-chan://old.example/x"/>"#);
+    let outputs = session.ask(&part);
+    session.read(outputs);
+    let outputs = session.wait(Duration::from_secs(10));
+    assert!(outputs.is_empty(), "{outputs:?}");
+}

@@ -16,6 +16,8 @@ label! {
         SignedOut = "signed-out",
         /// The dialog or the connection ended and the client did not come back within the grace period.
         GraceExpired = "grace-expired",
+        /// The dialog or the connection ended while the client had no rooms open.
+        NothingOpen = "nothing-open",
         /// The gateway is going down.
         Draining = "draining",
     }

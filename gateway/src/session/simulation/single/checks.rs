@@ -94,9 +94,14 @@ impl Oracle {
             messages == 0 || items.len() == 1,
             "a message must come alone: {body}"
         );
+        let mut unread = (cseq, None, BTreeSet::new());
         for item in items {
             match item {
-                Item::Reply(reply) => self.check_reply(reply, body),
+                Item::Reply(reply) => {
+                    let before = self.shown.clone();
+                    self.check_reply(reply, body);
+                    unread.2.extend(self.shown.difference(&before).cloned());
+                }
                 Item::Notice(_) => {
                     for room in rooms_named(&document) {
                         assert!(
@@ -119,10 +124,12 @@ impl Oracle {
                         "a message before the room is open: {body}"
                     );
                     assert!(message.element().child("rtf").is_none());
+                    unread.1 = Some((token, room));
                 }
                 Item::Command(_) | Item::Other(_) => panic!("no pool sends this: {body}"),
             }
         }
+        self.unread.push(unread);
     }
 
     fn check_reply(&mut self, reply: ReplyView<'_>, body: &str) {
@@ -139,6 +146,14 @@ impl Oracle {
             );
             return;
         };
+        if Some(command.dialog) != self.dialog && command.verb == Verb::BackChat {
+            // It was not read in the dialog before.
+            assert!(
+                named.is_subset(&self.shown),
+                "of a room that is not open: {body}"
+            );
+            return;
+        }
         assert_eq!(
             Some(command.dialog),
             self.dialog,

@@ -78,6 +78,9 @@ pub(super) struct Post {
     pub(super) deadline: Instant,
 }
 
+/// CSeq, message, and rooms that open.
+pub(super) type Unread = (u32, Option<(String, RoomUri)>, BTreeSet<RoomUri>);
+
 #[derive(Debug)]
 pub(super) struct Oracle {
     pub(super) settings: SessionSettings,
@@ -98,6 +101,8 @@ pub(super) struct Oracle {
     /// Whether what is sent still arrives.
     pub(super) is_wire_up: bool,
     pub(super) unanswered: BTreeSet<u32>,
+    /// What the client was sent and has not read, by CSeq: a message, or rooms that open.
+    pub(super) unread: Vec<Unread>,
     pub(super) last_cseq: u32,
 }
 
@@ -117,6 +122,7 @@ impl Oracle {
             connection: None,
             is_wire_up: false,
             unanswered: BTreeSet::new(),
+            unread: Vec::new(),
             last_cseq: 0,
         }
     }
@@ -129,6 +135,7 @@ impl Oracle {
                 room.state = State::Unclaimed;
             }
             self.shown.clear();
+            self.expected.clear();
         }
         let is_any_unclaimed = self.rooms.iter().any(|room| room.state == State::Unclaimed);
         self.claim_by = is_any_unclaimed.then(|| now + self.settings.grace);
@@ -146,15 +153,23 @@ impl Oracle {
         self.dialog = None;
         self.claim_by = None;
         self.unanswered.clear();
-        self.expected.clear();
-        for room in &mut self.rooms {
-            match room.state {
-                // The reply may have been on its way: the client may have the room on its screen, or not.
-                State::Open => {
-                    self.shown.insert(room.legacy.clone());
-                }
-                State::Joining | State::Unclaimed => room.state = State::Unclaimed,
+        // What was not read is sent again, in the next dialog on the connection.
+        for (_, message, opened) in std::mem::take(&mut self.unread).into_iter().rev() {
+            if let Some(message) = message {
+                self.expected.push_front(message);
             }
+            self.shown.retain(|room| !opened.contains(room));
+        }
+        for room in &mut self.rooms {
+            let is_seen = room.state == State::Open && self.shown.contains(&room.legacy);
+            if !is_seen {
+                room.state = State::Unclaimed;
+            }
+        }
+        let shown = &self.shown;
+        self.expected.retain(|(_, room)| shown.contains(room));
+        if !self.is_wire_up {
+            self.expected.clear();
         }
     }
 
@@ -253,16 +268,20 @@ impl Oracle {
     fn part(&mut self, legacy: &RoomUri) {
         self.rooms.retain(|room| room.legacy != *legacy);
         self.expected.retain(|(_, room)| room != legacy);
+        for (_, message, _) in &mut self.unread {
+            message.take_if(|(_, room)| room == legacy);
+        }
         for command in self
             .commands
             .values_mut()
             .filter(|command| Some(command.dialog) == self.dialog)
         {
-            let is_about = command.rooms.iter().any(|(room, _)| room == legacy);
+            let is_about = command.asked.contains(legacy);
             match command.progress {
-                Progress::Pending if is_about => {
+                Progress::Pending => {
                     command.rooms.retain(|(room, _)| room != legacy);
-                    if command.rooms.is_empty() {
+                    command.asked.retain(|room| room != legacy);
+                    if is_about && command.asked.is_empty() {
                         command.progress = Progress::Cancelled;
                     }
                 }
@@ -323,7 +342,7 @@ impl Oracle {
     pub(super) fn heard(&mut self, meaning: Meaning) {
         match meaning {
             Meaning::FanOut { room, token } => {
-                let is_attached = self.dialog.is_some() && self.is_wire_up;
+                let is_attached = self.is_wire_up;
                 let names = self.rooms.iter().filter(|open| open.state == State::Open);
                 let names = names.filter(|open| is_attached && open.migrated == room);
                 self.expected
@@ -440,6 +459,7 @@ impl Oracle {
 
     pub(super) fn client_answered(&mut self, cseq: u32) {
         self.unanswered.remove(&cseq);
+        self.unread.retain(|(unread, ..)| *unread > cseq);
     }
 
     pub(super) fn outstanding_commands(&self) -> usize {

@@ -1,0 +1,172 @@
+//! What goes to the client, while it is there and while it may come back on its connection.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::translate;
+use holdover_protocol::xccos::{self, Document, Item, Verb};
+
+use super::core::{Downstream, SessionCore};
+use super::downstream::Queue;
+use super::gather::Gathers;
+use super::output::{CloseReason, Event, Output};
+use super::rooms::Rooms;
+use super::upstream::rooms_opened;
+
+impl SessionCore {
+    /// Queues a document for the client. Without a client, and without a connection on which it may come back, there is
+    /// nobody to deliver to: whoever comes back on another asks for the history.
+    pub(super) fn deliver(&mut self, now: Instant, body: Bytes) {
+        self.queue(now, body, Box::default());
+    }
+
+    /// [`Self::deliver`] of the answer to a join.
+    pub(super) fn deliver_opening(&mut self, now: Instant, body: Bytes) {
+        let reply = Document::parse(body.clone(), &self.settings.xccos);
+        let rooms = reply.map(|reply| rooms_opened(&reply)).unwrap_or_default();
+        let opens = self.rooms.told(rooms.iter());
+        self.queue(now, body, opens);
+        for body in self.gathers.overtaken(&self.rooms, &self.settings.xccos) {
+            self.deliver(now, body);
+        }
+    }
+
+    fn queue(&mut self, now: Instant, body: Bytes, opens: Box<[RoomUri]>) {
+        let limits = self.settings.queue;
+        let Some(queue) = self.queue_mut() else {
+            return;
+        };
+        if queue.push(body, opens, &limits).is_err() {
+            let queued = queue.len();
+            self.close_connection(now, CloseReason::Slow { queued });
+        }
+    }
+
+    /// What waits for the client, if it is there or may come back to it.
+    fn queue_mut(&mut self) -> Option<&mut Queue> {
+        match &mut self.downstream {
+            Downstream::Attached(channel) => Some(&mut channel.queue),
+            Downstream::Detached { kept, .. } => kept.as_mut(),
+            Downstream::Finished => None,
+        }
+    }
+
+    /// Drops what waits for a room that the client has left.
+    pub(super) fn forget_queued(&mut self, legacy: &RoomUri) {
+        if let Downstream::Attached(channel) = &mut self.downstream {
+            channel.forget_room(legacy, &self.settings.xccos);
+        }
+    }
+
+    pub(super) fn flush(&mut self, now: Instant) {
+        loop {
+            if !self.is_connected {
+                break;
+            }
+            if let Downstream::Attached(channel) = &mut self.downstream {
+                self.outputs
+                    .extend(channel.late_answers().map(Output::Downstream));
+                while let Some(info) = channel.next_info(now, &self.settings.queue) {
+                    self.outputs.push_back(Output::Downstream(info));
+                }
+            }
+            // What is held back goes on as the client reads: it must not be cut off for what it missed.
+            let Downstream::Attached(channel) = &self.downstream else {
+                break;
+            };
+            let limits = &self.settings.queue;
+            let released = self
+                .tracks
+                .released(|bytes| channel.queue.is_roomy(bytes, limits));
+            let Some(body) = released else {
+                break;
+            };
+            if !self.wait_for_answer(now, &body) {
+                self.deliver(now, body);
+            }
+        }
+        self.fetch_gaps(now);
+        if !self.leaving.is_empty() {
+            self.send_parts(now);
+        }
+    }
+
+    /// Whether somebody reads, or may come back and read, what is delivered.
+    pub(super) fn has_reader(&self) -> bool {
+        match &self.downstream {
+            Downstream::Attached(_) => true,
+            Downstream::Detached { kept, .. } => kept.is_some(),
+            Downstream::Finished => false,
+        }
+    }
+
+    /// The client starts over on another connection, and asks for the history there.
+    pub(super) fn close_connection(&mut self, now: Instant, reason: CloseReason) {
+        self.outputs.push_back(Output::CloseConnection(reason));
+        self.is_connected = false;
+        self.tracks.let_go();
+        if let Downstream::Detached { kept, .. } = &mut self.downstream {
+            *kept = None;
+        }
+        self.detach(now);
+    }
+
+    pub(super) fn detach(&mut self, now: Instant) {
+        if let Some(unread) = self.end_dialog() {
+            self.downstream = Downstream::Detached {
+                since: now,
+                until: now + self.settings.grace,
+                kept: self.is_connected.then_some(unread),
+            };
+            self.claim_by = None;
+            self.stranded_until = None;
+            self.event(Event::Detached);
+        }
+    }
+
+    /// The dialog is over, if there is one. Answers what the client has not read and will want when it comes back.
+    pub(super) fn end_dialog(&mut self) -> Option<Queue> {
+        let Downstream::Attached(channel) = &mut self.downstream else {
+            return None;
+        };
+        let mut unread = channel.take_unread();
+        // What the client asked for in this dialog is not answered in the next: a room it did not see opening it asks for
+        // again, and an rpl:join for an open room breaks sending in it (facts/sipe-client.md).
+        for command in &mut self.commands {
+            command.disown();
+        }
+        self.gathers = Gathers::default();
+        self.shadows.clear();
+        self.rooms.unclaim_joining();
+        let unopened = drop_replies(&mut unread, &self.rooms, &self.settings.xccos);
+        for legacy in self.rooms.unclaim_unread(&unopened) {
+            unread.forget_room(&legacy, &self.settings.xccos);
+            self.tracks.forget_name(&legacy);
+        }
+        Some(unread)
+    }
+
+    /// Nobody is there, and nothing that anybody could come back to, or that is still under way.
+    pub(super) fn has_nothing_to_keep(&self) -> bool {
+        self.rooms.is_empty() && self.posts.is_empty()
+    }
+}
+
+/// Drops the replies that a client has not read, but for histories: those it has rooms for. Answers the rooms that the
+/// others would have opened.
+fn drop_replies(unread: &mut Queue, rooms: &Rooms, limits: &xccos::Limits) -> Vec<RoomUri> {
+    unread.retain(|body| {
+        let Ok(document) = Document::parse(body.clone(), limits) else {
+            return false;
+        };
+        match document.items().next() {
+            Some(Item::Reply(reply)) if reply.verb() == Verb::BackChat => {
+                let named = translate::rooms_named(&document);
+                named.iter().all(|room| rooms.is_open(room))
+            }
+            Some(Item::Reply(_)) => false,
+            _ => true,
+        }
+    })
+}

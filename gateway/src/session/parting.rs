@@ -1,0 +1,54 @@
+//! Rooms that are left at their pools. Nobody waits for the answer.
+
+use std::time::Instant;
+
+use holdover_protocol::xccos::{Command, Verb};
+
+use super::core::SessionCore;
+use super::decisions::Target;
+use super::pending::{PendingCommand, Purpose};
+
+/// Rooms that are parted at once, of each pool.
+const PARTS_AT_ONCE: usize = 16;
+
+/// Rooms that may wait to be parted.
+const MAX_LEAVING: usize = 512;
+
+impl SessionCore {
+    /// Parts a room at its pool. Nobody waits for the answer.
+    pub(super) fn send_part(&mut self, now: Instant, target: &Target) {
+        self.forget_track(target.pool, &target.migrated);
+        if !self.leaving.contains(target) {
+            self.leaving.push(target.clone());
+        }
+        self.send_parts(now);
+    }
+
+    /// Parts the rooms that were left, a few at a time: a leg lets only so many documents wait. A leg that is gone has
+    /// parted them.
+    pub(super) fn send_parts(&mut self, now: Instant) {
+        let mut rest = Vec::new();
+        for target in std::mem::take(&mut self.leaving) {
+            if !self.is_up(target.pool) || self.rooms.is_in(&target) {
+                continue;
+            }
+            let Target { pool, migrated } = target;
+            let is_part =
+                |command: &&PendingCommand| command.pool == pool && command.verb == Verb::Part;
+            if self.commands.iter().filter(is_part).count() >= PARTS_AT_ONCE {
+                rest.push(Target { pool, migrated });
+                continue;
+            }
+            let rooms = vec![migrated];
+            let part = Command::Part(holdover_protocol::xccos::verb::Part { rooms });
+            self.send_own(now, pool, &part, Purpose::Nobody);
+        }
+        self.leaving = rest;
+        if self.leaving.len() > MAX_LEAVING {
+            // Closing the leg parts them all.
+            for target in std::mem::take(&mut self.leaving) {
+                self.give_up_leg(now, target.pool);
+            }
+        }
+    }
+}

@@ -1,0 +1,545 @@
+//! What was delivered of each room, so that what a lost leg missed can be found; and what is held back meanwhile.
+//!
+//! A message that comes before a gap is closed is held: first what was missed goes to the client, then what came since, and
+//! no faster than the client reads. What is held is bounded: beyond that messages are dropped, for they are in the history,
+//! which is looked at once more.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdover_protocol::room::RoomUri;
+use holdover_protocol::xccos::{GroupChat, GroupChatView};
+
+use super::downstream::QueueLimits;
+use crate::pool::PoolId;
+
+/// Delay before the first, and bound of the delay before every further, attempt to reach a pool again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Messages of a room that are remembered. A gap is found by any of them.
+const REMEMBERED: usize = 32;
+
+/// Histories that are asked for at once: a leg lets only so many documents wait, and each reply may be large.
+const GAPS_AT_ONCE: usize = 4;
+
+/// How often a history is asked for before what it has is given up, and the pause before it is asked for again.
+const TRIES: (u8, Duration) = (3, Duration::from_millis(500));
+
+/// What was delivered of one room of a pool.
+#[derive(Debug)]
+struct Track {
+    pool: PoolId,
+    migrated: RoomUri,
+    /// Fingerprints of the last messages, the latest last.
+    seen: VecDeque<Fingerprint>,
+    /// What the client has seen in histories it asked for itself while a gap was being closed, and under which name.
+    shown: Vec<(RoomUri, Fingerprint)>,
+    /// While a gap is being closed.
+    hold: Option<Box<Hold>>,
+}
+
+/// What is held back of a room.
+#[derive(Debug)]
+struct Hold {
+    stage: Stage,
+    held: VecDeque<Held>,
+    /// More came than may be held.
+    is_full: bool,
+    failures: u8,
+}
+
+/// A message for one of the names of its room.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) legacy: RoomUri,
+    pub(super) fingerprint: Fingerprint,
+    /// As the client takes it.
+    pub(super) body: Bytes,
+}
+
+/// How far the closing of a gap is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The room is being joined again. → `Waiting` when it is.
+    Joining,
+    /// The history is to be asked for, not before the instant. → `Asked`
+    Waiting(Option<Instant>),
+    /// It is asked for. → `Releasing` when it came, `Waiting` when it failed.
+    Asked,
+    /// It came; what is held goes to the client. → `Waiting` if more came than could be held, or done.
+    Releasing,
+}
+
+/// What a history tells of a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missed {
+    /// The messages from this one on.
+    From(usize),
+    /// All of them, and perhaps more before.
+    All,
+    /// Nothing of the room was ever seen: perhaps all of them.
+    Unknown,
+}
+
+/// What was delivered of all rooms, and how often each pool could not be reached.
+#[derive(Debug, Default)]
+pub(super) struct Tracks {
+    rooms: Vec<Track>,
+    attempts: Vec<(PoolId, u32)>,
+}
+
+impl Tracks {
+    /// Remembers a message.
+    pub(super) fn saw(&mut self, pool: PoolId, room: &RoomUri, fingerprint: Fingerprint) {
+        self.track(pool, room).saw(fingerprint);
+    }
+
+    /// The client saw a history of the room under these names: what is new in it is not missing any more. A look at what
+    /// was long ago changes nothing.
+    pub(super) fn looked_back(
+        &mut self,
+        pool: PoolId,
+        room: &RoomUri,
+        names: &[RoomUri],
+        messages: &[Fingerprint],
+    ) {
+        let track = self.track(pool, room);
+        if let Some(hold) = &mut track.hold {
+            track.shown.retain(|(legacy, _)| !names.contains(legacy));
+            for legacy in names {
+                let of_name = messages.iter().map(|one| (legacy.clone(), *one));
+                track.shown.extend(of_name);
+            }
+            hold.held.retain(|held| {
+                !names.contains(&held.legacy) || !messages.contains(&held.fingerprint)
+            });
+            return;
+        }
+        let known = messages.iter().rposition(|one| track.seen.contains(one));
+        let new = match known {
+            Some(at) => messages.get(at + 1..).unwrap_or_default(),
+            None if track.seen.is_empty() => messages,
+            None => &[],
+        };
+        for fingerprint in new {
+            track.saw(*fingerprint);
+        }
+    }
+
+    /// Forgets a room.
+    pub(super) fn forget(&mut self, pool: PoolId, room: &RoomUri) {
+        self.rooms
+            .retain(|track| track.pool != pool || track.migrated != *room);
+    }
+
+    /// Forgets what is held of a room under one of its names.
+    pub(super) fn forget_name(&mut self, legacy: &RoomUri) {
+        for track in &mut self.rooms {
+            track.shown.retain(|(shown, _)| shown != legacy);
+            if let Some(hold) = &mut track.hold {
+                hold.held.retain(|held| held.legacy != *legacy);
+            }
+        }
+    }
+
+    // === Holding back ===
+
+    /// A room is joined again: what comes of it is held back from now on.
+    pub(super) fn begin_hold(&mut self, pool: PoolId, room: &RoomUri) {
+        self.track(pool, room).hold = Some(Box::new(Hold {
+            stage: Stage::Joining,
+            held: VecDeque::new(),
+            is_full: false,
+            failures: 0,
+        }));
+    }
+
+    /// Keeps messages of a room back until its gap is closed, if anything is known of what came before.
+    pub(super) fn hold_known(&mut self, pool: PoolId, room: &RoomUri) {
+        if self.rooms.iter().any(|track| track.is(pool, room)) {
+            self.begin_hold(pool, room);
+        }
+    }
+
+    /// The room is joined: its history can be asked for.
+    pub(super) fn joined(&mut self, pool: PoolId, room: &RoomUri) {
+        if let Some(hold) = self.hold_mut(pool, room)
+            && hold.stage == Stage::Joining
+        {
+            hold.stage = Stage::Waiting(None);
+        }
+    }
+
+    /// Whether messages of a room are held back.
+    pub(super) fn holds(&self, pool: PoolId, room: &RoomUri) -> bool {
+        self.rooms
+            .iter()
+            .any(|track| track.is(pool, room) && track.hold.is_some())
+    }
+
+    /// Holds a message back, as the client takes it, unless there are too many.
+    pub(super) fn hold(
+        &mut self,
+        pool: PoolId,
+        room: &RoomUri,
+        held: Vec<Held>,
+        limits: &QueueLimits,
+    ) {
+        let has_space = self.has_space(limits, |_| true);
+        if let Some(hold) = self.hold_mut(pool, room) {
+            if hold.is_full || !has_space {
+                hold.is_full = true;
+                return;
+            }
+            hold.held.extend(held);
+        }
+    }
+
+    /// Whether more may be held than what is held in these stages.
+    fn has_space(&self, limits: &QueueLimits, counts: impl Fn(Stage) -> bool) -> bool {
+        let (mut messages, mut bytes) = (0, 0);
+        let holds = self.rooms.iter().filter_map(|track| track.hold.as_ref());
+        for hold in holds.filter(|hold| counts(hold.stage)) {
+            messages += hold.held.len();
+            bytes += hold.held.iter().map(|held| held.body.len()).sum::<usize>();
+        }
+        messages < limits.messages && bytes < limits.bytes
+    }
+
+    /// The next room whose history is to be asked for now. It counts as asked for.
+    pub(super) fn next_gap(
+        &mut self,
+        now: Instant,
+        limits: &QueueLimits,
+    ) -> Option<(PoolId, RoomUri)> {
+        let asked = self.in_stage(|stage| stage == Stage::Asked);
+        // The next waits until most of what came for the last went to the client; what is held for others waits for this.
+        let is_released = |stage| stage == Stage::Releasing;
+        if asked >= GAPS_AT_ONCE || !self.has_space(limits, is_released) {
+            return None;
+        }
+        let is_due = |stage| matches!(stage, Stage::Waiting(at) if at.is_none_or(|at| at <= now));
+        self.rooms.iter_mut().find_map(|track| {
+            let hold = track.hold.as_mut().filter(|hold| is_due(hold.stage))?;
+            hold.stage = Stage::Asked;
+            Some((track.pool, track.migrated.clone()))
+        })
+    }
+
+    /// Whether a room's history is awaited.
+    pub(super) fn is_asked(&self, pool: PoolId, room: &RoomUri) -> bool {
+        let is_asked = |track: &Track| {
+            let hold = track.hold.as_ref();
+            track.is(pool, room) && hold.is_some_and(|hold| hold.stage == Stage::Asked)
+        };
+        self.rooms.iter().any(is_asked)
+    }
+
+    /// What of a history was missed.
+    pub(super) fn missed(
+        &mut self,
+        pool: PoolId,
+        room: &RoomUri,
+        messages: &[Fingerprint],
+    ) -> Missed {
+        let track = self.track(pool, room);
+        match messages.iter().rposition(|one| track.seen.contains(one)) {
+            Some(at) => Missed::From(at + 1),
+            None if track.seen.is_empty() => Missed::Unknown,
+            None => Missed::All,
+        }
+    }
+
+    /// The names under which the client has seen a history while the gap was being closed.
+    pub(super) fn shown_under(&mut self, pool: PoolId, room: &RoomUri) -> Vec<RoomUri> {
+        let mut names: Vec<RoomUri> = Vec::new();
+        for (legacy, _) in &self.track(pool, room).shown {
+            if !names.contains(legacy) {
+                names.push(legacy.clone());
+            }
+        }
+        names
+    }
+
+    /// Forgets, of each of these names, what stands before the last message that the client has seen.
+    pub(super) fn forget_before_shown(
+        &mut self,
+        pool: PoolId,
+        room: &RoomUri,
+        names: &[RoomUri],
+        missed: &mut Vec<Held>,
+    ) {
+        let shown = &self.track(pool, room).shown;
+        for name in names {
+            let is_shown = |held: &Held| {
+                let is_it = |(legacy, one): &(RoomUri, Fingerprint)| {
+                    legacy == name && *one == held.fingerprint
+                };
+                held.legacy == *name && shown.iter().any(is_it)
+            };
+            let last = missed.iter().rposition(is_shown);
+            let mut at = 0;
+            missed.retain(|held| {
+                at += 1;
+                held.legacy != *name || last.is_none_or(|last| at > last + 1)
+            });
+        }
+    }
+
+    /// The gap is closed by these messages of the history: they go to the client, and what was held back among and behind
+    /// them.
+    pub(super) fn release(
+        &mut self,
+        pool: PoolId,
+        room: &RoomUri,
+        history: &[Fingerprint],
+        mut missed: Vec<Held>,
+    ) {
+        let track = self.track(pool, room);
+        let Some(hold) = &mut track.hold else {
+            return;
+        };
+        missed.retain(|one| {
+            let is_shown = |(legacy, shown): &(RoomUri, Fingerprint)| {
+                *legacy == one.legacy && *shown == one.fingerprint
+            };
+            !track.shown.iter().any(is_shown)
+        });
+        // What was held before the first message that is in the history too is older than the history.
+        let in_history = |held: &Held| history.contains(&held.fingerprint);
+        let all = if hold.is_full { hold.held.len() } else { 0 };
+        let first = hold.held.iter().position(in_history).unwrap_or(all);
+        let mut newer = Vec::from(hold.held.split_off(first));
+        for fingerprint in history {
+            let is_it = |one: &mut Held| one.fingerprint == *fingerprint;
+            let from_history = missed.extract_if(.., is_it);
+            let mut told: Vec<Held> = from_history.collect();
+            for held in newer.extract_if(.., is_it) {
+                if !told.iter().any(|one| one.legacy == held.legacy) {
+                    told.push(held);
+                }
+            }
+            hold.held.extend(told);
+        }
+        hold.held.extend(newer);
+        (hold.stage, hold.failures) = (Stage::Releasing, 0);
+        self.back_if_whole(pool);
+    }
+
+    /// The history did not come. Answers whether it is given up: what it has will be missing.
+    pub(super) fn gap_failed(&mut self, now: Instant, pool: PoolId, room: &RoomUri) -> bool {
+        let Some(hold) = self.hold_mut(pool, room) else {
+            return false;
+        };
+        let (tries, pause) = TRIES;
+        hold.failures += 1;
+        if hold.failures < tries {
+            hold.stage = Stage::Waiting(Some(now + pause * u32::from(hold.failures)));
+            return false;
+        }
+        self.release(pool, room, &[], Vec::new());
+        true
+    }
+
+    /// The next document that is not held back any more, if it is one that `fits`.
+    pub(super) fn released(&mut self, fits: impl Fn(usize) -> bool) -> Option<Bytes> {
+        for track in &mut self.rooms {
+            let Some(hold) = &mut track.hold else {
+                continue;
+            };
+            if hold.stage != Stage::Releasing {
+                continue;
+            }
+            let is_next = hold.held.front().is_some_and(|held| fits(held.body.len()));
+            let next = if is_next { hold.held.pop_front() } else { None };
+            let is_empty = hold.held.is_empty();
+            if is_empty && hold.is_full {
+                // What came meanwhile and was dropped is in the history.
+                (hold.stage, hold.is_full) = (Stage::Waiting(None), false);
+            } else if is_empty {
+                track.saw_shown();
+                track.hold = None;
+            }
+            if let Some(held) = next {
+                // It is seen once it went out under all names of the room.
+                let hold = track.hold.as_ref();
+                let behind = hold.and_then(|hold| hold.held.front());
+                if behind.is_some_and(|behind| behind.fingerprint == held.fingerprint) {
+                    track.shown.push((held.legacy, held.fingerprint));
+                } else {
+                    track.saw(held.fingerprint);
+                }
+                return Some(held.body);
+            }
+        }
+        None
+    }
+
+    /// Nobody is there to deliver to: who comes back asks for the history.
+    pub(super) fn let_go(&mut self) {
+        for track in &mut self.rooms {
+            track.hold = None;
+            track.shown = Vec::new();
+        }
+    }
+
+    /// When the next history is to be asked for again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let holds = self.rooms.iter().filter_map(|track| track.hold.as_ref());
+        holds
+            .filter_map(|hold| match hold.stage {
+                Stage::Waiting(at) => at,
+                Stage::Joining | Stage::Asked | Stage::Releasing => None,
+            })
+            .min()
+    }
+
+    /// Time has passed: histories that were to be asked for later are to be asked for now.
+    pub(super) fn wake(&mut self, now: Instant) {
+        for hold in self
+            .rooms
+            .iter_mut()
+            .filter_map(|track| track.hold.as_mut())
+        {
+            if matches!(hold.stage, Stage::Waiting(Some(at)) if at <= now) {
+                hold.stage = Stage::Waiting(None);
+            }
+        }
+    }
+
+    fn in_stage(&self, is_it: impl Fn(Stage) -> bool) -> usize {
+        let holds = self.rooms.iter().filter_map(|track| track.hold.as_ref());
+        holds.filter(|hold| is_it(hold.stage)).count()
+    }
+
+    /// A pool whose gaps are all closed can be reached again.
+    pub(super) fn back_if_whole(&mut self, pool: PoolId) {
+        let is_open = |track: &Track| {
+            let stage = track.hold.as_ref().map(|hold| hold.stage);
+            track.pool == pool && stage.is_some_and(|stage| stage != Stage::Releasing)
+        };
+        if !self.rooms.iter().any(is_open) {
+            self.leg_back(pool);
+        }
+    }
+
+    // === Reaching a pool again ===
+
+    /// How long to wait before a pool is tried again: longer each time, and not the same for every session, so that a
+    /// pool that comes back is not met by all at once.
+    pub(super) fn backoff(&self, pool: PoolId, salt: u64) -> Duration {
+        let attempts = self
+            .attempts
+            .iter()
+            .find(|(of, _)| *of == pool)
+            .map_or(0, |(_, n)| *n);
+        let (first, most) = BACKOFF;
+        let full = first.saturating_mul(1 << attempts.min(10)).min(most);
+        let mut hasher = DefaultHasher::new();
+        (salt, attempts).hash(&mut hasher);
+        let share = u32::try_from(hasher.finish() % 1000).unwrap_or_default();
+        full / 2 + full.saturating_mul(share) / 2000
+    }
+
+    /// A leg is lost. What was held back is in the history.
+    pub(super) fn leg_lost(&mut self, pool: PoolId) {
+        match self.attempts.iter_mut().find(|(of, _)| *of == pool) {
+            Some((_, attempts)) => *attempts = attempts.saturating_add(1),
+            None => self.attempts.push((pool, 1)),
+        }
+        for track in self.rooms.iter_mut().filter(|track| track.pool == pool) {
+            track.hold = None;
+        }
+    }
+
+    /// The pool can be reached again, or need not be.
+    pub(super) fn leg_back(&mut self, pool: PoolId) {
+        self.attempts.retain(|(of, _)| *of != pool);
+    }
+
+    fn hold_mut(&mut self, pool: PoolId, room: &RoomUri) -> Option<&mut Hold> {
+        let track = self.rooms.iter_mut().find(|track| track.is(pool, room))?;
+        track.hold.as_deref_mut()
+    }
+
+    fn track(&mut self, pool: PoolId, room: &RoomUri) -> &mut Track {
+        let known = self.rooms.iter().position(|track| track.is(pool, room));
+        let at = known.unwrap_or_else(|| {
+            self.rooms.push(Track {
+                pool,
+                migrated: room.clone(),
+                seen: VecDeque::new(),
+                shown: Vec::new(),
+                hold: None,
+            });
+            self.rooms.len() - 1
+        });
+        // The position was just found or made.
+        #[expect(clippy::indexing_slicing)]
+        &mut self.rooms[at]
+    }
+
+    /// Rooms, and documents that are held back.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let holds = self.rooms.iter().filter_map(|track| track.hold.as_ref());
+        (self.rooms.len(), holds.map(|hold| hold.held.len()).sum())
+    }
+}
+
+impl Track {
+    fn is(&self, pool: PoolId, room: &RoomUri) -> bool {
+        self.pool == pool && self.migrated == *room
+    }
+
+    /// What the client saw itself it has seen. Which of both is later is not known: some of either are remembered.
+    fn saw_shown(&mut self) {
+        let shown = std::mem::take(&mut self.shown);
+        if !shown.is_empty() {
+            let half = REMEMBERED / 2;
+            self.seen.drain(..self.seen.len().saturating_sub(half));
+            let last = shown.len().saturating_sub(half);
+            self.seen
+                .extend(shown.iter().skip(last).map(|(_, one)| *one));
+        }
+    }
+
+    fn saw(&mut self, fingerprint: Fingerprint) {
+        if self.seen.back() == Some(&fingerprint) {
+            return;
+        }
+        if self.seen.len() >= REMEMBERED {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(fingerprint);
+    }
+}
+
+/// Tells two messages of a room apart. Pools stamp the messages of a room with different times; author and text are for
+/// those that do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of a message as it came.
+    pub(super) fn of(view: GroupChatView<'_>) -> Self {
+        Self::new(view.ts().as_deref(), view.author().as_deref(), &view.chat())
+    }
+
+    /// Of a message that was read.
+    pub(super) fn of_message(message: &GroupChat) -> Self {
+        Self::new(
+            message.ts.as_deref(),
+            message.author.as_deref(),
+            &message.chat,
+        )
+    }
+
+    fn new(ts: Option<&str>, author: Option<&str>, chat: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (ts, author, chat).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
