@@ -96,6 +96,8 @@ pub(super) fn command(envid: u64, verb: &str, rooms: &[RoomUri]) -> String {
             .map(|(key, room)| chanid(key, room))
             .collect(),
         "chansrch" => r#"<qib qtype="BYNAME" criteria="" extended="false"/>"#.to_owned(),
+        "getinv" => r#"<inv inviteId="3" domain="contoso.com"/>"#.to_owned(),
+        "getserverinfo" => r#"<sib domain="contoso.com" infoType="123"/>"#.to_owned(),
         "bccontext" => {
             let rooms: String = rooms
                 .iter()
