@@ -7,15 +7,20 @@ use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 
 use crate::names::ListenerName;
-use crate::rules::{Act, Condition, Question, RoomFacts, RoomPattern, Test, UserPattern, Users};
+use crate::rules::{
+    Act, Condition, Glob, Question, RoomFacts, RoomPattern, Test, UserPattern, Users,
+};
 
 /// What one question is made of. Of everything by which rules are found it fits the conditions it was made from.
 pub(super) struct Witness {
     user: UserUri,
     network: Option<IpAddr>,
     listener: Option<ListenerName>,
+    client: Option<String>,
     act: Act,
     room: Option<RoomUri>,
+    room_name: String,
+    category: String,
     at: Timestamp,
 }
 
@@ -27,8 +32,11 @@ impl Witness {
             user: UserUri::parse("nobody@holdover.invalid").ok()?,
             network: None,
             listener: None,
+            client: None,
             act,
             room: None,
+            room_name: String::new(),
+            category: String::new(),
             at: Timestamp::UNIX_EPOCH,
         };
         let mut of_domain = None;
@@ -45,11 +53,13 @@ impl Witness {
                     witness.network = networks.first().map(|network| network.address());
                 }
                 Test::Listener(listeners) => witness.listener = listeners.first().cloned(),
-                Test::Room(rooms) => {
-                    witness.room = rooms.first().and_then(|room| match room {
-                        RoomPattern::One(room) => Some(room.clone()),
-                        RoomPattern::Many(_) => None,
-                    });
+                Test::Client(globs) => witness.client = globs.first().map(shortest),
+                Test::Room(rooms) => witness.room = rooms.first().and_then(room),
+                Test::RoomName(globs) => {
+                    witness.room_name = globs.first().map(shortest).unwrap_or_default();
+                }
+                Test::Category(globs) => {
+                    witness.category = globs.first().map(shortest).unwrap_or_default();
                 }
                 Test::Time(window) => {
                     let last = window.until.and_then(|until| {
@@ -63,6 +73,10 @@ impl Witness {
         if let Some(user) = of_user.or(of_domain) {
             witness.user = user;
         }
+        if witness.room.is_none() && !(witness.room_name.is_empty() && witness.category.is_empty())
+        {
+            witness.room = RoomUri::new("holdover.invalid", "nowhere").ok();
+        }
         Some(witness)
     }
 
@@ -71,27 +85,57 @@ impl Witness {
             user: &self.user,
             network: self.network,
             listener: self.listener.as_ref(),
-            client: None,
+            client: self.client.as_deref(),
             act: self.act,
             room: self.room.as_ref().map(|id| RoomFacts {
                 id,
-                name: "",
-                category: "",
+                name: &self.room_name,
+                category: &self.category,
             }),
             at: self.at,
         }
     }
 }
 
+/// A text that a pattern matches.
+fn shortest(glob: &Glob) -> String {
+    filled(glob, "")
+}
+
+/// The pattern with a text in place of each `*`.
+fn filled(glob: &Glob, text: &str) -> String {
+    glob.as_str().replace('*', text).replace('?', "x")
+}
+
 fn user(users: &Users) -> Option<UserUri> {
-    if let Some(pattern) = users.patterns.first() {
-        return match pattern {
-            UserPattern::One(user) => Some(user.clone()),
-            UserPattern::Many(glob) => UserUri::parse(&format!("nobody@{}", glob.domain()?)).ok(),
-        };
+    match users.patterns.first() {
+        Some(UserPattern::One(user)) => Some(user.clone()),
+        Some(UserPattern::Many(glob)) => ["", "x", "x@x"].into_iter().find_map(|text| {
+            let user = UserUri::parse(&filled(glob, text)).ok()?;
+            glob.matches(user.address()).then_some(user)
+        }),
+        None => {
+            let file = users.file.as_ref()?;
+            file.users.iter().next().cloned()
+        }
     }
-    users
-        .file
-        .as_ref()
-        .and_then(|file| file.users.iter().next().cloned())
+}
+
+fn room(room: &RoomPattern) -> Option<RoomUri> {
+    let glob = match room {
+        RoomPattern::One(room) => return Some(room.clone()),
+        RoomPattern::Many(glob) => glob,
+    };
+    let begins = ["", "ma-chan://x", "ma-chan://x/"];
+    let (begin, rest) = match glob.as_str().strip_prefix('*') {
+        Some(rest) => (begins.as_slice(), rest),
+        None => (begins.get(..1).unwrap_or_default(), glob.as_str()),
+    };
+    begin.iter().find_map(|begin| {
+        ["", "x", "x/x"].into_iter().find_map(|text| {
+            let id = format!("{begin}{}", filled(&Glob::new(rest), text));
+            let room: RoomUri = id.parse().ok()?;
+            glob.matches(room.as_str()).then_some(room)
+        })
+    })
 }

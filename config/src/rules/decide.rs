@@ -74,15 +74,17 @@ impl RuleSet {
     pub fn new(rules: Vec<Arc<Rule>>) -> Self {
         let mut set = Self::default();
         let mut boundaries = Vec::new();
-        for (number, rule) in (0..).zip(&rules) {
+        let of = |aspect: Aspect| {
+            let rules = (0..).zip(rules.iter().map(|rule| &**rule));
+            Index::new(rules.filter(move |(_, rule)| rule.enabled && rule.then.aspect() == aspect))
+        };
+        set.access = of(Aspect::Access);
+        set.fence = of(Aspect::Fence);
+        set.notice = of(Aspect::Notice);
+        set.shadow = of(Aspect::Shadow);
+        for rule in &rules {
             if !rule.enabled {
                 continue;
-            }
-            match rule.then.aspect() {
-                Aspect::Access => set.access.add(number, rule),
-                Aspect::Fence => set.fence.add(number, rule),
-                Aspect::Notice => set.notice.add(number, rule),
-                Aspect::Shadow => set.shadow.add(number, rule),
             }
             match &rule.then {
                 Then::Route(_) => set.has.routes = true,
@@ -198,6 +200,7 @@ impl RuleSet {
     ) -> impl Iterator<Item = &Arc<Rule>> {
         self.index(aspect)
             .candidates(question)
+            .into_iter()
             .filter_map(|number| usize::try_from(number).ok())
             .take_while(move |candidate| *candidate < number)
             .filter_map(|candidate| self.rules.get(candidate))
@@ -214,10 +217,11 @@ impl RuleSet {
 
     /// The first rule of an aspect that matches.
     pub(super) fn first(&self, aspect: Aspect, question: &Question<'_>) -> Option<&Arc<Rule>> {
-        self.index(aspect)
-            .candidates(question)
-            .filter_map(|number| self.rules.get(usize::try_from(number).ok()?))
-            .find(|rule| rule.matches(question))
+        let rule = |number| self.rules.get(usize::try_from(number).ok()?);
+        let number = self.index(aspect).first(question, |number| {
+            rule(number).is_some_and(|rule| rule.matches(question))
+        })?;
+        rule(number)
     }
 }
 

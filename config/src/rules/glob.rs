@@ -80,6 +80,11 @@ impl Glob {
         &self.text
     }
 
+    /// As it is compared: in lower case.
+    pub(super) fn folded(&self) -> &str {
+        &self.folded
+    }
+
     /// What follows the last `@`, if no wildcard is in it: in lower case.
     pub(crate) fn domain(&self) -> Option<&str> {
         let (_, domain) = self.folded.rsplit_once('@')?;

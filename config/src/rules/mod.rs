@@ -60,8 +60,9 @@ impl Rule {
             })
     }
 
-    /// Whether all conditions hold.
-    fn matches(&self, question: &Question<'_>) -> bool {
+    /// Whether it is about the act and all its conditions hold, whether it is enabled or not.
+    #[must_use]
+    pub fn matches(&self, question: &Question<'_>) -> bool {
         self.then.concerns(question.act)
             && self.when.iter().all(|condition| condition.holds(question))
     }

@@ -29,6 +29,12 @@ impl Network {
         mask(address.to_canonical(), self.prefix) == Some(self.address)
     }
 
+    /// The network of this prefix that an address is in.
+    pub(super) fn of(address: IpAddr, prefix: u8) -> Option<Self> {
+        let address = mask(address, prefix)?;
+        Some(Self { address, prefix })
+    }
+
     /// Its first address.
     #[must_use]
     pub fn address(self) -> IpAddr {
