@@ -1,6 +1,7 @@
 //! Rules and tests of all files together: unique names, and whether what they name is there.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::diagnostic::Source;
 use crate::names::{ListenerName, PoolName, Region, RuleName};
 use crate::raw;
 use crate::reader::{Key, List};
-use crate::rulefile::{CaseDraft, Content, Draft, RuleFile, UserList};
+use crate::rulefile::{Block, CaseDraft, Content, Draft, RuleFile, UserList};
 use crate::rules::{Case, Rule, Test};
 use crate::{codes, suggest};
 
@@ -57,7 +58,7 @@ fn listeners(key: &Key<List<raw::Listener>>) -> Option<Vec<&str>> {
 }
 
 /// Where each name stands first.
-type Seen<'f> = HashMap<&'f RuleName, (Arc<str>, usize)>;
+type Seen<'f> = HashMap<&'f RuleName, (&'f RuleFile, &'f Block, &'f Range<usize>)>;
 
 impl Checker<'_> {
     /// All rules and tests that are right, in order.
@@ -69,7 +70,9 @@ impl Checker<'_> {
         let known = Known::new(raw);
         let mut rule_names: Seen<'_> = HashMap::new();
         let mut case_names: Seen<'_> = HashMap::new();
-        let mut rules = Vec::new();
+        let count = given.files.iter().map(|file| file.len()).sum();
+        let mut rules = Vec::with_capacity(count);
+        rule_names.reserve(count);
         for file in &given.files {
             self.faults.append(file.faults());
             for block in file.blocks() {
@@ -79,8 +82,8 @@ impl Checker<'_> {
                     case_names: cases,
                     ..
                 } = &*block.content;
-                self.unique("rules", names, &source, &mut rule_names);
-                self.unique("tests", cases, &source, &mut case_names);
+                self.unique("rules", names, (file, block), &mut rule_names);
+                self.unique("tests", cases, (file, block), &mut case_names);
                 for draft in &block.content.rules {
                     self.names_of_rule(draft, &source, &known);
                     rules.push(self.with_users(draft, &source, given));
@@ -114,24 +117,26 @@ impl Checker<'_> {
         &mut self,
         what: &str,
         names: &'f [(RuleName, Range<usize>)],
-        source: &Source<'_>,
+        (file, block): (&'f RuleFile, &'f Block),
         seen: &mut Seen<'f>,
     ) {
         for (name, span) in names {
-            let line = source.line(span.start);
-            match seen.get(name) {
-                Some((file, first)) => {
-                    let fault = source.error(
+            match seen.entry(name) {
+                Entry::Occupied(first) => {
+                    let (first_file, first_block, first_span) = *first.get();
+                    let line = first_file.source(first_block).line(first_span.start);
+                    let fault = file.source(block).error(
                         codes::DUPLICATE_NAME,
                         span.clone(),
                         format!("two {what} have the name `{name}`"),
                     );
-                    self.faults.push(
-                        fault.help(format!("the other is at {file}:{first}; names must differ")),
-                    );
+                    self.faults.push(fault.help(format!(
+                        "the other is at {}:{line}; names must differ",
+                        first_file.name()
+                    )));
                 }
-                None => {
-                    seen.insert(name, (Arc::clone(source.name()), line));
+                Entry::Vacant(free) => {
+                    free.insert((file, block, span));
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::rules::relate::acts;
 use crate::rules::{Glob, RoomPattern, Test, Then, UserPattern};
 
 /// Pairs of patterns that are compared at most: enough for any list that people write.
-const COMPARED: usize = 1_000_000;
+const COMPARED: usize = 250_000;
 
 /// Patterns of one condition.
 struct Patterns<'l> {
@@ -54,28 +54,33 @@ pub(super) fn review(rules: &[Reviewed<'_>], sound: &[bool], found: &mut Diagnos
                 if left == 0 {
                     return;
                 }
-                tell(rules, earlier, later, found);
+                // One is enough to look at the rule.
+                if tell(rules, earlier, later, found) {
+                    break;
+                }
             }
         }
     }
 }
 
+/// Tells whether two rules overlap, once for each pattern of the later one.
 fn tell(
     rules: &[Reviewed<'_>],
     earlier: &Patterns<'_>,
     later: &Patterns<'_>,
     found: &mut Diagnostics,
-) {
+) -> bool {
     let (Some(first), Some(second)) = (rules.get(earlier.rule), rules.get(later.rule)) else {
-        return;
+        return false;
     };
     if earlier.rule == later.rule || first.rule.then == second.rule.then {
-        return;
+        return false;
     }
     let meets = acts(first.rule).any(|act| second.rule.concerns(act));
     if !meets {
-        return;
+        return false;
     }
+    let mut told = false;
     for (number, glob) in &later.globs {
         let crossing = earlier
             .globs
@@ -97,8 +102,10 @@ fn tell(
             );
             let warning = second.warning(codes::OVERLAP, span, message);
             found.push(warning.label("overlaps").help(help));
+            told = true;
         }
     }
+    told
 }
 
 /// All conditions but one, and the key of that one.
@@ -116,8 +123,18 @@ fn others(reviewed: &Reviewed<'_>, but: usize) -> String {
     text
 }
 
-/// The patterns of a test that has some.
+/// The patterns of a test that begin or end with something. Two that only have something in their midst always cross, and
+/// nobody can help it.
 fn globs(test: &Test) -> Vec<(usize, &Glob)> {
+    let mut globs = all_globs(test);
+    globs.retain(|(_, glob)| {
+        let text = glob.as_str();
+        !(text.starts_with(['*', '?']) && text.ends_with(['*', '?']))
+    });
+    globs
+}
+
+fn all_globs(test: &Test) -> Vec<(usize, &Glob)> {
     match test {
         Test::User(users) => {
             let globs = users.patterns.iter().enumerate();

@@ -107,21 +107,32 @@ pub(super) fn split(text: &str) -> Option<(String, Vec<Segment>)> {
 }
 
 /// What is kept of an earlier version of the file.
-pub(super) struct Kept<'f>(HashMap<&'f str, &'f Block>);
+pub(super) struct Kept<'f> {
+    blocks: &'f [Block],
+    /// The block after the one that was taken last: most files change in one place.
+    next: usize,
+    /// Made when the order is another.
+    by_text: Option<HashMap<&'f str, usize>>,
+}
 
 impl<'f> Kept<'f> {
     pub(super) fn new(before: Option<&'f RuleFile>) -> Self {
-        let blocks = before.map_or(&[][..], RuleFile::blocks);
-        // Faults tell their place; what has any is read again.
-        let right = blocks
-            .iter()
-            .filter(|block| block.content.faults.is_empty());
-        Self(right.map(|block| (&*block.text, block)).collect())
+        Self {
+            blocks: before.map_or(&[][..], RuleFile::blocks),
+            next: 0,
+            by_text: None,
+        }
     }
 
     /// The block of this text at its new place.
     pub(super) fn take(&mut self, text: &str, segment: &Segment) -> Option<Block> {
-        let block = self.0.get(text)?;
+        let at = self.find(text)?;
+        self.next = at + 1;
+        // Faults tell their place; what has any is read again.
+        let block = self
+            .blocks
+            .get(at)
+            .filter(|block| block.content.faults.is_empty())?;
         let mut block = Block::clone(block);
         block.start = segment.range.start;
         if block.lines != segment.lines {
@@ -130,6 +141,26 @@ impl<'f> Kept<'f> {
             block.content = Arc::new(shift(&block.content, old, new));
         }
         Some(block)
+    }
+
+    fn find(&mut self, text: &str) -> Option<usize> {
+        let is_it = |at: &usize| {
+            self.blocks
+                .get(*at)
+                .is_some_and(|block| *block.text == *text)
+        };
+        // The next one, or the one after one that was changed or taken out.
+        let near = [self.next, self.next + 1, self.next + 2]
+            .into_iter()
+            .find(is_it);
+        if near.is_some() || self.blocks.is_empty() {
+            return near;
+        }
+        let by_text = self.by_text.get_or_insert_with(|| {
+            let blocks = self.blocks.iter().enumerate();
+            blocks.map(|(at, block)| (&*block.text, at)).collect()
+        });
+        by_text.get(text).copied()
     }
 }
 

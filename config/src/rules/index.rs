@@ -102,6 +102,10 @@ impl Index {
         let mut index = Self::default();
         let mut filed: Vec<(Entry, Vec<Keys>)> = Vec::new();
         let mut shared: HashMap<u64, u32, BuildHasherDefault<Mixed>> = HashMap::default();
+        let rules = rules.into_iter();
+        let most = rules.size_hint().1.unwrap_or_default();
+        filed.reserve(most);
+        shared.reserve(most * 2);
         for (number, rule) in rules {
             let entry = Entry::new(number, rule);
             index.percents |= entry.below < 100;
