@@ -127,6 +127,8 @@ pub struct Request {
     uri: Range<u32>,
     headers: Headers,
     body: Bytes,
+    /// Where it came from, if its top Via does not say so.
+    received: Option<Box<str>>,
 }
 
 impl Request {
@@ -136,7 +138,25 @@ impl Request {
             uri,
             headers,
             body: Bytes::new(),
+            received: None,
         }
+    }
+
+    /// Notes the IP address that the request came from. Where its top Via names another, or a name, answers say so in that
+    /// Via: RFC 3261 §18.2.1 demands it of every server.
+    pub fn came_from(&mut self, address: &str) {
+        let top = self.headers.vias().next().and_then(Result::ok);
+        let is_told = top.is_none_or(|via| {
+            via.host().as_str() == address || via.params().get("received").is_some()
+        });
+        if !is_told {
+            self.received = Some(address.into());
+        }
+    }
+
+    /// Where it came from, if answers must say so.
+    pub(super) fn received(&self) -> Option<&str> {
+        self.received.as_deref()
     }
 
     /// What is asked.

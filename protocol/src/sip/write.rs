@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 use bytes::Bytes;
 use memchr::memchr3;
 
-use super::grammar::TOKEN;
+use super::grammar::{self, TOKEN};
 use super::headers::Name;
 use super::message::{Method, Request};
 use super::status::Status;
@@ -245,9 +245,17 @@ pub fn respond_with(
     let headers = request.headers();
     // A To that cannot be read goes back as it came: a tag might land inside of an open quoted string.
     let to_tag = to_tag.filter(|_| headers.to().is_ok_and(|to| to.tag().is_none()));
+    let mut received = request.received();
     headers.fields().fold(
         MessageBuilder::response(status, Some(reason)),
         |builder, (name, value)| match (name, to_tag) {
+            (Name::Via, _) if received.is_some() => {
+                let address = received.take().unwrap_or_default();
+                // One field may hold several hops; the first is the top one.
+                let top = grammar::elements(value).next().unwrap_or_default();
+                let rest = value.strip_prefix(top).unwrap_or_default();
+                builder.text(name, &[top, ";received=", address, rest])
+            }
             (Name::To, Some(tag)) => builder.text(name, &[value, ";tag=", tag]),
             (Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq, _) => {
                 builder.text(name, &[value])
@@ -273,6 +281,45 @@ mod tests {
         CSeq: 1 INVITE\r\n\
         Subject: not copied\r\n\
         l: 0\r\n\r\n";
+
+    #[test]
+    fn rfc3261_18_2_1_answers_say_where_a_request_came_from_unless_its_via_does() {
+        let vias = |asked: &str, from: &str| {
+            let Message::Request(mut request) = Message::parse(asked.as_bytes()).unwrap() else {
+                panic!("a response")
+            };
+            request.came_from(from);
+            let answer = text(respond(&request, Status::OK, None));
+            let vias = answer.lines().filter_map(|it| it.strip_prefix("Via: "));
+            vias.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let below = "SIP/2.0/TCP edge.contoso.com;branch=z9hG4bK1";
+        assert_eq!(
+            vias(INVITE, "10.0.0.5"),
+            ["SIP/2.0/tcp 10.0.0.5:50123", below]
+        );
+        assert_eq!(
+            vias(INVITE, "192.0.2.7"),
+            ["SIP/2.0/tcp 10.0.0.5:50123;received=192.0.2.7", below]
+        );
+        // The first of several in one field, of which one has a comma of its own.
+        let list = INVITE.replace(
+            "SIP/2.0/tcp 10.0.0.5:50123",
+            "SIP/2.0/TLS fe.contoso.com;x=\"a,b\" , SIP/2.0/tcp 10.0.0.5",
+        );
+        assert_eq!(
+            vias(&list, "2001:db8::1"),
+            [
+                "SIP/2.0/TLS fe.contoso.com;x=\"a,b\";received=2001:db8::1 , SIP/2.0/tcp 10.0.0.5",
+                below
+            ]
+        );
+        let told = INVITE.replace("50123", "50123;received=192.0.2.9");
+        assert_eq!(
+            vias(&told, "192.0.2.7"),
+            ["SIP/2.0/tcp 10.0.0.5:50123;received=192.0.2.9", below]
+        );
+    }
 
     fn invite() -> Request {
         match Message::parse(INVITE.as_bytes()).unwrap() {

@@ -86,7 +86,8 @@ pub(in crate::listener) async fn serve(
         peer: teller.peer(),
     };
     let (settings, lookups) = (Arc::clone(&context.settings), Arc::clone(&context.lookups));
-    let server = FrontEndServer::new(settings, lookups, sent_by.clone(), seed);
+    let peer = teller.peer().ip();
+    let server = FrontEndServer::new(settings, lookups, peer, sent_by.clone(), seed);
     let seat = Arc::new(Seat::new(number, sent_by, handle));
     let brought = context.groups.join(name, Arc::clone(&seat));
     teller.front_end_connected(name, brought);

@@ -109,6 +109,8 @@ pub(in crate::listener) enum Event {
 pub(super) struct FrontEndServer {
     settings: Arc<FrontEndSettings>,
     lookups: Arc<Lookups>,
+    /// The front end's address.
+    peer: Box<str>,
     sent_by: SentBy,
     unique: Unique,
     outputs: VecDeque<Output>,
@@ -119,12 +121,14 @@ impl FrontEndServer {
     pub(super) fn new(
         settings: Arc<FrontEndSettings>,
         lookups: Arc<Lookups>,
+        peer: IpAddr,
         sent_by: SentBy,
         seed: u64,
     ) -> Self {
         Self {
             settings,
             lookups,
+            peer: peer.to_canonical().to_string().into(),
             sent_by,
             unique: Unique(seed),
             outputs: VecDeque::new(),
@@ -140,7 +144,10 @@ impl FrontEndServer {
         here: usize,
     ) {
         match message {
-            Message::Request(request) => self.handle_request((now, at), request, sessions, here),
+            Message::Request(mut request) => {
+                request.came_from(&self.peer);
+                self.handle_request((now, at), request, sessions, here);
+            }
             Message::Response(response) => {
                 // What answers a lookup's own INFO needs no action, and what answers nothing is dropped (RFC 3261
                 // §18.1.2).

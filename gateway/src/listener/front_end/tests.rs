@@ -164,7 +164,8 @@ fn server(lookups: &Arc<Lookups>, seed: u64) -> FrontEndServer {
         transport: "TLS",
         address: "192.0.2.9:5062".into(),
     };
-    FrontEndServer::new(Arc::new(settings), Arc::clone(lookups), sent_by, seed)
+    let peer = [192, 0, 2, 1].into();
+    FrontEndServer::new(Arc::new(settings), Arc::clone(lookups), peer, sent_by, seed)
 }
 
 fn message(ask: Ask<'_>, cseq: u32) -> Message {
@@ -275,7 +276,7 @@ fn rfc3261_12_1_1_the_way_is_told_back_and_contact_is_this_listener() {
     assert_eq!(
         lines(&accepted, "Via"),
         [
-            "SIP/2.0/TLS fe1.contoso.com:5061;branch=z9hG4bK1",
+            "SIP/2.0/TLS fe1.contoso.com:5061;branch=z9hG4bK1;received=192.0.2.1",
             "SIP/2.0/tcp 10.0.0.5:50001"
         ]
     );
