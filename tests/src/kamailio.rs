@@ -80,22 +80,42 @@ impl Kamailio {
     /// If it does not start.
     #[must_use]
     pub fn start(modules: &Path, folder: &Path, holdover: SocketAddr) -> Self {
+        let addresses = || Addresses {
+            tcp: free(),
+            tls: free(),
+        };
         for _ in 1..TRIES {
-            if let Ok(started) = Self::try_start(modules, folder, holdover) {
+            if let Ok(started) = Self::try_start(modules, folder, holdover, addresses()) {
                 return started;
             }
         }
-        match Self::try_start(modules, folder, holdover) {
+        Self::start_at(modules, folder, holdover, addresses())
+    }
+
+    /// Like [`start`](Self::start), where clients expect it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn start_at(
+        modules: &Path,
+        folder: &Path,
+        holdover: SocketAddr,
+        addresses: Addresses,
+    ) -> Self {
+        match Self::try_start(modules, folder, holdover, addresses) {
             Ok(started) => started,
             Err(log) => panic!("kamailio does not start:\n{log}"),
         }
     }
 
-    fn try_start(modules: &Path, folder: &Path, holdover: SocketAddr) -> Result<Self, String> {
-        let addresses = Addresses {
-            tcp: free(),
-            tls: free(),
-        };
+    fn try_start(
+        modules: &Path,
+        folder: &Path,
+        holdover: SocketAddr,
+        addresses: Addresses,
+    ) -> Result<Self, String> {
         let fill = |template: &str| {
             template
                 .replace("@TCP@", &addresses.tcp.to_string())

@@ -1,11 +1,13 @@
 //! Behind a front end that nobody here wrote: the real client registers with Debian's Kamailio, which passes on to
 //! Holdover's trusted listener over mutual TLS what is for Group Chat.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
+use holdover_tests::client::CHANNEL;
 use holdover_tests::gateway::Installation;
 use holdover_tests::kamailio::{self, Kamailio};
-use holdover_tests::program::{Executable, Program};
+use holdover_tests::program::{Addresses, Executable, Program};
 use holdover_tests::real_client::{Account, Client, Driver, Transport};
 use serde_json::json;
 
@@ -19,7 +21,9 @@ struct Site {
     over: Over,
     driver: &'static Driver,
     program: Program,
-    kamailio: Kamailio,
+    modules: &'static Path,
+    holdover: SocketAddr,
+    kamailio: Option<Kamailio>,
 }
 
 /// Plays a scenario, unless there is no real client or no Kamailio to play it with, which was said then.
@@ -35,7 +39,7 @@ fn play(over: Over, scenario: fn(&mut Site)) {
         "grace_secs = 5\n[[listener]]\nname = \"front-ends\"\nmode = \"trusted\"\naddress = \"127.0.0.1:0\"\n\
          tls = { certificate = \"sip.pem\", private_key = \"sip.key\" }\n\
          front_ends = { authorities = \"ca.pem\", names = [\"fe1.contoso.com\"] }\n\
-         [log]\nformat = \"json\"\nlevel = \"debug\"\n",
+         [limits]\ninfo_timeout_secs = 10\n[log]\nformat = \"json\"\nlevel = \"debug\"\n",
     );
     let (authority, dir) = (installation.authority(), installation.dir());
     authority.issue(dir, "fe1", "fe1.contoso.com");
@@ -50,10 +54,12 @@ fn play(over: Over, scenario: fn(&mut Site)) {
         over,
         driver,
         program,
-        kamailio,
+        modules,
+        holdover,
+        kamailio: Some(kamailio),
     };
     scenario(&mut site);
-    site.kamailio.stop();
+    site.kamailio.take().unwrap().stop();
     let status = site.program.interrupt();
     assert!(status.success(), "Ctrl-C: {status}");
 }
@@ -73,8 +79,12 @@ impl Site {
         clients
     }
 
+    fn addresses(&self) -> Addresses {
+        self.kamailio.as_ref().unwrap().addresses()
+    }
+
     fn account(&self, user: &str) -> Account {
-        let addresses = self.kamailio.addresses();
+        let addresses = self.addresses();
         Account {
             user: format!("{user}@contoso.com"),
             password: None,
@@ -133,7 +143,7 @@ fn two_users_meet_and_talk(site: &mut Site) {
         .iter()
         .find(|sip| !sip.sent && sip.start().starts_with("INFO "))
         .unwrap();
-    let addresses = site.kamailio.addresses();
+    let addresses = site.addresses();
     let hop = match site.over {
         Over::Tcp => format!("SIP/2.0/TCP {};", addresses.tcp),
         Over::Tls => format!("SIP/2.0/TLS {};", addresses.tls),
@@ -189,6 +199,73 @@ fn a_client_that_does_not_come_back_leaves_its_rooms(site: &mut Site) {
     }
 }
 
+/// The front end is restarted: its connection to Holdover and those of all clients break at once.
+fn a_front_end_that_restarts_costs_nobody_a_message(site: &mut Site) {
+    let [mut ann, mut bob] = site.sign_in(["ann", "bob"]);
+    ann.join(DEALS);
+    bob.join(DEALS);
+    talk(&mut ann, &mut bob, DEALS, "Before.");
+    let addresses = site.addresses();
+    site.kamailio.take().unwrap().stop();
+    let lost = site.program.event("front-end.lost", |_| true);
+    assert_eq!(lost["tls.name"], "fe1.contoso.com");
+    assert_eq!(lost["sessions"], 2);
+    for client in [&mut ann, &mut bob] {
+        client.loses_connection();
+    }
+    let dir = site.installation.dir();
+    let again = Kamailio::start_at(site.modules, dir, site.holdover, addresses);
+    site.kamailio = Some(again);
+    ann.reconnect();
+    ann.expect("joined", json!({"uri": DEALS, "again": true}));
+    ann.expect("history", json!({"uri": DEALS}));
+    ann.say(DEALS, "Bob is not back yet.");
+    ann.hears(DEALS, &ann.uri(), "Bob is not back yet.");
+    bob.reconnect();
+    bob.expect("joined", json!({"uri": DEALS, "again": true}));
+    let missed = json!({"text": "Bob is not back yet.", "history": true});
+    bob.expect("message", missed);
+    bob.expect("history", json!({"uri": DEALS}));
+    talk(&mut bob, &mut ann, DEALS, "Now I am.");
+    for client in [ann, bob] {
+        client.quit();
+    }
+}
+
+/// A client that says it is somebody else, in From and in an identity of its own making.
+fn a_spoofed_sender_is_refused(site: &mut Site) {
+    let [mut ann] = site.sign_in(["ann"]);
+    ann.join(DEALS);
+    let address = site.addresses().tcp;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut bob = holdover_tests::client::Client::tcp(address, "bob").await;
+        assert_eq!(bob.register("").await, 200);
+        for user in ["ann@contoso.com", "bob@contoso.com"] {
+            user.clone_into(&mut bob.user);
+            let dialog = bob.new_dialog(CHANNEL);
+            let extra = "P-Asserted-Identity: <sip:ann@contoso.com>\r\n\
+                         Contact: <sip:127.0.0.1:1234;transport=tcp>\r\n";
+            let invite = bob.request("INVITE", &dialog, extra, "", "");
+            let answer = bob.ask(&dialog, &invite).await;
+            // As himself he is let in, whatever he asserts.
+            let expected = if user == "bob@contoso.com" { 200 } else { 403 };
+            assert_eq!(answer.status().code(), expected, "{user}");
+        }
+    });
+    let told = site.program.event("identity.not-asserted", |_| true);
+    assert_eq!(told["reason"], "other-sender");
+    assert_eq!(told["user.claimed"], "sip:ann@contoso.com");
+    let opened = |it: &serde_json::Value| it["user.uri"] == "sip:bob@contoso.com";
+    site.program.event("session.opened", opened);
+    ann.say(DEALS, "Still me.");
+    ann.hears(DEALS, &ann.uri(), "Still me.");
+    ann.quit();
+}
+
 /// Makes two tests of each scenario: clients over TCP and over TLS. Kamailio speaks TLS with Holdover in both.
 macro_rules! scenarios {
     ($($name:ident),*) => {
@@ -204,5 +281,7 @@ macro_rules! scenarios {
 scenarios! {
     two_users_meet_and_talk,
     a_client_that_lost_its_connection_comes_back,
-    a_client_that_does_not_come_back_leaves_its_rooms
+    a_client_that_does_not_come_back_leaves_its_rooms,
+    a_front_end_that_restarts_costs_nobody_a_message,
+    a_spoofed_sender_is_refused
 }

@@ -309,6 +309,23 @@ async fn a_client_that_does_not_answer_loses_its_dialog_and_nobody_elses() {
 }
 
 #[tokio::test]
+async fn hundreds_of_users_share_a_connection() {
+    let gateway = start("").await;
+    let mut front_end = connect(&gateway).await;
+    let mut users: Vec<User> = (0..300).map(|at| User::new(&format!("u{at}"))).collect();
+    for user in &mut users {
+        front_end.open_channel(user).await;
+        front_end.join(user, "lunch").await;
+    }
+    assert_eq!(gateway.metric("holdover_sessions"), 300);
+    assert_eq!(front_end.post(&mut users[7], "lunch", "Soup?").await, 200);
+    for user in &users {
+        assert_eq!(front_end.message(user).await, "Soup?");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn many_connections_of_one_front_end_are_not_too_many() {
     let gateway = start("[limits]\nconnections_per_address = 1\n").await;
     let mut first = connect(&gateway).await;
