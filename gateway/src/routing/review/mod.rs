@@ -57,6 +57,15 @@ struct Route<'r> {
 /// A rule that demands a region: its number, the region, and its rooms; none: all.
 type Fence<'r> = (usize, &'r Region, Option<Rc<[Number]>>);
 
+/// Rooms that do not exist where a rule sends users.
+struct Lacking<'r> {
+    rule: usize,
+    pool: &'r PoolName,
+    missing: Few,
+    /// How many later rules send the same rooms there.
+    others: usize,
+}
+
 /// Some rooms, and how they are told.
 #[derive(Clone, Debug, Default)]
 struct Few {
@@ -184,11 +193,18 @@ impl<'r> Review<'r> {
         self.outside(&fences, &routes);
     }
 
-    /// Rooms that a rule sends to a pool on which they do not exist.
+    /// Rooms that rules send to a pool on which they do not exist. Rules that ask for the same rooms are told once.
     fn without_targets(&mut self, routes: &[Route<'r>]) {
-        let mut of_all: HashMap<PoolId, Few> = HashMap::new();
+        let mut told: Vec<Lacking<'r>> = Vec::new();
+        let mut known: HashMap<(Option<*const Number>, PoolId), usize> = HashMap::new();
         for route in routes {
             for (pool, name) in &route.pools {
+                // Equal conditions have one and the same list.
+                let rooms = route.rooms.as_ref().map(|rooms| rooms.as_ptr());
+                if let Some(lacking) = known.get(&(rooms, *pool)).and_then(|at| told.get_mut(*at)) {
+                    lacking.others += 1;
+                    continue;
+                }
                 let lacks = |number: &Number| {
                     let kind = self.kind(*number);
                     // What is still to be moved there is refused with its own reason.
@@ -196,29 +212,38 @@ impl<'r> Review<'r> {
                 };
                 let missing = match &route.rooms {
                     Some(rooms) => rooms.iter().copied().filter(lacks).collect(),
-                    None => of_all
-                        .entry(*pool)
-                        .or_insert_with(|| self.numbers().filter(lacks).collect())
-                        .clone(),
+                    None => self.numbers().filter(lacks).collect(),
                 };
-                if missing.count == 0 {
-                    continue;
-                }
-                let (have, rooms) = match missing.count {
-                    1 => ("has", "the room is"),
-                    _ => ("have", "the rooms are"),
-                };
-                let which = self.named(&missing);
-                self.remarks.push(Remark {
+                known.insert((rooms, *pool), told.len());
+                told.push(Lacking {
                     rule: route.number,
-                    pool: Some((*name).clone()),
-                    code: codes::NO_TARGET,
-                    message: format!("{which} {have} no identifier on the pool `{name}`, where the rule sends users"),
-                    help: format!(
-                        "{rooms} refused to them: add lines with the state `also`, or let the rule ask for other rooms"
-                    ),
+                    pool: name,
+                    missing,
+                    others: 0,
                 });
             }
+        }
+        for lacking in told.iter().filter(|lacking| lacking.missing.count > 0) {
+            let Lacking { rule, pool, .. } = lacking;
+            let which = self.named(&lacking.missing);
+            let (have, are) = match lacking.missing.count {
+                1 => ("has", "the room is"),
+                _ => ("have", "the rooms are"),
+            };
+            let senders = match lacking.others {
+                0 => "the rule sends".to_owned(),
+                1 => "the rule and another one send".to_owned(),
+                others => format!("the rule and {others} others send"),
+            };
+            self.remarks.push(Remark {
+                rule: *rule,
+                pool: Some((*pool).clone()),
+                code: codes::NO_TARGET,
+                message: format!("{which} {have} no identifier on the pool `{pool}`, where {senders} users"),
+                help: format!(
+                    "{are} refused to them: add lines with the state `also`, or let the rule ask for other rooms"
+                ),
+            });
         }
     }
 
