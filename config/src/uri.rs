@@ -110,6 +110,13 @@ impl PoolUri {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its host, in the spelling of the file, without port and parameters.
+    pub fn domain(&self) -> &str {
+        let (_, host) = self.0.split_once('@').unwrap_or_default();
+        let end = host.find([':', ';', '?']).unwrap_or(host.len());
+        host.get(..end).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for PoolUri {
@@ -149,6 +156,17 @@ text_types!(ServiceUri, PoolUri);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pools_domain_is_its_host() {
+        for (uri, domain) in [
+            ("sip:pool@contoso.com", "contoso.com"),
+            ("SIP:pool@Contoso.com:5041;transport=tls", "Contoso.com"),
+            ("sip:pool;x=1@contoso.com;gruu", "contoso.com"),
+        ] {
+            assert_eq!(uri.parse::<PoolUri>().unwrap().domain(), domain);
+        }
+    }
 
     #[test]
     fn a_service_is_user_and_domain_only() {

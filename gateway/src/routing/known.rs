@@ -7,7 +7,11 @@ use crate::pool::PoolId;
 
 /// The pools of a configuration, in its order.
 #[derive(Clone, Debug, Default)]
-pub struct KnownPools(Vec<Known>);
+pub struct KnownPools {
+    pools: Vec<Known>,
+    /// The domain of the users, hence of the identifiers that their clients know.
+    domain: Box<str>,
+}
 
 #[derive(Clone, Debug)]
 struct Known {
@@ -15,6 +19,8 @@ struct Known {
     /// Whether rooms have the same identifier there as at legacy clients: an old Group Chat server.
     keeps_ids: bool,
     region: Option<Region>,
+    /// The domain in its own identifiers, by `facts/xccos.md` §1.1 that of the address it is dialled at.
+    domain: Box<str>,
 }
 
 impl KnownPools {
@@ -28,20 +34,27 @@ impl KnownPools {
                 PoolKind::Sip(sip) => sip.dialect == Dialect::GroupChat,
             },
             region: pool.region.clone(),
+            domain: match &pool.kind {
+                PoolKind::Embedded(embedded) => embedded.domain.as_str().into(),
+                PoolKind::Sip(sip) => sip.uri.domain().into(),
+            },
         };
-        Self(fixed.pools.iter().map(known).collect())
+        Self {
+            pools: fixed.pools.iter().map(known).collect(),
+            domain: fixed.gateway.domain.as_str().into(),
+        }
     }
 
     /// A pool by its name.
     #[must_use]
     pub fn id(&self, name: &PoolName) -> Option<PoolId> {
-        let at = self.0.iter().position(|known| known.name == *name)?;
+        let at = self.pools.iter().position(|known| known.name == *name)?;
         u16::try_from(at).ok().map(PoolId)
     }
 
     /// All of them, in order.
     pub fn ids(&self) -> impl Iterator<Item = PoolId> {
-        (0..self.0.len()).filter_map(|at| u16::try_from(at).ok().map(PoolId))
+        (0..self.pools.len()).filter_map(|at| u16::try_from(at).ok().map(PoolId))
     }
 
     /// A pool's name.
@@ -59,7 +72,7 @@ impl KnownPools {
     /// Whether there is a pool on which rooms have the identifiers of legacy clients.
     #[must_use]
     pub fn any_keeps_ids(&self) -> bool {
-        self.0.iter().any(|known| known.keeps_ids)
+        self.pools.iter().any(|known| known.keeps_ids)
     }
 
     /// The region that a pool is in.
@@ -68,7 +81,56 @@ impl KnownPools {
         self.get(id)?.region.as_ref()
     }
 
+    /// The domain in the identifiers that clients know, and that in a pool's own, where it has another.
+    #[must_use]
+    pub fn domains(&self, id: PoolId) -> Option<(&str, &str)> {
+        let known = self.get(id).filter(|known| !known.keeps_ids)?;
+        let (legacy, migrated) = (&*self.domain, &*known.domain);
+        (!legacy.eq_ignore_ascii_case(migrated)).then_some((legacy, migrated))
+    }
+
     fn get(&self, id: PoolId) -> Option<&Known> {
-        self.0.get(usize::from(id.0))
+        self.pools.get(usize::from(id.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_pool_has_the_domain_of_its_address() {
+        let sip = |name: &str, uri: &str, more: &str| {
+            format!(
+                "[[pool]]\nname = \"{name}\"\nsip = {{ uri = \"{uri}\", servers = [\"10.0.0.1:5041\"], \
+                 transport = \"tcp\"{more} }}\n"
+            )
+        };
+        let text = [
+            "[gateway]\ndomain = \"contoso.com\"\n[[listener]]\nname = \"lab\"\naddress = \"127.0.0.1:0\"\n\
+             sign_in = \"open\"\n"
+                .to_owned(),
+            sip("same", "sip:pool@Contoso.com", ""),
+            sip("other", "sip:pool@fabrikam.com", ""),
+            sip("old", "sip:old@fabrikam.com", ", dialect = \"group-chat\""),
+            "[[pool]]\nname = \"here\"\nembedded = { database = \"a.db\", domain = \"here.contoso.com\" }\n\
+             [directory]\nrooms = [\"rooms.csv\"]\n"
+                .to_owned(),
+        ]
+        .concat();
+        let loaded = holdover_config::parse("holdover.toml", &text, Path::new("/")).unwrap();
+        let pools = KnownPools::new(&loaded.settings.fixed);
+        let domains: Vec<_> = pools.ids().map(|id| pools.domains(id)).collect();
+        assert_eq!(
+            domains,
+            [
+                None,
+                Some(("contoso.com", "fabrikam.com")),
+                None,
+                Some(("contoso.com", "here.contoso.com")),
+            ]
+        );
     }
 }

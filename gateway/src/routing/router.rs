@@ -180,6 +180,10 @@ impl Decisions for CallerDecisions<'_> {
         self.routing.default_pool
     }
 
+    fn domains(&self, pool: PoolId) -> Option<(&str, &str)> {
+        self.routing.pools.domains(pool)
+    }
+
     fn preferences_pool(&self) -> PoolId {
         self.routing.preferences_pool
     }

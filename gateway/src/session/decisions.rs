@@ -170,6 +170,13 @@ pub trait Decisions {
         self.default_pool()
     }
 
+    /// The domain in the identifiers that clients know, and the one in a pool's own, where it has another. What stands for
+    /// a whole server, or for a category, is in the domain of the one who reads it.
+    fn domains(&self, pool: PoolId) -> Option<(&str, &str)> {
+        let _ = pool;
+        None
+    }
+
     /// All pools, the default one first.
     fn pools(&self) -> &[PoolId];
 }

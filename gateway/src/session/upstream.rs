@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use bytes::Bytes;
-use holdover_protocol::room::RoomUri;
+use holdover_protocol::room::{CategoryUri, RoomUri};
 use holdover_protocol::translate::{self, EnvelopeIds, RoomMap};
 use holdover_protocol::xccos::verb::RoomHistory;
 use holdover_protocol::xccos::{
@@ -50,6 +50,15 @@ impl RoomMap for ToClient<'_> {
             .aliases(self.pool, domain, value)
             .cloned()
             .collect()
+    }
+
+    fn category(&self, domain: &str, value: &str) -> Option<CategoryUri> {
+        CategoryUri::new(&self.domain(domain)?, value).ok()
+    }
+
+    fn domain(&self, domain: &str) -> Option<Box<str>> {
+        let (legacy, migrated) = self.decisions.domains(self.pool)?;
+        domain.eq_ignore_ascii_case(migrated).then(|| legacy.into())
     }
 }
 

@@ -53,6 +53,10 @@ impl Decisions for TwoPools {
         OTHER
     }
 
+    fn domains(&self, pool: PoolId) -> Option<(&str, &str)> {
+        (pool == POOL).then_some(("old.example", "new.example"))
+    }
+
     fn pools(&self) -> &[PoolId] {
         &[POOL, OTHER]
     }
@@ -408,4 +412,49 @@ fn a_pool_whose_rooms_were_all_left_is_not_reached_again() {
     session.read(outputs);
     let outputs = session.wait(Duration::from_secs(10));
     assert!(outputs.is_empty(), "{outputs:?}");
+}
+
+#[test]
+fn what_stands_for_a_server_is_in_the_domain_of_its_reader() {
+    let mut session = Session::attached();
+    let ask = command(
+        "getserverinfo",
+        r#"<sib domain="old.example" infoType="123"/>"#,
+    );
+    let parts = sent(&session.ask(&ask));
+    let domains = ["new.example", "old.example"];
+    for ((_, asked), domain) in parts.iter().zip(domains) {
+        assert!(asked.contains(&format!("domain=\"{domain}\"")), "{asked}");
+    }
+    let info = |domain| format!(r#"<sib infoType="123" rootUri="ma-cat://{domain}/root"/>"#);
+    session.hear(
+        OTHER,
+        &reply("getserverinfo", parts[1].0, &info("other.example")),
+    );
+    let outputs = session.hear(
+        POOL,
+        &reply("getserverinfo", parts[0].0, &info("new.example")),
+    );
+    let read = session.read(outputs);
+    assert!(read[0].contains("ma-cat://old.example/root"), "{}", read[0]);
+    // What the client does with it is understood where it came from.
+    let browse = command("getnode", r#"<node uri="ma-cat://old.example/root"/>"#);
+    let outputs = session.ask(&browse);
+    let sent = sent(&outputs);
+    assert!(sent[0].1.contains("ma-cat://new.example/root"), "{sent:?}");
+}
+
+#[test]
+fn a_pool_cannot_make_a_session_remember_rooms_that_nobody_opened() {
+    let mut session = Session::attached();
+    session.open("x", "x");
+    let ask = command(
+        "bccontext",
+        r#"<chanib uri="ma-chan://old.example/x"/><bcq><last cnt="25"/></bcq>"#,
+    );
+    let id = sent(&session.ask(&ask))[0].0;
+    let told = (0..100).map(|number| history(&format!("foreign{number}"), 1..=2));
+    let told: String = told.chain([history("x", 1..=2)]).collect();
+    session.hear(POOL, &reply("bccontext", id, &told));
+    assert_eq!(session.core.tracks.sizes().0, 1);
 }
