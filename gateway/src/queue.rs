@@ -2,7 +2,7 @@
 //!
 //! Tokio's channel keeps room for 32 messages from its first moment and more after a burst: with two of them a session that
 //! does nothing took 3.5 KiB of its 8 (docs/benchmarks.md). This one is a deque behind a lock that is never held for longer
-//! than a push or a pop, and an empty one keeps room for [`KEPT`] messages at most. It behaves as Tokio's does: it takes part
+//! than a push or a pop, and an empty one keeps room for few messages at most. It behaves as Tokio's does: it takes part
 //! in cooperative scheduling, receiving is cancel safe, and each side is told when the other is gone.
 
 use std::collections::VecDeque;

@@ -237,7 +237,7 @@ impl Gateway {
         });
         let shutdown = CancellationToken::new();
         let mut contexts = Vec::new();
-        let mut of_listeners = Vec::new();
+        let (mut of_listeners, mut front_ends_of) = (Vec::new(), Vec::new());
         let mut listeners = Vec::new();
         let service = Service {
             lookup_uri: fixed.gateway.lookup_uri.clone(),
@@ -291,7 +291,9 @@ impl Gateway {
                     let contact = front_ends.contact.as_ref();
                     let contact = contact.map(|contact| contact.to_string().into());
                     let context = FrontEndContext::new(settings, contact, sip, sessions, shutdown);
-                    (Context::FrontEnds(Arc::new(context)), &of_front_ends)
+                    let context = Arc::new(context);
+                    front_ends_of.push(Arc::clone(&context));
+                    (Context::FrontEnds(context), &of_front_ends)
                 }
             };
             contexts.push((context, Arc::clone(occupancy)));
@@ -304,6 +306,7 @@ impl Gateway {
         let live = Live {
             sessions: Arc::clone(&sessions),
             contexts: of_listeners,
+            front_ends: front_ends_of,
             occupancies: vec![of_clients, of_front_ends],
             users,
             telemetry: telemetry.clone(),

@@ -12,6 +12,7 @@ use holdover_protocol::xccos;
 use super::{Publish, Version};
 use crate::listener::Occupancy;
 use crate::listener::connection::ConnectionContext;
+use crate::listener::front_end::FrontEndContext;
 use crate::registrar::SharedUsers;
 use crate::routing::Routing;
 use crate::session::task::SessionContext;
@@ -25,6 +26,8 @@ pub struct Live {
     pub sessions: Arc<SessionContext>,
     /// What the connections of each listener for clients share.
     pub contexts: Vec<Arc<ArcSwap<ConnectionContext>>>,
+    /// What the connections of each listener for front ends share.
+    pub front_ends: Vec<Arc<FrontEndContext>>,
     /// Who may be connected at a time.
     pub occupancies: Vec<Arc<Occupancy>>,
     /// The users, by their file.
@@ -67,6 +70,9 @@ impl Publish for Live {
                     ..(**context).clone()
                 }
             });
+        }
+        for front_ends in &self.front_ends {
+            front_ends.limit(sip_limits(limits), xccos_limits(limits));
         }
         for occupancy in &self.occupancies {
             occupancy.limit(limits.connections, limits.connections_per_address);

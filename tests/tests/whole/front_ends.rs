@@ -309,6 +309,28 @@ async fn a_client_that_does_not_answer_loses_its_dialog_and_nobody_elses() {
 }
 
 #[tokio::test]
+async fn limits_count_for_new_connections() {
+    let gateway = start("[limits]\nbody_bytes = 20000\n").await;
+    let mut front_end = connect(&gateway).await;
+    let mut ann = User::new("ann");
+    front_end.open_channel(&mut ann).await;
+    let large = "x".repeat(18_000);
+    let answer = front_end.ask(&mut ann, "INFO", &large).await;
+    assert_eq!(answer.status(), Status::BAD_REQUEST);
+    let config = std::fs::read_to_string(gateway.installation.config()).unwrap();
+    let less = config.replace("body_bytes = 20000", "body_bytes = 17000");
+    gateway.installation.write("holdover.toml", &less);
+    gateway
+        .metric_reaches("holdover_config_applied_total", |count| count >= 1)
+        .await;
+    // The dialog goes on, over a connection with less room.
+    let mut second = connect(&gateway).await;
+    let answer = second.ask(&mut ann, "INFO", &large).await;
+    assert_eq!(answer.status(), Status::REQUEST_ENTITY_TOO_LARGE);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn hundreds_of_users_share_a_connection() {
     let gateway = start("").await;
     let mut front_end = connect(&gateway).await;

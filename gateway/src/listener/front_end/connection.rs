@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Limits, Message};
+use holdover_protocol::xccos;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -26,12 +28,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// What all connections of a listener for front ends share.
 pub struct FrontEndContext {
-    settings: Arc<FrontEndSettings>,
+    settings: ArcSwap<FrontEndSettings>,
     lookups: Arc<Lookups>,
     groups: Groups,
     /// Where front ends reach the listener; `None`: where they connected to.
     contact: Option<Box<str>>,
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     sessions: Arc<SessionContext>,
     shutdown: CancellationToken,
 }
@@ -48,14 +50,24 @@ impl FrontEndContext {
         shutdown: CancellationToken,
     ) -> Self {
         Self {
-            settings: Arc::new(settings),
+            settings: ArcSwap::from_pointee(settings),
             lookups: Arc::default(),
             groups: Groups::default(),
             contact,
-            limits,
+            limits: ArcSwap::from_pointee(limits),
             sessions,
             shutdown,
         }
+    }
+
+    /// Sets the bounds for connections to come.
+    pub fn limit(&self, limits: Limits, xccos: xccos::Limits) {
+        self.limits.store(Arc::new(limits));
+        self.settings.rcu(|settings| {
+            let mut settings = (**settings).clone();
+            settings.service.xccos = xccos;
+            settings
+        });
     }
 
     pub(in crate::listener) fn shutdown(&self) -> &CancellationToken {
@@ -77,22 +89,23 @@ pub(in crate::listener) async fn serve(
         transport: stream.via_transport(),
         address: context.contact.clone().unwrap_or(local),
     };
-    let waiting = context.settings.most_sessions * OUTBOUND_OF_SESSION
-        + context.sessions.settings.load().mailbox();
+    let settings = context.settings.load_full();
+    let waiting =
+        settings.most_sessions * OUTBOUND_OF_SESSION + context.sessions.settings.load().mailbox();
     let (outbound, inbound) = queue::bounded(waiting);
     let handle = ConnectionHandle {
         outbound,
         close: None,
         peer: teller.peer(),
     };
-    let (settings, lookups) = (Arc::clone(&context.settings), Arc::clone(&context.lookups));
+    let lookups = Arc::clone(&context.lookups);
     let peer = teller.peer().ip();
     let server = FrontEndServer::new(settings, lookups, peer, sent_by.clone(), seed);
     let seat = Arc::new(Seat::new(number, sent_by, handle));
     let brought = context.groups.join(name, Arc::clone(&seat));
     teller.front_end_connected(name, brought);
     let mut connection = Connection {
-        pump: Pump::new(stream, inbound, context.limits),
+        pump: Pump::new(stream, inbound, **context.limits.load()),
         server,
         context: &context,
         seat: &seat,

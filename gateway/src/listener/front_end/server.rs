@@ -41,7 +41,7 @@ const METHODS: &[Method] = &[
 const MOST_OF_USER: usize = 8;
 
 /// What all connections of a listener have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FrontEndSettings {
     /// The listener's name.
     pub listener: ListenerName,
