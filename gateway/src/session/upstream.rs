@@ -14,6 +14,7 @@ use holdover_protocol::xccos::{
 
 use super::core::SessionCore;
 use super::decisions::{Decisions, Target};
+use super::downstream::QueueLimits;
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, Purpose};
 use super::rooms::Rooms;
@@ -389,7 +390,11 @@ impl SessionCore {
             envid: None,
             command: Some(&renumber),
         };
-        translate::to_client(document, &map, &ids)
+        // What is more than may wait for the client cuts it off; it need not be made.
+        let QueueLimits {
+            messages, bytes, ..
+        } = self.settings.queue;
+        translate::to_client_within(document, &map, &ids, messages, bytes)
     }
 
     /// Translates a document and queues what becomes of it.

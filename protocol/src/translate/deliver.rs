@@ -24,6 +24,19 @@ use crate::xccos::{Children, Document, Edits, ElementRef};
 ///
 /// When nothing changes the answer is one document that shares the bytes of `document`.
 pub fn to_client(document: &Document, map: &dyn RoomMap, ids: &EnvelopeIds<'_>) -> Vec<Bytes> {
+    to_client_within(document, map, ids, usize::MAX, usize::MAX)
+}
+
+/// [`to_client`] for a reader that takes no more than so many documents, and so many bytes if it is more than one document.
+/// Nothing is made beyond the first document that is too much: one large reply about many rooms would become a multiple of
+/// itself.
+pub fn to_client_within(
+    document: &Document,
+    map: &dyn RoomMap,
+    ids: &EnvelopeIds<'_>,
+    documents: usize,
+    bytes: usize,
+) -> Vec<Bytes> {
     let parts = parts(document, map);
     if parts.is_empty() {
         let mut edits = Edits::new();
@@ -34,10 +47,17 @@ pub fn to_client(document: &Document, map: &dyn RoomMap, ids: &EnvelopeIds<'_>) 
     let first = children.next();
     let all = first.map_or(0, |item| item.range().start)
         ..children.last().or(first).map_or(0, |item| item.range().end);
-    parts
-        .iter()
-        .map(|part| part.write(document, &all, map, ids))
-        .collect()
+    let mut made: Vec<Bytes> = Vec::new();
+    let mut total = 0_usize;
+    for part in &parts {
+        let body = part.write(document, &all, map, ids);
+        total = total.saturating_add(body.len());
+        made.push(body);
+        if made.len() > documents || (made.len() > 1 && total > bytes) {
+            break;
+        }
+    }
+    made
 }
 
 /// Translates `root`, which is `item` or something in it.

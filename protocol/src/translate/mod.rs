@@ -24,7 +24,7 @@ mod repeat;
 #[cfg(test)]
 mod tests;
 
-pub use deliver::to_client;
+pub use deliver::{to_client, to_client_within};
 pub use envelope::{CommandIds, EnvelopeIds};
 pub use map::RoomMap;
 pub use merge::merge_replies;

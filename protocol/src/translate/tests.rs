@@ -345,3 +345,21 @@ fn hostile_documents_cost_linear_time() {
     let document = parse(&format!("<xccos>{many}</xccos>"));
     assert_eq!(to_client(&document, &TO_CLIENT, &keep()).len(), 20_000);
 }
+
+#[test]
+fn no_more_is_made_than_a_reader_takes() {
+    let room = r#"<chanib uri="ma-chan://hq.example/77"/>"#;
+    let text = format!(
+        r#"<xccos ver="1" envid="7" xmlns="urn:parlano:xml:ns:xccos"><rpl id="rpl:bccontext"><data>{}</data><x>{}</x></rpl></xccos>"#,
+        room.repeat(20),
+        "x".repeat(1_000)
+    );
+    let document = parse(&text);
+    let made = |documents, bytes| {
+        super::to_client_within(&document, &TO_CLIENT, &keep(), documents, bytes).len()
+    };
+    assert_eq!(made(usize::MAX, usize::MAX), 20);
+    assert_eq!(made(5, usize::MAX), 6);
+    assert_eq!(made(usize::MAX, 3_000), 3);
+    assert_eq!(made(usize::MAX, 10), 2);
+}

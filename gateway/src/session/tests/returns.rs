@@ -73,3 +73,19 @@ fn a_session_that_nobody_can_come_back_to_ends_at_once() {
     let outputs = session.wait(Duration::ZERO);
     assert_eq!(outputs, [Output::Finished(FinishReason::NothingOpen)]);
 }
+
+#[test]
+fn a_history_of_more_rooms_than_may_wait_is_not_taken_apart_any_further() {
+    let mut session = Session::attached();
+    session.open("x", "x");
+    let room = r#"<chanib uri="ma-chan://new.example/x"/>"#;
+    let filler = format!("<filler>{}</filler>", "x".repeat(500_000));
+    let history = format!(
+        r#"<rpl id="rpl:bccontext" seqid="1"><resp code="200"/><data>{}</data>{filler}</rpl>"#,
+        room.repeat(10_000)
+    );
+    let outputs = session.document(&history);
+    let closed =
+        |output: &Output| matches!(output, Output::CloseConnection(CloseReason::Slow { .. }));
+    assert!(outputs.iter().any(closed), "{outputs:?}");
+}
