@@ -50,15 +50,16 @@ pub fn merge_replies(parts: &[Document], order: &[RoomUri]) -> Bytes {
     edits.apply(first)
 }
 
-/// Whether the rooms of a reply stand in this order already.
+/// Whether the rooms of a reply, and those that failed, stand in this order already.
 fn is_in_order(part: &Document, order: &[RoomUri]) -> bool {
-    let rooms = data_of(part)
-        .into_iter()
-        .flat_map(|data| data.children_named("chanib"));
     let position = |room: RoomUri| order.iter().position(|named| *named == room);
-    rooms
-        .map(|chanib| room_of(chanib).and_then(position).unwrap_or(usize::MAX))
-        .is_sorted()
+    ["chanib", "fib"].into_iter().all(|name| {
+        data_of(part)
+            .into_iter()
+            .flat_map(|data| data.children_named(name))
+            .map(|room| room_of(room).and_then(position).unwrap_or(usize::MAX))
+            .is_sorted()
+    })
 }
 
 fn data_of(part: &Document) -> Option<ElementRef<'_>> {

@@ -19,6 +19,8 @@ mod ids;
 mod links;
 mod map;
 mod merge;
+#[cfg(test)]
+mod merge_tests;
 mod named;
 mod repeat;
 #[cfg(test)]
