@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests may, like tests
 
 use std::path::Path;
+use std::sync::Arc;
 
-use holdover_config::{Users, parse};
+use holdover_config::rules::RuleSet;
+use holdover_config::{RuleFile, Users, parse, parse_with, review};
 use proptest::prelude::*;
 
 const EXAMPLES: &[&str] = &[
@@ -12,6 +14,14 @@ const EXAMPLES: &[&str] = &[
     include_str!("../examples/lab.toml"),
     include_str!("../examples/full.toml"),
     include_str!("../examples/pools.toml"),
+    include_str!("../examples/rules/holdover.toml"),
+];
+
+/// Files of rules, which stand beside the last of the examples.
+const RULES: &[&str] = &[
+    include_str!("../examples/rules/rules.d/10-access.toml"),
+    include_str!("../examples/rules/rules.d/20-pools.toml"),
+    include_str!("../examples/rules/rules.d/30-beside.toml"),
 ];
 
 /// Pieces that mean something to TOML or to a check.
@@ -126,6 +136,50 @@ proptest! {
     fn any_text_is_judged_without_panic(text in "(?s)[\\[\\]{}\"'=#,.\\\\\n\r a-z0-9é]{0,80}") {
         prop_assert!(parse("any.toml", &text, Path::new("")).is_err());
         drop(Users::parse("any.toml", &text));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_mutated_file_of_rules_is_judged_without_panic_and_as_if_never_read_before(
+        number in 0..RULES.len(),
+        mutations in prop::collection::vec(mutation(), 1..6),
+    ) {
+        let mut text: Vec<char> = RULES[number].chars().collect();
+        for mutation in &mutations {
+            mutate(&mut text, mutation);
+        }
+        let text: String = text.into_iter().collect();
+        let files: Vec<Arc<RuleFile>> = RULES
+            .iter()
+            .enumerate()
+            .map(|(at, rules)| {
+                let before = RuleFile::parse("r.toml", rules);
+                let again = if at == number {
+                    RuleFile::parse_again("r.toml", &text, Some(&before))
+                } else {
+                    before
+                };
+                Arc::new(again)
+            })
+            .collect();
+        let afresh = RuleFile::parse("r.toml", &text);
+        prop_assert_eq!(files[number].faults().to_string(), afresh.faults().to_string());
+        let main = EXAMPLES.last().unwrap();
+        match parse_with("holdover.toml", main, &files, Path::new("")) {
+            Ok(loaded) => {
+                prop_assert!(!loaded.warnings.has_errors());
+                let found = review(&loaded, jiff::Timestamp::UNIX_EPOCH);
+                prop_assert!(!found.has_errors());
+                let set = RuleSet::new(loaded.settings.live.rules.clone());
+                for case in loaded.tests() {
+                    drop(case.run(&set));
+                }
+            }
+            Err(faults) => prop_assert!(faults.has_errors()),
+        }
     }
 }
 

@@ -81,6 +81,15 @@ fn the_tests_of_the_sample_pass_and_reach_every_rule() {
 }
 
 #[test]
+fn the_tests_of_the_full_example_pass() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/full.toml");
+    let loaded = load(&path).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(!loaded.tests().is_empty());
+    let failing = failing(loaded.settings.live.rules.clone(), loaded.tests());
+    assert!(failing.is_none(), "{failing:?}");
+}
+
+#[test]
 fn the_tests_notice_every_change_of_a_rule() {
     let loaded = sample();
     let rules = &loaded.settings.live.rules;
