@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod decisions;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod front_ends;

@@ -45,7 +45,7 @@ async fn start(config: &str) -> TestGateway {
 }
 
 /// Status and body of the admin server's answer.
-async fn admin(gateway: &TestGateway, request: &str) -> (u16, Value) {
+pub(crate) async fn admin(gateway: &TestGateway, request: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(gateway.admin).await.unwrap();
     let request =
         format!("{request} HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\n\r\n");
