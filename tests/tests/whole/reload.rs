@@ -1,16 +1,19 @@
 //! A configuration that changes while clients chat.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Instant;
 
 use holdover::audit::verify;
 use holdover::hash::Hash;
 use holdover_config::users;
 use holdover_protocol::sip::digest::{Challenge, Ha1};
 use holdover_protocol::sip::{Name, Response};
+use holdover_tests::binary::get;
 use holdover_tests::client::Client;
 use holdover_tests::gateway::{DOMAIN, Installation, TestGateway};
-use holdover_tests::patience::within;
+use holdover_tests::patience::{patience, within};
 use holdover_tests::program::Executable;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -203,6 +206,29 @@ async fn editors_swap_files_and_folders_come_back() {
     in_use(&gateway, "another folder", Some(FREEZE)).await;
     fs::write(path("rules.d/freeze.toml"), enabled()).unwrap();
     in_use(&gateway, "another folder is watched", Some(&enabled())).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_swaps_a_link() {
+    let installation = Installation::new("\"open\"", "");
+    let path = |name: &str| installation.path(name);
+    for (version, text) in [("one", FREEZE), ("two", &enabled())] {
+        fs::create_dir_all(path(&format!("releases/{version}"))).unwrap();
+        installation.write(&format!("releases/{version}/freeze.toml"), text);
+    }
+    symlink("one", path("releases/current")).unwrap();
+    symlink("releases/current", path("rules.d")).unwrap();
+    let gateway = TestGateway::serve(installation).await;
+    in_use(&gateway, "the first release", Some(FREEZE)).await;
+    let path = |name: &str| gateway.installation.path(name);
+    symlink("two", path("releases/next")).unwrap();
+    fs::rename(path("releases/next"), path("releases/current")).unwrap();
+    in_use(&gateway, "the second release", Some(&enabled())).await;
+    gateway
+        .installation
+        .write("releases/two/freeze.toml", FREEZE);
+    in_use(&gateway, "a change in the second release", Some(FREEZE)).await;
     gateway.stop().await;
 }
 
@@ -401,6 +427,13 @@ fn the_program_takes_hangups_and_goes_back() {
     running.hang_up();
     let applied = running.event("config.applied", |event| event["generation"] == 2);
     assert_eq!(applied["who"], "signal");
+    // It is kept before it is shown there.
+    let admin_address = admin.parse().unwrap();
+    let is_shown = |answer: String| answer.contains("\"generation\":2");
+    let deadline = Instant::now() + patience();
+    while !get(admin_address, "/v1/config").is_some_and(is_shown) {
+        assert!(Instant::now() < deadline, "generation 2 is not shown");
+    }
     let history = command(&program, &["config", "history"], &config);
     assert_eq!(history.lines().count(), 3, "{history}");
     assert!(
