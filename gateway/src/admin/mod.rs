@@ -8,6 +8,7 @@ mod explain;
 mod problem;
 mod readiness;
 mod rooms;
+mod servers;
 
 #[cfg(test)]
 mod tests;
@@ -263,7 +264,7 @@ async fn shadow(State(state): State<AdminState>) -> impl IntoResponse {
 async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
     (
         [(header::CONTENT_TYPE, CONTENT_TYPE)],
-        state.telemetry.exposition(),
+        servers::with_servers(state.telemetry.exposition(), &state.pools.states()),
     )
 }
 

@@ -11,6 +11,7 @@
 mod certificates;
 mod failures;
 
+use holdover_tests::binary::get;
 use holdover_tests::client::{Client, room};
 use holdover_tests::gateway::{Installation, TestGateway};
 use holdover_tests::upstream::{Cable, Pool, PoolSpec};
@@ -123,6 +124,12 @@ async fn one_client_sees_the_rooms_of_three_pools() {
     let mut ann = Client::tcp(world.gateway.tcp, "ann").await;
     ann.sign_in().await;
     let mut bob = world.client("bob").await;
+
+    let metrics = get(world.gateway.admin, "/metrics").unwrap();
+    let server = world.cable.address();
+    let up =
+        format!("holdover_pool_server_state{{pool=\"zurich\",server=\"{server}\",state=\"up\"}} 1");
+    assert!(metrics.contains(&up), "{metrics}");
 
     let everything = "<qib qtype=\"BYNAME\" criteria=\"\" extended=\"false\"/>";
     let listed = ann.command("chansrch", everything).await;
