@@ -277,6 +277,8 @@ impl Oracle {
             .filter(|command| Some(command.dialog) == self.dialog)
         {
             let is_about = command.asked.contains(legacy);
+            // What is queued tells nothing of it any more.
+            command.opened.remove(legacy);
             match command.progress {
                 Progress::Pending => {
                     command.rooms.retain(|(room, _)| room != legacy);
