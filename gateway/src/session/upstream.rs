@@ -128,11 +128,17 @@ impl SessionCore {
         match item {
             Item::Reply(reply) => self.handle_reply(now, pool, document, reply, decisions),
             // What concerns only rooms the client does not have open is not for it.
-            Item::GroupChat(_) | Item::Notice(_) if !self.concerns_open_room(pool, document) => {}
+            Item::Notice(_) if !self.concerns_open_room(pool, document) => {}
             // Who comes back asks for the history.
             Item::GroupChat(_) if !self.has_reader() => {}
             Item::GroupChat(post) => {
-                if let Ok(room) = post.room() {
+                let room = post.room();
+                // Nearly always the room is open; then nothing else needs to be looked for.
+                let is_open = |room: &RoomUri| self.is_open(pool, room);
+                if !room.as_ref().is_ok_and(is_open) && !self.concerns_open_room(pool, document) {
+                    return;
+                }
+                if let Ok(room) = room {
                     let fingerprint = Fingerprint::of(post);
                     if self.tracks.holds(pool, &room) {
                         let held = self.to_hold(pool, &room, fingerprint, document, decisions);
@@ -144,12 +150,7 @@ impl SessionCore {
                 self.pass_on(now, pool, document, None, decisions);
             }
             Item::Notice(notice) => {
-                let edits = without_rooms(notice.element(), |room| {
-                    self.rooms
-                        .aliases(pool, room.domain(), room.value())
-                        .next()
-                        .is_some()
-                });
+                let edits = without_rooms(notice.element(), |room| self.is_open(pool, room));
                 self.pass_on_edited(now, pool, document, &edits, None, decisions);
             }
             _ => self.pass_on(now, pool, document, None, decisions),
@@ -303,13 +304,7 @@ impl SessionCore {
     /// Whether a document is about a room that the client has open, or about none at all.
     fn concerns_open_room(&self, pool: PoolId, document: &Document) -> bool {
         let named = translate::rooms_named(document);
-        named.is_empty()
-            || named.iter().any(|room| {
-                self.rooms
-                    .aliases(pool, room.domain(), room.value())
-                    .next()
-                    .is_some()
-            })
+        named.is_empty() || named.iter().any(|room| self.is_open(pool, room))
     }
 
     fn malformed_upstream(&mut self, error: &XccosError) {

@@ -13,9 +13,6 @@ use crate::lab::{Folder, Middle, Pool};
 use crate::options::{Box, Options, Part, Transport};
 use crate::table::{self, Column, Row};
 
-/// Rooms per idle client are shared by so many.
-const IDLE_MEMBERS: usize = 20;
-
 /// Measures what was asked for.
 pub(crate) fn all(options: &Options) -> Result<()> {
     let mut boxes = options.boxes.clone();
@@ -196,7 +193,7 @@ fn measure(scene: &mut Scene, work: Work) -> Result<[f64; Column::COUNT]> {
 /// Memory of sessions that do nothing.
 fn idle(options: &Options, boxes: &[Box], transport: Transport, each: usize) -> Result<()> {
     let rooms = Rooms {
-        members: IDLE_MEMBERS,
+        members: options.idle_members.max(1),
         each,
     };
     let mut rows = Vec::new();
@@ -222,8 +219,8 @@ fn idle(options: &Options, boxes: &[Box], transport: Transport, each: usize) -> 
 fn memory(options: &Options, kind: Box, transport: Transport, rooms: Rooms) -> Result<f64> {
     let folder = Folder::new()?;
     // The first ones are not counted: with them comes what is needed once, and a gateway's list of its last decisions fills.
-    let least = if options.idle < 1_000 { 0 } else { 3_000 };
-    let (first, counted) = ((options.idle / 10).max(least), options.idle);
+    let counted = options.idle;
+    let first = if counted < 1_000 { counted / 10 } else { 3_000 };
     // One process for so many, each with as many before the count begins.
     let shares = counted.div_ceil(options.per_process.saturating_sub(first).max(1));
     let each = (first + counted / shares).next_multiple_of(rooms.members);

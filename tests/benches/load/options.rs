@@ -54,6 +54,9 @@ pub(crate) struct Options {
     /// Rooms that each of them has open
     #[arg(long, value_delimiter = ',', default_value = "0,4")]
     pub(crate) rooms: Vec<usize>,
+    /// Who share each of these rooms
+    #[arg(long, default_value_t = 20)]
+    pub(crate) idle_members: usize,
     /// Sessions that do nothing for each process; beyond that, more than one gateway runs. Every process needs a file
     /// descriptor for each
     #[arg(long, default_value_t = 18_000)]

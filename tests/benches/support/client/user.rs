@@ -286,8 +286,10 @@ impl Client {
             self.command("bjoin", &data).await?;
         }
         self.flush().await?;
-        // As idle clients hold none either.
-        self.input = BytesMut::new();
+        // As idle clients hold none either. What others caused may have come already.
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
         self.output = BytesMut::new();
         Ok(())
     }
