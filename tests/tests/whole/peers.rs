@@ -338,6 +338,8 @@ async fn after_481_the_rooms_come_back_with_the_next_dialog() {
                 .await;
             // The real client goes on from the lookup, and asks for none of its rooms.
             client.open_group_chat().await;
+            // What it would not take in the old dialog it gets in the new one.
+            assert_eq!(client.message().await, "lost");
             assert_eq!(witness.post("noise", "back").await, 200);
             assert_eq!(client.message().await, "back");
             assert_eq!(client.post("noise", "me too").await, 200);
