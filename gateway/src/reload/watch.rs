@@ -55,6 +55,8 @@ pub async fn watch(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last: Option<Look> = None;
     let mut is_woken = false;
+    // Whether the system told of a file that is watched since the last reload.
+    let mut is_named = false;
     loop {
         let status = reloader.status();
         told.names_are(&status.watched);
@@ -76,12 +78,21 @@ pub async fn watch(
             failed(&folder, &error, &telemetry, &mut unwatched);
         }
         let changed = last.as_ref() != Some(&look);
-        let is_named = told.named.swap(false, Ordering::AcqRel);
+        is_named |= told.named.swap(false, Ordering::AcqRel);
         // Looks do not show that a file changed twice within a moment. A file that is missing may be none of those that are
         // looked at.
         let unsure = (is_blind && look.is_fresh()) || !reloader.status().last_reload_successful;
         let woken = std::mem::take(&mut is_woken);
+        if (changed || is_named) && !woken {
+            // Whoever writes may be in the middle of it.
+            is_woken = true;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = told.quiet() => continue,
+            }
+        }
         if changed || is_named || (woken && unsure) {
+            is_named = false;
             let newest = last.as_ref().and_then(|last| look.newest_since(last));
             let owner = newest.and_then(audit::owner);
             last = Some(look);
