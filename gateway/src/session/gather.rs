@@ -294,7 +294,13 @@ impl SessionCore {
             } else {
                 self.deliver(now, merged);
             }
-            return behind.into_iter().for_each(|body| self.deliver(now, body));
+            for body in behind.into_iter() {
+                // It may tell of a room too that another answer is to open.
+                if !self.wait_for_answer(now, &body) {
+                    self.deliver(now, body);
+                }
+            }
+            return;
         }
         self.event(Event::CommandFailed {
             verb: verb.clone(),

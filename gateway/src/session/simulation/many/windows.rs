@@ -47,6 +47,8 @@ pub(super) struct Windows {
     texts: BTreeMap<String, (PoolId, RoomUri, usize)>,
     /// When the user was last not let into a pool's room again.
     lost: BTreeMap<(PoolId, RoomUri), Instant>,
+    /// The gateway said that messages of a pool's room before this one may be missing.
+    excused: BTreeMap<(PoolId, RoomUri), usize>,
     pub(super) incomplete: usize,
 }
 
@@ -99,6 +101,8 @@ impl Windows {
     /// The gateway says that messages may be missing.
     pub(super) fn excused(&mut self, pool: PoolId, migrated: &RoomUri, until: usize) {
         self.incomplete += 1;
+        // The client may not have read yet that the room is open.
+        self.excused.insert((pool, migrated.clone()), until);
         for window in self.open.values_mut() {
             if window.pool == pool && window.migrated == *migrated {
                 window.excused = until;
@@ -196,11 +200,16 @@ impl Windows {
             last.is_none_or(|last| last < at),
             "{at} came after {last:?}: {body}"
         );
-        // What was there before the client came is told only where nothing is known of what came since.
-        let is_first = got.iter().all(|got| *got < from) && looked.is_empty();
+        // What was there before the client came is told only where nothing is known of what came since: it may look at the
+        // history before all of it went out.
+        let is_first = got.iter().all(|got| *got < from);
         let is_fresh = is_first || got.iter().any(|got| *got < from);
+        // Or where it was missing under another name of the room: a gap is closed for the room.
+        let is_missing_elsewhere = self.open.iter().any(|(other, window)| {
+            *other != room && window.migrated == *migrated && window.from <= *at
+        });
         assert!(
-            *at >= from || is_fresh,
+            *at >= from || is_fresh || is_missing_elsewhere,
             "{at} was there before {from}: {body}"
         );
         Meaning::Chat(room, *at)
@@ -261,7 +270,8 @@ impl Windows {
 
     fn opened(&mut self, room: RoomUri, entry: Entry, directory: &Directory) {
         let place = directory.place(&room).unwrap();
-        let lost = self.lost.get(&(place.pool, place.migrated.clone()));
+        let key = (place.pool, place.migrated.clone());
+        let lost = self.lost.get(&key);
         let is_lost = lost.is_some_and(|lost| *lost >= entry.at);
         if let Some(window) = self.open.get_mut(&room) {
             if window.is_lost && !is_lost {
@@ -275,7 +285,7 @@ impl Windows {
             from: entry.before,
             got: Vec::new(),
             looked: BTreeSet::new(),
-            excused: 0,
+            excused: *self.excused.get(&key).unwrap_or(&0),
             is_lost,
         };
         self.open.insert(room, window);
