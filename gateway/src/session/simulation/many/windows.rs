@@ -276,6 +276,8 @@ impl Windows {
         if let Some(window) = self.open.get_mut(&room) {
             if window.is_lost && !is_lost {
                 (window.is_lost, window.from) = (false, entry.before);
+                // Who joins anew sees anew.
+                (window.got, window.looked) = (Vec::new(), BTreeSet::new());
             }
             return;
         }
