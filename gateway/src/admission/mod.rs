@@ -107,7 +107,7 @@ impl Paces {
         }
         let in_force = &self.in_force;
         self.over.retain(|pace| {
-            !pace.is_idle(at) && !in_force.iter().any(|rule| rule.name == *pace.name())
+            !pace.is_idle(at) && !in_force.iter().any(|rule| rule.name == pace.rule().name)
         });
     }
 }
@@ -132,7 +132,7 @@ impl Gate for Admission {
     fn sign_in(&self, caller: &Caller, at: Timestamp) -> Result<(), Turned> {
         let routing = self.router.current();
         let decided = routing.admit(caller, at, Act::SignIn);
-        let rule = decided.rule.as_deref().map(Into::into);
+        let mut rule = decided.rule;
         let mut verdict = decided.outcome.map(|_| ()).map_err(|refusal| Turned {
             retry_after: (refusal.reason == RefusalReason::Maintenance).then_some(RETRY),
             refusal,
@@ -144,8 +144,12 @@ impl Gate for Admission {
                 .over
                 .iter_mut()
                 .filter(|pace| pace.concerns(caller, at));
-            if let Some(turned) = concerned.find_map(|pace| pace.take(at).err()) {
-                verdict = Err(turned);
+            let turned = concerned.find_map(|pace| {
+                let turned = pace.take(at).err()?;
+                Some((turned, Arc::clone(pace.rule())))
+            });
+            if let Some((turned, by)) = turned {
+                (verdict, rule) = (Err(turned), Some(by));
             }
         }
         drop(paces);
@@ -170,7 +174,7 @@ impl Gate for Admission {
                 act: Act::SignIn,
                 room: None,
                 outcome,
-                rule,
+                rule: rule.as_deref().map(Into::into),
                 generation: routing.generation,
             },
         );

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use holdover_config::RuleName;
 use holdover_config::rules::{Maintenance, Rule, Test, Then};
 use jiff::Timestamp;
 
@@ -44,8 +43,9 @@ impl Pace {
         })
     }
 
-    pub(super) fn name(&self) -> &RuleName {
-        &self.rule.name
+    /// The rule of the maintenance.
+    pub(super) fn rule(&self) -> &Arc<Rule> {
+        &self.rule
     }
 
     pub(super) fn per_second(&self) -> u32 {

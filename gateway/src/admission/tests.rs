@@ -109,3 +109,13 @@ fn every_sign_in_is_on_the_record_with_its_rule() {
     );
     assert_eq!(last[0].act, Act::SignIn);
 }
+
+#[test]
+fn whoever_has_to_wait_after_a_maintenance_has_its_rule_on_the_record() {
+    let admission = admission(maintenance(true));
+    let_in(&admission, 10_000);
+    assert_eq!(let_in(&admission, 20_000), 10);
+    let last = admission.decided.last(&Default::default(), 1);
+    let rule = last[0].rule.as_ref().unwrap();
+    assert_eq!(rule.name.as_str(), "weekend");
+}
