@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::ping::{Due, Ping, Verdict};
-use super::{Command, Common, Gate, LinkHandle, Stage, lost, now};
+use super::{Command, Common, Gate, LinkHandle, Stage, lost, now, refuse};
 use crate::pool::sip::answer;
 use crate::pool::sip::dial::{DialError, Dialled, host};
 use crate::pool::sip::leg::{Context, LegCore, Output};
@@ -132,6 +132,15 @@ impl Connection {
         }
     }
 
+    /// Whether what sessions want is looked at: not while the first proof is waited for, nor while much is to be written.
+    fn takes_commands(&self) -> bool {
+        match self.handle.stage() {
+            Stage::Connecting => false,
+            Stage::Ready => self.pending.len() < FULL,
+            Stage::Down => true,
+        }
+    }
+
     /// Whether the server gave a sign of life on it.
     pub(super) fn is_proved(&self) -> bool {
         self.proved
@@ -162,7 +171,7 @@ impl Connection {
                 received = receive(&mut read, &mut self.decoder), if self.pending.len() < CHOKED => {
                     Step::Read(received)
                 }
-                command = inbox.recv(), if self.proved && self.pending.len() < FULL => {
+                command = inbox.recv(), if self.takes_commands() => {
                     Step::Command(command)
                 }
                 () = tokio::time::sleep_until(deadline.into()) => Step::Timeout,
@@ -304,6 +313,9 @@ impl Connection {
     }
 
     fn command(&mut self, now: Instant, command: Command) {
+        if !self.proved {
+            return refuse(command, &self.handle, LegClosed::Unreachable);
+        }
         match command {
             Command::Open {
                 leg: number,

@@ -1,7 +1,8 @@
 //! One connection to a server, kept up for as long as the pool runs.
 //!
 //! A link is a task. It dials, proves the connection, carries legs over it, and when it is lost waits and dials again;
-//! meanwhile it turns legs away. Sessions reach it through a queue that never blocks: documents are bounded per leg and in
+//! meanwhile it turns legs away. Only the first try is waited for: a server that cannot be reached may take many seconds to
+//! show it, and users are better told at once. Sessions reach it through a queue that never blocks: documents are bounded per leg and in
 //! bytes over all, opening and closing are always taken, because there is one of each per leg.
 
 mod connection;
@@ -36,8 +37,8 @@ const BYTES: usize = 32 << 20;
 /// Pause after the first failed try; doubled for each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Longest pause between tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause between tries. It is what users wait for when the server is back, and one try for all of them costs little.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What all links of a pool have in common.
 pub(super) struct Common {
@@ -85,11 +86,11 @@ pub(super) struct Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Stage {
-    /// It dials, or proves the connection. Legs wait for the outcome.
+    /// It dials, or proves the connection, for the first time. Legs wait for the outcome.
     Connecting,
     /// Legs are opened at once.
     Ready,
-    /// It waits before the next try. Legs are turned away.
+    /// It failed, or was lost. Legs are turned away until it is proved again.
     Down,
 }
 
@@ -215,10 +216,11 @@ impl<D: Dial> Link<D> {
         let retired = self.server.retired().clone();
         let mut failures = 0;
         while !retired.is_cancelled() {
-            self.handle.set_stage(Stage::Connecting);
+            let is_first = self.handle.stage() == Stage::Connecting;
             let dialled = tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = retired.cancelled() => break,
+                () = turn_away(&mut self.inbox, &self.handle, LegClosed::Unreachable), if !is_first => break,
                 dialled = self.dial.dial() => dialled,
             };
             let proved = match dialled {
@@ -275,15 +277,20 @@ async fn turn_away(
     reason: LegClosed,
 ) {
     while let Some(command) = inbox.recv().await {
-        match command {
-            Command::Open { sink, .. } => {
-                // A session that cannot take this knows by itself that it has no leg.
-                let _full = sink.deliver(LegEvent::Closed(reason));
-            }
-            // The leg's end was told, or is told by its `Open`.
-            Command::Send { document, gate, .. } => handle.taken(&document, &gate),
-            Command::Close { .. } => {}
+        refuse(command, handle, reason);
+    }
+}
+
+/// Tells a leg that it cannot be had.
+fn refuse(command: Command, handle: &LinkHandle, reason: LegClosed) {
+    match command {
+        Command::Open { sink, .. } => {
+            // A session that cannot take this knows by itself that it has no leg.
+            let _full = sink.deliver(LegEvent::Closed(reason));
         }
+        // The leg's end was told, or is told by its `Open`.
+        Command::Send { document, gate, .. } => handle.taken(&document, &gate),
+        Command::Close { .. } => {}
     }
 }
 

@@ -311,13 +311,42 @@ async fn a_lost_connection_ends_every_leg_at_once_and_is_made_again() {
     let mut peer = connection(&bench.pipes, 1 << 20);
     peer.prove().await;
     until(|| bench.handle.stage() == Stage::Ready).await;
-    assert!(begun.elapsed() <= Duration::from_secs(151));
+    assert!(begun.elapsed() <= Duration::from_secs(126));
     bench.open(10, &late);
     peer.accept().await;
     assert_eq!(
         bench.counted("holdover_pool_servers_lost_total{reason=\"connect\"}"),
         "0"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_lost_and_frozen_keeps_nobody_waiting() {
+    let (bench, mut peer) = Bench::new(Some(30));
+    peer.prove().await;
+    until(|| bench.handle.stage() == Stage::Ready).await;
+    drop(peer);
+    until(|| bench.handle.stage() == Stage::Down).await;
+    // It takes the next connection and says nothing on it.
+    let mut frozen = connection(&bench.pipes, 1 << 20);
+    frozen.request(Method::Options).await;
+    assert_eq!(bench.handle.stage(), Stage::Down);
+    let (session, begun) = (Session::new(9), Clock::now());
+    let gate = bench.open(1, &session);
+    bench.send(1, &gate, 1, b"<x/>");
+    until(|| session.take() == [LOST]).await;
+    assert!(begun.elapsed() < Duration::from_millis(100));
+    until(|| bench.handle.waiting_bytes.load(Ordering::Relaxed) == 0).await;
+    // When it is itself again it is found within the longest pause.
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let mut peer = connection(&bench.pipes, 1 << 20);
+    let begun = Clock::now();
+    peer.prove().await;
+    until(|| bench.handle.stage() == Stage::Ready).await;
+    assert!(begun.elapsed() <= LONGEST_PAUSE);
+    bench.open(2, &session);
+    peer.accept().await;
+    drop(frozen);
 }
 
 #[tokio::test(start_paused = true)]
