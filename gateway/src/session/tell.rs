@@ -181,6 +181,7 @@ impl Teller {
     /// Something the core noticed.
     pub(super) fn event(&self, event: Event, pools: &Pools, grace: Duration) {
         let telemetry = &self.telemetry;
+        let name = |pool| pools.name(pool).cloned();
         let (session, user, peer) = (self.session, self.user.clone(), self.peer);
         match event {
             Event::Attached { resumed: true } => {
@@ -203,9 +204,7 @@ impl Teller {
                 migrated,
                 pool,
             } => {
-                let Some(pool) = pools.name(pool).cloned() else {
-                    return;
-                };
+                let Some(pool) = name(pool) else { return };
                 RoomJoined {
                     session,
                     user,
@@ -249,14 +248,12 @@ impl Teller {
                 to,
                 rule,
             } => {
-                let Some(pool) = pools.name(to).cloned() else {
-                    return;
-                };
+                let Some(pool) = name(to) else { return };
                 RoomMoved {
                     session,
                     user,
                     legacy,
-                    from: from.and_then(|from| pools.name(from).cloned()),
+                    from: from.and_then(name),
                     pool,
                     rule: rule.map(|rule| Detail::new(&rule.name)),
                 }
@@ -268,9 +265,7 @@ impl Teller {
                 reason,
                 rule,
             } => {
-                let Some(pool) = pools.name(pool).cloned() else {
-                    return;
-                };
+                let Some(pool) = name(pool) else { return };
                 RoomShut {
                     session,
                     user,
@@ -308,9 +303,7 @@ impl Teller {
             }
             .emit(telemetry),
             Event::PostAccepted { legacy, pool, took } => {
-                let Some(pool) = pools.name(pool).cloned() else {
-                    return;
-                };
+                let Some(pool) = name(pool) else { return };
                 PostAccepted {
                     session,
                     user,
@@ -340,9 +333,7 @@ impl Teller {
                 request: (call_id, cseq),
                 id,
             } => {
-                let Some(pool) = pools.name(pool).cloned() else {
-                    return;
-                };
+                let Some(pool) = name(pool) else { return };
                 PostUnknown {
                     session,
                     user,
@@ -355,9 +346,7 @@ impl Teller {
                 .emit(telemetry);
             }
             Event::Rejoined { pool, rooms } => {
-                let Some(pool) = pools.name(pool).cloned() else {
-                    return;
-                };
+                let Some(pool) = name(pool) else { return };
                 RoomsRejoined {
                     session,
                     user,
@@ -367,9 +356,7 @@ impl Teller {
                 .emit(telemetry);
             }
             Event::RoomLost { migrated, pool } => {
-                let Some(pool) = pools.name(pool).cloned() else {
-                    return;
-                };
+                let Some(pool) = name(pool) else { return };
                 RoomLost {
                     session,
                     user,
@@ -384,9 +371,7 @@ impl Teller {
                 messages,
                 complete,
             } => {
-                let Some(pool) = pools.name(pool).cloned() else {
-                    return;
-                };
+                let Some(pool) = name(pool) else { return };
                 GapClosed {
                     session,
                     user,
