@@ -21,13 +21,13 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn range(self) -> Range<usize> {
+    pub(super) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 }
 
 /// One element. Its descendants follow it directly in the list, up to `descendants_end`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Element {
     /// The name with its prefix.
     pub(super) name: Span,
@@ -55,7 +55,7 @@ pub(super) struct Attribute {
 }
 
 /// One stretch of text between markup.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) span: Span,
     pub(super) parent: u32,

@@ -1,5 +1,7 @@
 //! One pass over the bytes that finds every element, attribute and text run.
 
+mod plain;
+
 use quick_xml::Reader;
 use quick_xml::errors::{Error as XmlError, IllFormedError, SyntaxError};
 use quick_xml::events::{BytesStart, Event};
@@ -16,10 +18,50 @@ const CDATA_OPEN: u32 = "<![CDATA[".len() as u32;
 const CDATA_CLOSE: u32 = "]]>".len() as u32;
 
 /// The three lists of a document.
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub(super) struct Parsed {
     pub(super) elements: Vec<Element>,
     pub(super) attributes: Vec<Attribute>,
     pub(super) texts: Vec<Text>,
+}
+
+impl Parsed {
+    /// Empty lists that seldom grow for a document of so many bytes.
+    fn with_room_for(bytes: usize) -> Self {
+        Self {
+            elements: Vec::with_capacity(8 + bytes / 96),
+            attributes: Vec::with_capacity(16 + bytes / 48),
+            texts: Vec::with_capacity(4 + bytes / 512),
+        }
+    }
+
+    /// Adds an element of which the tag is known. It ends with the tag until it is [closed](Self::close).
+    fn open(&mut self, element: Element) {
+        let texts = self.texts.len() as u32;
+        self.elements.push(Element {
+            content: Span {
+                start: element.whole.end,
+                end: element.whole.end,
+            },
+            descendants_end: self.elements.len() as u32 + 1,
+            texts: Span {
+                start: texts,
+                end: texts,
+            },
+            ..element
+        });
+    }
+
+    /// Ends an element with the end tag at `tag`. Answers the one around it.
+    fn close(&mut self, index: u32, tag: Span) -> Option<u32> {
+        let descendants_end = self.elements.len() as u32;
+        let element = self.elements.get_mut(index as usize)?;
+        element.whole.end = tag.end;
+        element.content.end = tag.start;
+        element.descendants_end = descendants_end;
+        element.texts.end = self.texts.len() as u32;
+        (element.parent != index).then_some(element.parent)
+    }
 }
 
 /// Finds everything in `bytes`.
@@ -34,6 +76,11 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, XccosError>
     let base = if bytes.starts_with(BOM) { BOM.len() } else { 0 };
     let text = std::str::from_utf8(bytes.get(base..).unwrap_or_default())
         .map_err(|error| XccosError::new(Kind::NotUtf8, base + error.valid_up_to()))?;
+    if base == 0
+        && let Some(parsed) = plain::parse(text, limits)
+    {
+        return Ok(parsed);
+    }
     let mut parser = Parser::new(text, base as u32, limits);
     parser.run()?;
     Ok(parser.parsed)
@@ -81,11 +128,7 @@ impl<'a> Parser<'a> {
             limits: *limits,
             open: None,
             depth: 0,
-            parsed: Parsed {
-                elements: Vec::with_capacity(8 + text.len() / 96),
-                attributes: Vec::with_capacity(16 + text.len() / 48),
-                texts: Vec::with_capacity(4 + text.len() / 512),
-            },
+            parsed: Parsed::with_room_for(text.len()),
         }
     }
 
@@ -171,27 +214,18 @@ impl<'a> Parser<'a> {
             self.limits.attributes,
             &mut self.parsed.attributes,
         )?;
-        let texts = self.parsed.texts.len() as u32;
-        self.parsed.elements.push(Element {
+        self.parsed.open(Element {
             name: name_span,
             prefix: name
                 .prefix()
                 .map_or(0, |prefix| prefix.as_ref().len() as u32 + 1),
             whole: span,
-            content: Span {
-                start: span.end,
-                end: span.end,
-            },
             parent: self.open.unwrap_or(index),
-            descendants_end: index + 1,
             attributes: Span {
                 start: first,
                 end: self.parsed.attributes.len() as u32,
             },
-            texts: Span {
-                start: texts,
-                end: texts,
-            },
+            ..Element::default()
         });
         Ok(index)
     }
@@ -204,22 +238,17 @@ impl<'a> Parser<'a> {
             )
         };
         let index = self.open.ok_or_else(unmatched)?;
-        let descendants_end = self.parsed.elements.len() as u32;
         let element = self
             .parsed
             .elements
-            .get_mut(index as usize)
+            .get(index as usize)
             .ok_or_else(unmatched)?;
         let opened = (element.name.start - self.base) as usize;
         let closed = (element.name.end - self.base) as usize;
         if self.text.get(opened..closed) != Some(name) {
             return Err(unmatched());
         }
-        element.whole.end = span.end;
-        element.content.end = span.start;
-        element.descendants_end = descendants_end;
-        element.texts.end = self.parsed.texts.len() as u32;
-        self.open = (element.parent != index).then_some(element.parent);
+        self.open = self.parsed.close(index, span);
         self.depth -= 1;
         Ok(())
     }
