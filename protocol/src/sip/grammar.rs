@@ -132,7 +132,15 @@ pub(super) fn trim_start(mut text: &str) -> &str {
 
 /// `text` without white space at either end.
 pub(super) fn trim(text: &str) -> &str {
-    trim_start(text).trim_end_matches([' ', '\t'])
+    trim_end(trim_start(text))
+}
+
+/// `text` without white space at its end.
+pub(super) fn trim_end(mut text: &str) -> &str {
+    while let [rest @ .., b' ' | b'\t'] = text.as_bytes() {
+        text = text.get(..rest.len()).unwrap_or_default();
+    }
+    text
 }
 
 /// What follows `byte`, an ASCII one, at the start of `text`.
@@ -186,12 +194,14 @@ pub(super) fn unquoted(text: &str) -> &str {
 }
 
 /// A number of one or more digits. Too large a one becomes `None`, like no number at all.
-pub(super) fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Option<T> {
     // `FromStr` of the integers takes a sign, which SIP has nowhere.
-    DIGIT
-        .spells(text.as_bytes())
-        .then(|| text.parse().ok())
-        .flatten()
+    let number = text.bytes().try_fold(0_u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        let digit = (digit < 10).then_some(digit)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })?;
+    (!text.is_empty()).then(|| T::try_from(number).ok())?
 }
 
 /// The elements of a comma-separated list, trimmed, empty ones left out. Commas inside quoted strings and inside `<>`
@@ -258,6 +268,15 @@ mod tests {
     #[test]
     fn numbers_have_digits_only_and_fit() {
         assert_eq!(number::<u8>("0068"), Some(68));
+        assert_eq!(number(&u64::MAX.to_string()), Some(u64::MAX));
+        let too_large = [
+            "18446744073709551616",
+            "99999999999999999999",
+            "100000000000000000000000",
+        ];
+        for large in too_large {
+            assert_eq!(number::<u64>(large), None, "{large}");
+        }
         for bad in ["", "+1", "-1", "1 ", "256", "x"] {
             assert_eq!(number::<u8>(bad), None, "{bad:?}");
         }

@@ -15,6 +15,7 @@ mod head;
 pub mod headers;
 mod limits;
 mod message;
+mod plain;
 mod status;
 mod uri;
 mod write;

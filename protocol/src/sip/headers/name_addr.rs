@@ -7,6 +7,7 @@ use super::params::{Params, seconds_or_an_hour};
 use crate::sip::grammar::{
     cut, is_space, split_before, strip, take_quoted, trim, trim_start, unquoted,
 };
+use crate::sip::plain;
 use crate::sip::uri::Uri;
 
 /// `name-addr` or `addr-spec`, and the parameters behind it (RFC 3261 §20.10).
@@ -36,6 +37,13 @@ impl<'a> NameAddr<'a> {
     }
 
     fn take(text: &'a str) -> Result<(Self, &'a str), &'static str> {
+        match plain::address(text) {
+            Some((uri_text, params)) => Ok((Self::found(None, uri_text, params), "")),
+            None => Self::take_by_grammar(text),
+        }
+    }
+
+    fn take_by_grammar(text: &'a str) -> Result<(Self, &'a str), &'static str> {
         let text = trim_start(text);
         let (display, uri_text, rest) = if text.starts_with('"') {
             let (name, rest) = take_quoted(text).ok_or("unterminated quoted string")?;
@@ -235,7 +243,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sip::plain::tests::pieces;
     use crate::sip::uri::tests::sip_uri;
+
+    proptest! {
+        #[test]
+        fn what_is_read_in_one_pass_is_what_the_grammar_says(text in pieces()) {
+            prop_assert_eq!(NameAddr::take(&text), NameAddr::take_by_grammar(&text));
+        }
+    }
 
     #[test]
     fn what_real_clients_write_in_from() {

@@ -3,6 +3,7 @@
 use super::name_addr::list;
 use super::params::Params;
 use crate::sip::grammar::{DIGIT, TOKEN, number, strip, trim_start};
+use crate::sip::plain;
 use crate::sip::uri::Host;
 
 /// One hop a request came over (RFC 3261 §20.42). A branch is not demanded: real clients send none inside a dialog.
@@ -21,6 +22,19 @@ impl<'a> Via<'a> {
     }
 
     fn take(text: &'a str) -> Result<(Self, &'a str), &'static str> {
+        let Some(via) = plain::via(text) else {
+            return Self::take_by_grammar(text);
+        };
+        let via = Self {
+            transport: via.transport,
+            host: via.host,
+            port: via.port,
+            params: Params::checked(via.params),
+        };
+        Ok((via, ""))
+    }
+
+    fn take_by_grammar(text: &'a str) -> Result<(Self, &'a str), &'static str> {
         let (protocol, rest) = part(text);
         let (version, rest) = part(slash(rest)?);
         if !protocol.eq_ignore_ascii_case("SIP") || version != "2.0" {
@@ -90,7 +104,17 @@ fn slash(text: &str) -> Result<&str, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::sip::plain::tests::pieces;
+
+    proptest! {
+        #[test]
+        fn what_is_read_in_one_pass_is_what_the_grammar_says(text in pieces()) {
+            prop_assert_eq!(Via::take(&text), Via::take_by_grammar(&text));
+        }
+    }
 
     fn one(text: &str) -> Result<Via<'_>, &'static str> {
         let mut list = Via::list(text);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sip::grammar::{DIGIT, LABEL, cut, number, strip};
+use crate::sip::grammar::{LABEL, cut, strip};
 
 /// A host as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,38 +53,42 @@ impl fmt::Display for Host<'_> {
 /// the name.
 fn take_labels(text: &str) -> Option<(u8, &str, &str)> {
     let mut start = None;
-    let mut rest = text;
-    loop {
-        let (label, after) = LABEL.take(rest);
-        rest = after;
-        let Some(&first) = label.as_bytes().first() else {
+    let mut is_in_label = false;
+    let mut length = text.len();
+    for (at, byte) in text.bytes().enumerate() {
+        if LABEL.has(byte) {
+            if !is_in_label {
+                start = Some(byte);
+            }
+            is_in_label = true;
+        } else if byte == b'.' && is_in_label {
+            is_in_label = false;
+        } else {
+            length = at;
             break;
-        };
-        start = Some(first);
-        match strip(after, b'.') {
-            Some(next) => rest = next,
-            None => break,
         }
     }
-    let name = text.get(..text.len() - rest.len())?;
+    let (name, rest) = text.split_at_checked(length)?;
     Some((start?, name, rest))
 }
 
 /// Four numbers from 0 to 255, three digits each at most.
 fn is_v4(text: &str) -> bool {
-    let mut rest = text;
-    for octet in 1..=4 {
-        let (digits, after) = DIGIT.take(rest);
-        if digits.len() > 3 || number::<u8>(digits).is_none() {
-            return false;
-        }
-        match strip(after, b'.') {
-            Some(next) if octet < 4 => rest = next,
-            None if octet == 4 => return after.is_empty(),
+    let (mut octets, mut digits, mut octet) = (1, 0, 0_u16);
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' if digits < 3 => {
+                digits += 1;
+                octet = octet * 10 + u16::from(byte - b'0');
+            }
+            b'.' if digits > 0 && octet <= 255 => {
+                octets += 1;
+                (digits, octet) = (0, 0);
+            }
             _ => return false,
         }
     }
-    false
+    octets == 4 && digits > 0 && octet <= 255
 }
 
 /// Groups of up to four hexadecimal digits, the last perhaps an IPv4 address. How many there are, and how often they

@@ -11,6 +11,7 @@ use super::grammar::{
     DIGIT, PASSWORD, URI_HEADER, URI_PARAM, USER, cut, number, split_before, strip,
 };
 use super::headers::Params;
+use super::plain;
 
 /// Why a text is no URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,21 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &'a str) -> Result<Self, UriError> {
+        match plain::sip_uri(text) {
+            Some(uri) => Ok(Self::Sip(SipUri {
+                scheme: Scheme::Sip,
+                user: uri.user,
+                password: None,
+                host: uri.host,
+                port: uri.port,
+                params: Params::checked(uri.params),
+                headers: None,
+            })),
+            None => Self::parse_by_grammar(text),
+        }
+    }
+
+    fn parse_by_grammar(text: &'a str) -> Result<Self, UriError> {
         let (scheme, rest) = cut(text, b':').ok_or(UriError("not a URI"))?;
         if let Some(scheme) = Scheme::of(scheme) {
             return SipUri::parse_rest(scheme, rest).map(Self::Sip);

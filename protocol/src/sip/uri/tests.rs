@@ -3,6 +3,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sip::plain::tests::pieces;
+
+proptest! {
+    #[test]
+    fn what_is_read_in_one_pass_is_what_the_grammar_says(text in pieces()) {
+        let text = text.trim_start_matches('<');
+        prop_assert_eq!(Uri::parse(text), Uri::parse_by_grammar(text));
+    }
+}
 
 #[test]
 fn rfc3261_section_19_1_3_examples_in_their_parts() {
