@@ -5,7 +5,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr2};
 
 use super::fault::Fault;
-use super::grammar::{TOKEN, is_space, number};
+use super::grammar::{TOKEN, cut, is_space, number, trim_end};
 use super::headers::{Field, Headers, Name};
 use super::limits::Limits;
 use super::message::{Message, Method, Request, Response};
@@ -104,18 +104,16 @@ impl HeadScan {
             return;
         }
         let bytes = buffer.get(line.clone()).unwrap_or_default();
-        let Some(colon) = memchr(b':', bytes) else {
-            self.refuse("Header line without a colon");
-            return;
+        let (known, name, value) = match plain_field(bytes) {
+            Some((name, value)) => {
+                let text = bytes.get(name.clone()).unwrap_or_default();
+                (Name::lookup(text), name, value)
+            }
+            None => match field(bytes) {
+                Ok(field) => field,
+                Err(problem) => return self.refuse(problem),
+            },
         };
-        let name = trimmed(bytes, 0..colon);
-        let text = bytes.get(name.clone()).unwrap_or_default();
-        let known = Name::lookup(text);
-        if known == Name::Other && !TOKEN.spells(text) {
-            self.refuse("Header field name that is no token");
-            return;
-        }
-        let value = trimmed(bytes, colon + 1..bytes.len());
         let at =
             |range: Range<usize>| offset(line.start + range.start)..offset(line.start + range.end);
         self.fields.push(Field {
@@ -204,9 +202,13 @@ impl StartLine {
     }
 
     fn request(line: &str) -> (Self, Option<Fault>) {
-        let content = line.trim_end_matches([' ', '\t']);
-        let (method, rest) = content.split_once(' ').unwrap_or((content, ""));
-        let (uri, version) = rest.rsplit_once(' ').unwrap_or((rest, ""));
+        let content = trim_end(line);
+        let (method, rest) = cut(content, b' ').unwrap_or((content, ""));
+        // Behind the last blank stands the version, nearly always this one.
+        let (uri, version) = match rest.strip_suffix(" SIP/2.0") {
+            Some(uri) => (uri, "SIP/2.0"),
+            None => rest.rsplit_once(' ').unwrap_or((rest, "")),
+        };
         let start = method.len() + 1;
         let request = Self::Request(
             Method::from(method),
@@ -228,8 +230,8 @@ impl StartLine {
     }
 
     fn response(line: &str) -> (Option<Self>, Option<Fault>) {
-        let (version, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let (version, rest) = cut(line, b' ').unwrap_or((line, ""));
+        let (code, reason) = cut(rest, b' ').unwrap_or((rest, ""));
         let status = Some(code)
             .filter(|code| code.len() == 3)
             .and_then(number)
@@ -288,6 +290,29 @@ fn content_length(headers: &Headers) -> Result<usize, Fault> {
     })
 }
 
+/// Name and value of a line that is written as nearly all are: `Name: value`.
+fn plain_field(line: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
+    let colon = line.iter().position(|&byte| !TOKEN.has(byte))?;
+    let [b':', b' ', value @ ..] = line.get(colon..)? else {
+        return None;
+    };
+    let ends = (value.first()?, value.last()?);
+    let is_plain = colon > 0 && !is_space(*ends.0) && !is_space(*ends.1);
+    is_plain.then_some((0..colon, colon + 2..line.len()))
+}
+
+/// Name and value of any line.
+fn field(line: &[u8]) -> Result<(Name, Range<usize>, Range<usize>), &'static str> {
+    let colon = memchr(b':', line).ok_or("Header line without a colon")?;
+    let name = trimmed(line, 0..colon);
+    let text = line.get(name.clone()).unwrap_or_default();
+    let known = Name::lookup(text);
+    if known == Name::Other && !TOKEN.spells(text) {
+        return Err("Header field name that is no token");
+    }
+    Ok((known, name, trimmed(line, colon + 1..line.len())))
+}
+
 /// The text with `?` in place of what is not UTF-8, byte for byte, so that offsets stay right.
 fn without_non_utf8(text: &mut [u8]) -> &str {
     let mut from = 0;
@@ -325,7 +350,19 @@ fn too_large(detail: &str) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_line_is_read_as_any_line_is(line in "[ \t]?[vX:]?(Via|to|X-1|é|)[ \t]?:?[ \t]{0,2}[ab: \té]{0,4}") {
+            if let Some((name, value)) = plain_field(line.as_bytes()) {
+                let known = Name::lookup(&line.as_bytes()[name.clone()]);
+                prop_assert_eq!(field(line.as_bytes()), Ok((known, name, value)));
+            }
+        }
+    }
 
     #[test]
     fn no_byte_is_looked_at_twice() {

@@ -2,13 +2,11 @@
 
 use std::fmt::{self, Display, Write};
 
-use bytes::Bytes;
-use memchr::memchr3;
-
 use super::grammar::{self, TOKEN};
 use super::headers::Name;
 use super::message::{Method, Request};
 use super::status::Status;
+use bytes::Bytes;
 
 /// Writes one message, fields in the order of the calls.
 ///
@@ -156,7 +154,11 @@ impl MessageBuilder {
     /// Ends a line, and lets no other line end in what was put in since `start`.
     fn end_line(&mut self, start: usize) {
         let added = self.head.get_mut(start..).unwrap_or_default();
-        if memchr3(b'\r', b'\n', b'\0', added).is_some() {
+        // Without an early exit the loop runs over many bytes at a time; hardly any value has a byte as low as these.
+        let may_end = added
+            .iter()
+            .fold(false, |found, &byte| found | (byte <= b'\r'));
+        if may_end {
             for byte in added {
                 if matches!(byte, b'\r' | b'\n' | b'\0') {
                     *byte = b' ';

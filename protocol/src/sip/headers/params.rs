@@ -78,14 +78,17 @@ impl<'a> Params<'a> {
                 rest = after;
                 continue;
             }
-            if let Some((own, value)) = plain.split_at_checked(name.len())
-                && own.eq_ignore_ascii_case(name)
-            {
-                match value.as_bytes().first() {
-                    None => return Some(""),
-                    Some(b'=') => return value.get(1..),
-                    Some(_) => {}
+            // Where its name must end, if it is this one: most others are told by that alone.
+            match plain.as_bytes().get(name.len()) {
+                None if plain.eq_ignore_ascii_case(name) => return Some(""),
+                Some(b'=') => {
+                    if let Some((own, value)) = plain.split_at_checked(name.len())
+                        && own.eq_ignore_ascii_case(name)
+                    {
+                        return value.get(1..);
+                    }
                 }
+                _ => {}
             }
             rest = after;
         }
