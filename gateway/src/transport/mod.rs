@@ -3,6 +3,7 @@
 //! Everything above works on [`Stream`]; rustls is named in [`tls`] alone, so a library that breaks its interface costs
 //! one file.
 
+mod outbox;
 pub mod tls;
 
 use std::io;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+pub(crate) use outbox::Outbox;
 
 /// Silence after which the kernel probes a peer, so that a machine that was switched off is noticed.
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);

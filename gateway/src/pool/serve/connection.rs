@@ -6,18 +6,17 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::BytesMut;
 use holdover_config::ListenerName;
 use holdover_protocol::sip::{Decoded, Decoder, Fault, KeepAlive, Limits, Message};
-use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{CoreSettings, DialogNumber, Output, ServerCore};
 use super::sink::{Heard, Sink};
-use crate::listener::pump::{read_some, write_some};
+use crate::listener::pump::read_some;
 use crate::pool::LegEvent;
 use crate::pool::embedded::{EmbeddedLeg, EmbeddedPool};
 use crate::session::SentBy;
@@ -25,16 +24,10 @@ use crate::telemetry::events::connection::{ConnectionClosed, ConnectionEnd};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::serve::{DialogClosed, DialogEnd, DialogOpened};
 use crate::telemetry::{Detail, Emit as _, Telemetry};
-use crate::transport::Stream;
+use crate::transport::{Outbox, Stream};
 
 /// Octets waiting to be written beyond which nothing more is taken in.
 const PENDING_BYTES: usize = 1 << 20;
-
-/// How long a peer may leave what is written to it unread.
-const WRITE_STALL: Duration = Duration::from_secs(20);
-
-/// How long the last words may take.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What all connections share.
 pub(super) struct Context {
@@ -66,8 +59,7 @@ pub(super) async fn serve(
         peer,
         heard,
         legs: HashMap::new(),
-        pending: BytesMut::new(),
-        stalled_since: None,
+        outbox: Outbox::default(),
     };
     let (read, write) = tokio::io::split(stream);
     let end = connection.run(read, write, hearing).await;
@@ -92,10 +84,7 @@ struct Connection {
     peer: SocketAddr,
     heard: mpsc::UnboundedSender<Heard>,
     legs: HashMap<DialogNumber, EmbeddedLeg>,
-    /// Octets to write.
-    pending: BytesMut,
-    /// Since when the peer has not taken anything.
-    stalled_since: Option<Instant>,
+    outbox: Outbox,
 }
 
 /// What woke the task.
@@ -115,20 +104,15 @@ impl Connection {
         mut hearing: mpsc::UnboundedReceiver<Heard>,
     ) -> ConnectionEnd {
         let stop = self.context.stop.clone();
-        // Whether the transport may still hold octets that were written to it.
-        let mut unflushed = false;
         loop {
-            let stalled = self.stalled_since.map(|since| since + WRITE_STALL);
-            let deadline = [stalled, self.core.poll_timeout()]
+            let deadline = [self.outbox.stalls_at(), self.core.poll_timeout()]
                 .into_iter()
                 .flatten()
                 .min();
-            let has_room = self.pending.len() < PENDING_BYTES;
+            let has_room = self.outbox.len() < PENDING_BYTES;
             let step = tokio::select! {
                 () = stop.cancelled(), if !self.core.is_draining() => Step::Stop,
-                written = write_some(&mut write, &mut self.pending, &mut unflushed),
-                    if unflushed || !self.pending.is_empty() =>
-                {
+                written = self.outbox.write(&mut write), if self.outbox.is_waiting() => {
                     Step::Written(written)
                 }
                 received = read_some(&mut read, &mut self.decoder), if has_room => {
@@ -143,14 +127,7 @@ impl Connection {
                     self.carry_out()
                 }
                 Step::Read(Ok(0)) => Some(ConnectionEnd::Client),
-                Step::Written(Ok(())) => {
-                    let is_done = self.pending.is_empty() && !unflushed;
-                    self.stalled_since = (!is_done).then(Instant::now);
-                    if self.pending.is_empty() {
-                        self.pending = BytesMut::new();
-                    }
-                    None
-                }
+                Step::Written(Ok(())) => None,
                 Step::Read(Ok(_)) => self.decode(),
                 Step::Read(Err(_)) | Step::Written(Err(_)) => Some(ConnectionEnd::Network),
                 Step::Heard(heard) => {
@@ -160,7 +137,7 @@ impl Connection {
                         let now = Instant::now();
                         self.core.handle_leg(now, heard.dialog, heard.event);
                         end = self.carry_out();
-                        if end.is_none() && self.pending.len() < PENDING_BYTES {
+                        if end.is_none() && self.outbox.len() < PENDING_BYTES {
                             next = hearing.try_recv().ok();
                         }
                     }
@@ -170,29 +147,15 @@ impl Connection {
             };
             if let Some(end) = end {
                 // What was promised is written, if the peer takes it: BYEs, and the answer that explains the end.
-                let last_words = async {
-                    let _unread = write.write_all_buf(&mut self.pending).await;
-                    let _closed = write.shutdown().await;
-                };
-                let _in_time = tokio::time::timeout(LAST_WORDS, last_words).await;
+                self.outbox.finish(&mut write).await;
                 return end;
             }
         }
     }
 
-    fn queue(&mut self, message: &[u8]) {
-        if self.pending.is_empty() {
-            self.stalled_since = Some(Instant::now());
-        }
-        self.pending.extend_from_slice(message);
-    }
-
     fn handle_timeout(&mut self) -> Option<ConnectionEnd> {
         let now = Instant::now();
-        if self
-            .stalled_since
-            .is_some_and(|since| since + WRITE_STALL <= now)
-        {
+        if self.outbox.stalls_at().is_some_and(|at| at <= now) {
             return Some(ConnectionEnd::Slow);
         }
         self.core.handle_timeout(now);
@@ -206,7 +169,7 @@ impl Connection {
                 Decoded::NeedMore { .. } => return None,
                 // RFC 5626 §4.4.1: a ping is answered with one CRLF.
                 Decoded::KeepAlive(KeepAlive::Ping) => {
-                    self.queue(b"\r\n");
+                    self.outbox.queue(b"\r\n");
                     None
                 }
                 Decoded::KeepAlive(KeepAlive::Pong) => None,
@@ -232,7 +195,7 @@ impl Connection {
     fn answer_fault(&mut self, message: Option<&Message>, fault: &Fault, kind: FaultKind) {
         let tag = self.core.tag();
         if let Some(answer) = message.and_then(|message| fault.answer(message, &tag)) {
-            self.queue(&answer.finish());
+            self.outbox.queue(&answer.finish());
         }
         ProtocolFault {
             peer: self.peer,
@@ -247,7 +210,7 @@ impl Connection {
     fn carry_out(&mut self) -> Option<ConnectionEnd> {
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Send(message) => self.queue(&message),
+                Output::Send(message) => self.outbox.queue(&message),
                 Output::Open {
                     dialog,
                     user,
