@@ -26,14 +26,11 @@ use occupancy::Permit;
 use tell::Teller;
 
 use crate::telemetry::events::connection::{
-    AcceptFailed, ConnectionEnd, ConnectionRefused, ListenerOpened, TlsCompleted, TlsFailed,
+    AcceptFailed, ConnectionEnd, ConnectionRefused, ListenerOpened,
 };
 use crate::telemetry::{Detail, Emit as _, Telemetry};
-use crate::transport::tls::{Acceptor, failure_of, suite_of};
+use crate::transport::tls::{Acceptor, Unmet};
 use crate::transport::{self, Stream};
-
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long to wait when the system has no more connections to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -151,10 +148,15 @@ impl Arrival {
         let stream = match &self.acceptor {
             None => Stream::Tcp(stream),
             // Boxed: the handshake's state is large and gone once it is done.
-            Some(acceptor) => match Box::pin(self.handshake(acceptor, stream, peer)).await {
-                Ok(stream) => stream,
-                Err(reason) => return teller.closed(reason),
-            },
+            Some(acceptor) => {
+                let stop = self.context.shutdown();
+                let met = Box::pin(acceptor.meet(stream, peer, &stop, &self.telemetry)).await;
+                match met {
+                    Ok(stream) => Stream::Tls(Box::new(stream)),
+                    Err(Unmet::Stopped) => return teller.closed(ConnectionEnd::Draining),
+                    Err(Unmet::Failed) => return teller.closed(ConnectionEnd::Tls),
+                }
+            }
         };
         let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
         let local = local.to_string().into_boxed_str();
@@ -189,38 +191,5 @@ impl Arrival {
                 });
             }
         }
-    }
-
-    async fn handshake(
-        &self,
-        acceptor: &Acceptor,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> Result<Stream, ConnectionEnd> {
-        acceptor.renew(&self.telemetry).await;
-        let handshake = tokio::select! {
-            () = self.context.shutdown().cancelled_owned() => return Err(ConnectionEnd::Draining),
-            handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => handshake,
-        };
-        let error = match handshake {
-            Ok(Ok(stream)) => {
-                TlsCompleted {
-                    peer,
-                    suite: suite_of(&stream),
-                }
-                .emit(&self.telemetry);
-                return Ok(Stream::Tls(Box::new(stream)));
-            }
-            Ok(Err(error)) => error,
-            Err(_) => std::io::ErrorKind::TimedOut.into(),
-        };
-        let (reason, error) = (failure_of(&error), Detail::new(error));
-        TlsFailed {
-            peer,
-            reason,
-            error,
-        }
-        .emit(&self.telemetry);
-        Err(ConnectionEnd::Tls)
     }
 }

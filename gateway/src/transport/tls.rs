@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Acceptor, Unmet};
 pub use clients::ClientCertificates;
 use clients::NotListed;
 
@@ -72,19 +72,12 @@ pub enum TlsError {
 pub struct Stream(tokio_rustls::TlsStream<TcpStream>);
 
 impl Stream {
-    /// The cipher suite by the library's name.
-    fn cipher_suite(&self) -> &'static str {
+    /// What the handshake agreed on.
+    fn suite(&self) -> TlsSuite {
         let suite = self.0.get_ref().1.negotiated_cipher_suite();
-        suite
-            .and_then(|suite| suite.suite().as_str())
-            .unwrap_or_default()
+        let name = suite.and_then(|suite| suite.suite().as_str());
+        TlsSuite::from_name(name.unwrap_or_default())
     }
-}
-
-/// What a handshake agreed on.
-#[must_use]
-pub fn suite_of(stream: &Stream) -> TlsSuite {
-    TlsSuite::from_name(stream.cipher_suite())
 }
 
 /// Why a handshake failed.

@@ -27,16 +27,12 @@ use super::embedded::{EmbeddedOptions, EmbeddedPool, Variants};
 use crate::listener::Bound;
 use crate::run::BuildError;
 use crate::telemetry::events::connection::{
-    AcceptFailed, ConnectionClosed, ConnectionEnd, ConnectionOpened, ListenerOpened, TlsCompleted,
-    TlsFailed,
+    AcceptFailed, ConnectionClosed, ConnectionEnd, ConnectionOpened, ListenerOpened,
 };
 use crate::telemetry::events::process::{ProcessDraining, ProcessReady, ProcessStopped};
 use crate::telemetry::{Detail, Emit as _, Telemetry};
-use crate::transport::tls::{Acceptor, ClientCertificates, TlsError, failure_of, suite_of};
+use crate::transport::tls::{Acceptor, ClientCertificates, TlsError, Unmet};
 use crate::transport::{self, Stream};
-
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long to wait when the system has no more connections to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -242,45 +238,18 @@ impl Arrival {
         let stream = match &acceptor {
             None => Stream::Tcp(stream),
             // Boxed: the handshake's state is large and gone once it is done.
-            Some(acceptor) => match Box::pin(handshake(acceptor, stream, peer, &context)).await {
-                Ok(stream) => stream,
-                Err(reason) => return closed(reason),
-            },
+            Some(acceptor) => {
+                let (stop, telemetry) = (&context.stop, &context.telemetry);
+                match Box::pin(acceptor.meet(stream, peer, stop, telemetry)).await {
+                    Ok(stream) => Stream::Tls(Box::new(stream)),
+                    Err(Unmet::Stopped) => return closed(ConnectionEnd::Draining),
+                    Err(Unmet::Failed) => return closed(ConnectionEnd::Fault),
+                }
+            }
         };
         let seed = rand::random();
         connection::serve(stream, Arc::clone(&context), local, peer, listener, seed).await;
     }
-}
-
-async fn handshake(
-    acceptor: &Acceptor,
-    stream: TcpStream,
-    peer: SocketAddr,
-    context: &Context,
-) -> Result<Stream, ConnectionEnd> {
-    let telemetry = &context.telemetry;
-    acceptor.renew(telemetry).await;
-    let handshake = tokio::select! {
-        () = context.stop.cancelled() => return Err(ConnectionEnd::Draining),
-        handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => handshake,
-    };
-    let error = match handshake {
-        Ok(Ok(stream)) => {
-            let suite = suite_of(&stream);
-            TlsCompleted { peer, suite }.emit(telemetry);
-            return Ok(Stream::Tls(Box::new(stream)));
-        }
-        Ok(Err(error)) => error,
-        Err(_) => std::io::ErrorKind::TimedOut.into(),
-    };
-    let (reason, error) = (failure_of(&error), Detail::new(error));
-    TlsFailed {
-        peer,
-        reason,
-        error,
-    }
-    .emit(telemetry);
-    Err(ConnectionEnd::Fault)
 }
 
 #[cfg(test)]

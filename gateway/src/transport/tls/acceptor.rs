@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,10 +17,16 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::server::NoServerSessionStorage;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
-use super::{ClientCertificates, Stream, TlsError, certificates_in, provider, read};
-use crate::telemetry::events::connection::{CertificatesRejected, CertificatesRenewed};
+use super::{ClientCertificates, Stream, TlsError, certificates_in, failure_of, provider, read};
+use crate::telemetry::events::connection::{
+    CertificatesRejected, CertificatesRenewed, TlsCompleted, TlsFailed,
+};
 use crate::telemetry::{Detail, Emit as _, Telemetry};
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How often the files are looked at, at most.
 const RENEWAL: Duration = Duration::from_secs(1);
@@ -32,6 +39,15 @@ struct Shared {
     files: Files,
     config: ArcSwap<ServerConfig>,
     last: Mutex<Last>,
+}
+
+/// Why a peer could not be [met](Acceptor::meet).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// Whoever wanted to meet it stops.
+    Stopped,
+    /// The handshake failed, or took too long.
+    Failed,
 }
 
 /// Where everything comes from.
@@ -123,7 +139,43 @@ impl Acceptor {
         })))
     }
 
-    /// Performs the handshake.
+    /// Meets a peer: the handshake, with what the files hold now and within its time. What came of it is told.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing to go on with.
+    pub async fn meet(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stop: &CancellationToken,
+        telemetry: &Telemetry,
+    ) -> Result<Stream, Unmet> {
+        self.renew(telemetry).await;
+        let handshake = tokio::select! {
+            () = stop.cancelled() => return Err(Unmet::Stopped),
+            handshake = tokio::time::timeout(HANDSHAKE, self.accept(stream)) => handshake,
+        };
+        let error = match handshake {
+            Ok(Ok(stream)) => {
+                let suite = stream.suite();
+                TlsCompleted { peer, suite }.emit(telemetry);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => io::ErrorKind::TimedOut.into(),
+        };
+        let (reason, error) = (failure_of(&error), Detail::new(error));
+        TlsFailed {
+            peer,
+            reason,
+            error,
+        }
+        .emit(telemetry);
+        Err(Unmet::Failed)
+    }
+
+    /// Performs the handshake, as long as it takes, and tells nobody.
     ///
     /// # Errors
     ///
@@ -143,9 +195,8 @@ impl Acceptor {
     }
 
     /// Looks whether the files have changed, unless that was done less than a second ago. What is good is used for the
-    /// handshakes to come; otherwise what was in use stays in use. Tells either. To be called before each
-    /// [`accept`](Self::accept).
-    pub async fn renew(&self, telemetry: &Telemetry) {
+    /// handshakes to come; otherwise what was in use stays in use. Tells either.
+    async fn renew(&self, telemetry: &Telemetry) {
         let shared = Arc::clone(&self.0);
         if !shared.is_due(Instant::now()) {
             return;
