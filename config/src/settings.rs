@@ -45,6 +45,14 @@ pub struct Fixed {
     pub audit: Option<Audit>,
 }
 
+impl Fixed {
+    /// The names of the pools, in the order of the file.
+    #[must_use]
+    pub fn pool_names(&self) -> Vec<PoolName> {
+        self.pools.iter().map(|pool| pool.name.clone()).collect()
+    }
+}
+
 /// What a reload replaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {

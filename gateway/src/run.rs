@@ -132,12 +132,7 @@ impl Gateway {
     /// The first thing that cannot be had; what was opened before it is closed again.
     pub async fn build(settings: Settings, telemetry: Telemetry) -> Result<Self, BuildError> {
         let begun = Instant::now();
-        let pools: Vec<PoolName> = settings
-            .fixed
-            .pools
-            .iter()
-            .map(|pool| pool.name.clone())
-            .collect();
+        let pools = settings.fixed.pool_names();
         let rooms = directory::load(&settings.live.directory, &pools)?;
         let directory = Arc::new(Directory::new(rooms));
         let took = begun.elapsed();

@@ -71,12 +71,7 @@ pub fn csv(data: &[u8]) {
         panic!("no temporary file: {error}");
     }
     let settings = settings(folder.path());
-    let pools: Vec<_> = settings
-        .fixed
-        .pools
-        .iter()
-        .map(|pool| pool.name.clone())
-        .collect();
+    let pools = settings.fixed.pool_names();
     match directory::load(&settings.live.directory, &pools) {
         Ok(rooms) => {
             let count = rooms.len();

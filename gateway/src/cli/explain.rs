@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use holdover_config::{PoolName, suggest};
+use holdover_config::suggest;
 use jiff::Timestamp;
 
 use super::files;
-use crate::directory::{self, Directory};
 use crate::routing::explain::Words;
 use crate::routing::{KnownPools, Routing};
 
@@ -72,22 +71,11 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
             anyhow::bail!("--listener: there is no listener `{name}`; {help}");
         }
     }
-    let pools: Vec<PoolName> = settings
-        .fixed
-        .pools
-        .iter()
-        .map(|pool| pool.name.clone())
-        .collect();
-    let rooms = match directory::load(&settings.live.directory, &pools) {
-        Ok(rooms) => rooms,
-        Err(faults) => {
-            files::tell(&faults);
-            return Ok(ExitCode::FAILURE);
-        }
+    let Some(directory) = files::directory(&settings) else {
+        return Ok(ExitCode::FAILURE);
     };
     let known = Arc::new(KnownPools::new(&settings.fixed));
-    let directory = Arc::new(Directory::new(rooms));
-    let Some(routing) = Routing::new(1, &settings.live, directory, known) else {
+    let Some(routing) = Routing::new(1, &settings.live, Arc::new(directory), known) else {
         anyhow::bail!("the configuration has no pool");
     };
     let mut explanation = routing.explain(&asked);

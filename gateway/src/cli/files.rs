@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
-use holdover_config::{Diagnostics, Loaded, check_environment};
+use holdover_config::{Diagnostics, Loaded, Settings, check_environment};
+
+use crate::directory::{self, Directory};
 
 /// Reads a configuration and looks at the files it names. What is wrong or odd is told on standard error; with errors
 /// there is nothing to go on with.
@@ -15,6 +17,17 @@ pub(super) fn load(path: &Path) -> Option<Loaded> {
             tell(&found);
             (!found.has_errors()).then_some(loaded)
         }
+        Err(faults) => {
+            tell(&faults);
+            None
+        }
+    }
+}
+
+/// Reads the directory of a configuration. What is wrong with it is told on standard error.
+pub(super) fn directory(settings: &Settings) -> Option<Directory> {
+    match directory::load(&settings.live.directory, &settings.fixed.pool_names()) {
+        Ok(rooms) => Some(Directory::new(rooms)),
         Err(faults) => {
             tell(&faults);
             None

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use holdover_config::PoolName;
 use holdover_protocol::room::RoomUri;
 
 use super::files;
-use crate::directory::{self, Answer, Directory, Query};
+use crate::directory::{Answer, Query};
 
 /// Arguments of `holdover lookup`.
 #[derive(Debug, Args)]
@@ -42,25 +41,15 @@ pub(super) fn lookup(args: &LookupArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let settings = loaded.settings;
-    let pools: Vec<PoolName> = settings
-        .fixed
-        .pools
-        .iter()
-        .map(|pool| pool.name.clone())
-        .collect();
-    let rooms = match directory::load(&settings.live.directory, &pools) {
-        Ok(rooms) => rooms,
-        Err(faults) => {
-            files::tell(&faults);
-            return Ok(ExitCode::FAILURE);
-        }
+    let Some(directory) = files::directory(&settings) else {
+        return Ok(ExitCode::FAILURE);
     };
     let query = if args.migrated {
         Query::Migrated(room)
     } else {
         Query::Legacy(room)
     };
-    let explanation = Directory::new(rooms).explain(&query, 1);
+    let explanation = directory.explain(&query, 1);
     if args.json {
         println!("{}", serde_json::to_string(&explanation)?);
     } else {

@@ -11,13 +11,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use holdover_config::Loaded;
 use holdover_config::rules::{Act, Rule, Then};
-use holdover_config::{Loaded, PoolName};
 use holdover_protocol::room::RoomUri;
 
 use super::{files, http};
 use crate::decisions::{Decisions, Shown};
-use crate::directory::{self, Directory, Resolution};
+use crate::directory::{Directory, Resolution};
 
 /// Arguments of `holdover rules record`.
 #[derive(Debug, Args)]
@@ -48,19 +48,8 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         Some(address) => address,
         None => http::admin_address(&loaded.settings)?,
     };
-    let pools: Vec<PoolName> = loaded
-        .settings
-        .fixed
-        .pools
-        .iter()
-        .map(|pool| pool.name.clone())
-        .collect();
-    let rooms = match directory::load(&loaded.settings.live.directory, &pools) {
-        Ok(rooms) => rooms,
-        Err(faults) => {
-            files::tell(&faults);
-            return Ok(ExitCode::FAILURE);
-        }
+    let Some(directory) = files::directory(&loaded.settings) else {
+        return Ok(ExitCode::FAILURE);
     };
     let limit = args.limit.to_string();
     let mut query = vec![("limit", limit.as_str())];
@@ -69,7 +58,7 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let answer = http::get(address, "/v1/decisions", &query)?;
     let decisions: Decisions =
         serde_json::from_str(&answer).context("the admin server's answer is something else")?;
-    let recorded = cases(&decisions.decisions, &loaded, &Directory::new(rooms));
+    let recorded = cases(&decisions.decisions, &loaded, &directory);
     print!("{}", recorded.text);
     let Recorded { told, left, .. } = recorded;
     eprintln!(

@@ -66,7 +66,7 @@ fn rooms() -> Directory {
         default_pool: None,
         preferences_pool: None,
     };
-    Directory::new(directory::load(&settings, &["hq".parse().unwrap()]).unwrap())
+    Directory::new(crate::directory::load(&settings, &["hq".parse().unwrap()]).unwrap())
 }
 
 fn decision(user: &str, act: &str, room: bool, reason: Option<&str>, rule: Option<&str>) -> Shown {
