@@ -181,8 +181,14 @@ impl RuleSet {
     /// When a rule next begins or ceases to match by itself, after `now`.
     #[must_use]
     pub fn next_boundary(&self, now: Timestamp) -> Option<Timestamp> {
-        let at = self.boundaries.partition_point(|boundary| *boundary <= now);
-        self.boundaries.get(at).copied()
+        self.boundaries.get(self.boundaries_passed(now)).copied()
+    }
+
+    /// How often rules have begun or ceased to match by themselves up to `now`: between two times of which this is the same,
+    /// time makes no difference.
+    #[must_use]
+    pub fn boundaries_passed(&self, now: Timestamp) -> usize {
+        self.boundaries.partition_point(|boundary| *boundary <= now)
     }
 
     /// All of them, in the order in which they are tried, with those that are not enabled.

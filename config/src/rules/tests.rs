@@ -294,6 +294,8 @@ fn a_window_of_time_begins_and_ends_by_itself() {
     assert_eq!(set.next_boundary(at(0)), Some(at(100)));
     assert_eq!(set.next_boundary(at(100)), Some(at(200)));
     assert_eq!(set.next_boundary(at(200)), None);
+    let passed = [99, 100, 199, 200].map(|second| set.boundaries_passed(at(second)));
+    assert_eq!(passed, [0, 1, 1, 2]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::{Caller, Routing};
 use crate::pool::PoolId;
-use crate::session::{Decided, Decisions, Notice, Shadow, act_of};
+use crate::session::{Decided, Decisions, Moment, Notice, Shadow, act_of};
 
 /// The version in use.
 #[derive(Debug)]
@@ -120,6 +120,13 @@ impl CallerDecisions<'_> {
 impl Decisions for CallerDecisions<'_> {
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn moment(&self) -> Option<Moment> {
+        Some(Moment {
+            version: self.version,
+            passed: self.routing.rules.boundaries_passed(self.at),
+        })
     }
 
     fn resolve(&self, act: Act, legacy: &RoomUri) -> Decided {

@@ -135,7 +135,7 @@ impl SessionCore {
             Ok(legacy) => legacy,
             Err(error) => return self.refuse_document(&request, &error.to_string()),
         };
-        let decided = self.target(Act::Post, &legacy, decisions);
+        let decided = self.target_of_post(&legacy, decisions);
         if decided.outcome.is_err() {
             self.tell_decided(Act::Post, Some(&legacy), &decided);
         }
@@ -467,6 +467,23 @@ impl SessionCore {
     ) {
         let outcome = Outcome::new(refused_code(refusal.reason), refusal.text.into_string());
         self.reply(now, client, &Reply::failure(verb, outcome));
+    }
+
+    /// Where a post goes. That the user may post in an open room is decided once for as long as nothing changes it.
+    fn target_of_post(&mut self, legacy: &RoomUri, decisions: &dyn Decisions) -> Decided {
+        let moment = decisions.moment();
+        if moment.is_none() || moment != self.posting_since {
+            self.posting_since = moment;
+            self.rooms.forbid_posts();
+        }
+        if let Some(target) = self.rooms.target_of_post(legacy) {
+            return Ok(target.clone()).into();
+        }
+        let decided = self.target(Act::Post, legacy, decisions);
+        if moment.is_some() && decided.outcome.is_ok() {
+            self.rooms.allow_posts(legacy);
+        }
+        decided
     }
 
     /// Where a room lives: for an open room where it was joined, else where it is decided to be.

@@ -19,7 +19,7 @@ use holdover_protocol::xccos;
 
 use super::answer;
 use super::attachment::{Attachment, Way};
-use super::decisions::{Decisions, Target};
+use super::decisions::{Decisions, Moment, Target};
 use super::downstream::{Channel, ClientVerdict, Queue, QueueLimits, ServerTransaction};
 use super::gather::Gathers;
 use super::legs::{Leg, LegState};
@@ -120,6 +120,8 @@ pub struct SessionCore {
     pub(super) noticed: Vec<RuleName>,
     /// By which version of rules and directory the open rooms are where they are.
     pub(super) version: u64,
+    /// When it was decided that the user may post in some of them.
+    pub(super) posting_since: Option<Moment>,
     /// Holdover shuts down: the session ends with its last post that waits for a receipt.
     is_draining: bool,
     pub(super) outputs: VecDeque<Output>,
@@ -155,6 +157,7 @@ impl SessionCore {
             shadows: Shadows::default(),
             noticed: Vec::new(),
             version: 0,
+            posting_since: None,
             is_draining: false,
             outputs: VecDeque::new(),
         }
@@ -185,6 +188,8 @@ impl SessionCore {
             .rooms
             .has_unclaimed()
             .then(|| now + self.settings.grace);
+        // Rules may ask of the connection.
+        self.posting_since = None;
         self.connection = Some(attachment.connection);
         self.client = attachment.client();
         self.is_connected = true;

@@ -127,10 +127,24 @@ pub struct Shadow {
     pub rule: RuleName,
 }
 
+/// When something is decided: at equal moments the same user, on the same connection, is decided the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// See [`Decisions::version`].
+    pub version: u64,
+    /// How often rules have begun or ceased to match by themselves.
+    pub passed: usize,
+}
+
 /// What the rules and the directory say to one user. The one seam by which a session asks; it never blocks.
 pub trait Decisions {
     /// Number of what is decided by. With another number any decision may be another one.
     fn version(&self) -> u64;
+
+    /// The moment of these decisions. `None`: nobody can tell, and each thing is decided for itself.
+    fn moment(&self) -> Option<Moment> {
+        None
+    }
 
     /// Decides where a room that a client named is to be found, for something the user does there.
     fn resolve(&self, act: Act, legacy: &RoomUri) -> Decided;

@@ -32,6 +32,8 @@ mod upstream;
 
 pub use self::core::{SessionCore, SessionSettings};
 pub use attachment::{Attachment, Way};
-pub use decisions::{Decided, Decisions, Notice, Refusal, RefusalReason, Shadow, Target, act_of};
+pub use decisions::{
+    Decided, Decisions, Moment, Notice, Refusal, RefusalReason, Shadow, Target, act_of,
+};
 pub use downstream::{QueueLimits, SentBy};
 pub use output::{CloseReason, Difference, Event, FinishReason, Output, Side};

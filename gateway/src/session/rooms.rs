@@ -35,6 +35,8 @@ struct Room {
     state: State,
     /// The answer that opens the room is queued for the client, or was read.
     is_told: bool,
+    /// It was decided that the user may post in it.
+    may_post: bool,
 }
 
 /// The rooms of one session, by the legacy identifier under which the client opened each. Several may stand for one
@@ -60,6 +62,7 @@ impl Rooms {
                 target: target.clone(),
                 state: State::Joining,
                 is_told: false,
+                may_post: false,
             }),
         }
     }
@@ -101,6 +104,27 @@ impl Rooms {
             .iter()
             .find(|room| room.legacy == *legacy && room.state != State::Shut)
             .map(|room| &room.target)
+    }
+
+    /// Where posts to a room go, if it is open and it was decided that the user may post in it.
+    pub(super) fn target_of_post(&self, legacy: &RoomUri) -> Option<&Target> {
+        let may_post = |room: &&Room| room.may_post && room.legacy == *legacy;
+        let room = self.0.iter().find(may_post)?;
+        (room.state != State::Shut).then_some(&room.target)
+    }
+
+    /// Notes that the user may post in a room, if that is open.
+    pub(super) fn allow_posts(&mut self, legacy: &RoomUri) {
+        if let Some(room) = self.0.iter_mut().find(|room| room.legacy == *legacy) {
+            room.may_post = true;
+        }
+    }
+
+    /// Whether the user may post is to be decided again.
+    pub(super) fn forbid_posts(&mut self) {
+        for room in &mut self.0 {
+            room.may_post = false;
+        }
     }
 
     /// Whether the pool has, or may have, the user in a room.

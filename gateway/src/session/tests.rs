@@ -4,6 +4,7 @@ mod drain;
 mod follow;
 mod front_end;
 mod pools;
+mod posting;
 mod returns;
 
 use std::sync::Arc;

@@ -216,7 +216,7 @@ impl StartLine {
         );
         let problem = if !TOKEN.spells(method.as_bytes())
             || uri.is_empty()
-            || uri.bytes().any(is_space)
+            || memchr2(b' ', b'\t', uri.as_bytes()).is_some()
             || content.len() < line.len()
         {
             Some(Fault::bad_request(

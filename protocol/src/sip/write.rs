@@ -59,7 +59,7 @@ impl MessageBuilder {
     /// Adds a field. `Name::Other` has no text: use [`other`](Self::other).
     #[must_use]
     pub fn header(mut self, name: Name, value: impl Display) -> Self {
-        self.push(name.as_str());
+        self.push(name.line_start());
         self.field_value(&value);
         self
     }
@@ -68,10 +68,14 @@ impl MessageBuilder {
     /// of its cost: every message has several of them.
     #[must_use]
     pub fn text(mut self, name: Name, parts: &[&str]) -> Self {
-        self.push(name.as_str());
-        self.push(": ");
-        self.one_line(parts);
+        self.put(name, parts);
         self
+    }
+
+    /// What [`text`](Self::text) does, without handing the builder on.
+    pub(super) fn put(&mut self, name: Name, parts: &[&str]) {
+        self.push(name.line_start());
+        self.one_line(parts);
     }
 
     /// Adds a field by the text of its name. What no name can hold becomes `-`.
@@ -81,6 +85,7 @@ impl MessageBuilder {
             let byte = u8::try_from(letter).ok();
             byte.filter(|byte| TOKEN.has(*byte)).unwrap_or(b'-')
         }));
+        self.push(": ");
         self.field_value(&value);
         self
     }
@@ -119,13 +124,14 @@ impl MessageBuilder {
     }
 
     fn end(mut self, body: &[u8]) -> Bytes {
-        self.push(Name::ContentLength.as_str());
-        self.push(": ");
+        self.push(Name::ContentLength.line_start());
         self.number(body.len() as u64);
-        self.head.reserve_exact(4 + body.len());
         self.push("\r\n\r\n");
-        self.head.extend_from_slice(body);
-        self.head.into()
+        // In a piece of its very size: that is cheaper than to let the head grow, and holds no more than it needs to.
+        let mut message = Vec::with_capacity(self.head.len() + body.len());
+        message.extend_from_slice(&self.head);
+        message.extend_from_slice(body);
+        message.into()
     }
 
     /// A part of the start line, where even a blank would begin the next part.
@@ -135,7 +141,6 @@ impl MessageBuilder {
     }
 
     fn field_value(&mut self, value: &impl Display) {
-        self.push(": ");
         let start = self.head.len();
         // Only a `Display` that fails by itself can fail here; the field is then cut short, never unsafe.
         write!(Text(&mut self.head), "{value}").unwrap_or_default();
@@ -146,7 +151,9 @@ impl MessageBuilder {
     fn one_line(&mut self, parts: &[&str]) {
         let start = self.head.len();
         for part in parts {
-            self.push(part);
+            if !part.is_empty() {
+                self.push(part);
+            }
         }
         self.end_line(start);
     }
@@ -248,23 +255,24 @@ pub fn respond_with(
     // A To that cannot be read goes back as it came: a tag might land inside of an open quoted string.
     let to_tag = to_tag.filter(|_| headers.to().is_ok_and(|to| to.tag().is_none()));
     let mut received = request.received();
-    headers.fields().fold(
-        MessageBuilder::response(status, Some(reason)),
-        |builder, (name, value)| match (name, to_tag) {
+    let mut builder = MessageBuilder::response(status, Some(reason));
+    for (name, value) in headers.fields() {
+        match (name, to_tag) {
             (Name::Via, _) if received.is_some() => {
                 let address = received.take().unwrap_or_default();
                 // One field may hold several hops; the first is the top one.
                 let top = grammar::elements(value).next().unwrap_or_default();
                 let rest = value.strip_prefix(top).unwrap_or_default();
-                builder.text(name, &[top, ";received=", address, rest])
+                builder.put(name, &[top, ";received=", address, rest]);
             }
-            (Name::To, Some(tag)) => builder.text(name, &[value, ";tag=", tag]),
+            (Name::To, Some(tag)) => builder.put(name, &[value, ";tag=", tag]),
             (Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq, _) => {
-                builder.text(name, &[value])
+                builder.put(name, &[value]);
             }
-            _ => builder,
-        },
-    )
+            _ => {}
+        }
+    }
+    builder
 }
 
 #[cfg(test)]

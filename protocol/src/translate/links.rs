@@ -255,16 +255,26 @@ fn earlier_ends(rest: &str, kind: Kind, is_whole: bool) -> impl Iterator<Item = 
         })
 }
 
-/// True for the bytes that need a look: those that may end an identifier, and `m`, with which the next one may begin.
-const fn needs_look(byte: u8) -> bool {
-    matches!(byte, 0..=b' ' | b'"' | b'&' | b'<' | b'>' | b'm' | 0x7F..)
+/// True for the bytes that need a look: those that may end an identifier, and `m`, with which the next one may begin. A
+/// table, since every byte of an identifier is looked up in it.
+static NEEDS_LOOK: [bool; 256] = needs_look();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn needs_look() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = matches!(byte as u8, 0..=b' ' | b'"' | b'&' | b'<' | b'>' | b'm' | 0x7F..);
+        byte += 1;
+    }
+    table
 }
 
 /// The length of what may belong to an identifier at the start of `text`, as far as its characters stand for themselves,
 /// and true when the identifier can go no further. Hardly any identifier goes further.
 fn plain_prefix(text: &str, writing: Writing) -> (usize, bool) {
     for (at, &byte) in text.as_bytes().iter().enumerate() {
-        if !needs_look(byte) {
+        if !NEEDS_LOOK.get(usize::from(byte)).is_none_or(|look| *look) {
             continue;
         }
         match byte {

@@ -356,14 +356,19 @@ impl<'a> ElementRef<'a> {
 
     /// True for `xccos` in the XCCOS namespace, or without any declaration of its namespace.
     fn is_xccos(self) -> bool {
-        let prefix = self.prefix();
-        let declares = |attribute: &AttributeRef<'_>| match attribute.name().strip_prefix("xmlns") {
-            Some("") => prefix.is_empty(),
-            Some(name) => !prefix.is_empty() && name.strip_prefix(':') == Some(prefix),
-            None => false,
+        let prefix = self.prefix().as_bytes();
+        let declares = |attribute: &AttributeRef<'_>| {
+            let name = self.document.slice(attribute.attribute.name);
+            match name.strip_prefix(b"xmlns") {
+                Some(b"") => prefix.is_empty(),
+                Some(name) => !prefix.is_empty() && name.strip_prefix(b":") == Some(prefix),
+                None => false,
+            }
         };
-        let namespace = self.attributes().find(declares);
-        self.is("xccos") && namespace.is_none_or(|found| found.value() == super::NAMESPACE)
+        let names_xccos = |found: AttributeRef<'_>| {
+            found.raw_bytes() == super::NAMESPACE.as_bytes() || found.value() == super::NAMESPACE
+        };
+        self.is("xccos") && self.attributes().find(declares).is_none_or(names_xccos)
     }
 
     fn get(self) -> Element {

@@ -89,10 +89,7 @@ pub fn unescape(raw: &str) -> Cow<'_, str> {
 
 /// Undoes the escaping of an attribute value. Tabs and line breaks that are not references are blanks.
 pub fn unescape_attribute(raw: &str) -> Cow<'_, str> {
-    if !raw
-        .bytes()
-        .any(|byte| matches!(byte, b'\t' | b'\n' | b'\r'))
-    {
+    if memchr::memchr3(b'\t', b'\n', b'\r', raw.as_bytes()).is_none() {
         return unescape(raw);
     }
     let blank = raw.replace("\r\n", " ").replace(['\t', '\n', '\r'], " ");

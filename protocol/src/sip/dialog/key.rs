@@ -1,5 +1,6 @@
 //! What a message is matched to its dialog by.
 
+use crate::sip::grammar::{cut, split_before};
 use crate::sip::headers::{HeaderError, Headers, NameAddr};
 use crate::sip::message::{Request, Response};
 
@@ -127,12 +128,9 @@ impl DialogKey {
 /// The URI without parameters and headers.
 pub(in crate::sip) fn address_of_record(uri: &str) -> &str {
     // The user part may hold `;` and `?` unescaped, and `@` stands nowhere else.
-    let host = uri.find('@').map_or(0, |at| at + 1);
-    let end = uri
-        .get(host..)
-        .and_then(|host| host.find([';', '?']))
-        .map_or(uri.len(), |end| host + end);
-    uri.get(..end).unwrap_or(uri)
+    let host = cut(uri, b'@').map_or(uri, |(_, host)| host);
+    let (_, behind) = split_before(host, |byte| matches!(byte, b';' | b'?'));
+    uri.get(..uri.len() - behind.len()).unwrap_or(uri)
 }
 
 #[cfg(test)]

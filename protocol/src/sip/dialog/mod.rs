@@ -116,7 +116,7 @@ impl Dialog {
 
     /// The Call-ID.
     pub fn call_id(&self) -> &str {
-        self.text.parts().call_id
+        self.text.call_id()
     }
 
     /// The tag this side chose: what answers carry in To.
@@ -271,6 +271,12 @@ impl Text {
                 end
             }),
         }
+    }
+
+    /// What [`parts`](Self::parts) has first: every message is asked for it.
+    fn call_id(&self) -> &str {
+        let [end, ..] = self.ends;
+        self.packed.get(..end as usize).unwrap_or_default()
     }
 
     fn parts(&self) -> Parts<'_> {

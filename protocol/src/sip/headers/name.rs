@@ -22,6 +22,14 @@ macro_rules! names {
                 }
             }
 
+            /// How a line with this field starts.
+            pub(in crate::sip) const fn line_start(self) -> &'static str {
+                match self {
+                    $($(Self::$variant => concat!($wire, ": "),)+)+
+                    Self::Other => ": ",
+                }
+            }
+
             /// The name that is written so, in long or compact form.
             #[must_use]
             pub fn lookup(text: &[u8]) -> Self {

@@ -65,11 +65,7 @@ impl<'a> Params<'a> {
         loop {
             // As nearly all are written: no white space, no quotes. All others are cut apart by the book.
             let param = strip(rest, b';')?;
-            let end = param
-                .bytes()
-                .position(|byte| matches!(byte, b';' | b'"' | b' ' | b'\t'))
-                .unwrap_or(param.len());
-            let (plain, after) = param.split_at_checked(end)?;
+            let (plain, after) = VALUE.take(param);
             if !after.is_empty() && !after.starts_with(';') {
                 let ((own, value), after) = first(rest)?;
                 if own.eq_ignore_ascii_case(name) {
