@@ -48,6 +48,7 @@ codes! {
     NO_EFFECT = "HC040", "The value has no effect (warning).";
     NO_ROOMS = "HC041", "No room can be reached (warning).";
     ADMIN_EXPOSED = "HC042", "The admin address is open to the network (warning).";
+    POOL_TOO_SLOW = "HC043", "A pool may take longer than sessions wait for it (warning).";
     FILE_MISSING = "HC050", "A file that is needed does not exist.";
     NOT_A_FILE = "HC051", "The path does not name a file.";
     FILE_UNREADABLE = "HC052", "A file that is needed cannot be read.";

@@ -99,6 +99,7 @@ impl Checker<'_> {
         let pools = self.pools(raw, domain);
         let directory = self.directory(&raw.directory, &raw.pool);
         let limits = self.limits(raw.limits.get());
+        self.slow_pools(raw);
         let admin = raw.admin.get().and_then(|admin| self.admin(admin));
         let log = log(raw.log.get());
         let reload = reload(raw.reload.get());
@@ -197,6 +198,43 @@ impl Checker<'_> {
             outstanding_infos: count(&raw.outstanding_infos),
             pool_timeout: seconds(&raw.pool_timeout_secs),
             split_timeout: milliseconds(&raw.split_timeout_ms),
+        }
+    }
+
+    /// Whoever waits less than a pool may take tells users of a doubt where there would be an answer.
+    fn slow_pools(&mut self, raw: &raw::Root) {
+        let default = raw::Limits::default();
+        let limits = raw.limits.get().unwrap_or(&default);
+        let waits = limits.pool_timeout_secs.value();
+        for pool in raw.pool.elements() {
+            let Some(sip) = pool.get_ref().sip.get() else {
+                continue;
+            };
+            let takes = sip.receipt_timeout_secs.value();
+            let places = [
+                sip.receipt_timeout_secs.given().map(Spanned::span),
+                limits.pool_timeout_secs.given().map(Spanned::span),
+            ];
+            if takes <= waits
+                || sip.receipt_timeout_secs.is_bad()
+                || limits.pool_timeout_secs.is_bad()
+            {
+                continue;
+            }
+            let Some(span) = places.into_iter().flatten().next() else {
+                continue;
+            };
+            let name = pool.get_ref().name.get().map(ToString::to_string);
+            let message = "sessions wait less long for a pool than it may take to answer";
+            let warning = self.source.warning(codes::POOL_TOO_SLOW, span, message);
+            self.faults.push(
+                warning
+                    .label(format!(
+                        "`{}` may take {takes} s, sessions wait {waits} s",
+                        name.unwrap_or_default()
+                    ))
+                    .help("let `pool_timeout_secs` in `[limits]` be at least `receipt_timeout_secs` of the pool"),
+            );
         }
     }
 
