@@ -178,7 +178,8 @@ pub enum LegEvent {
     },
     /// A document from the pool: a reply, a notice or a message.
     Document(Bytes),
-    /// The leg is gone; nothing follows. Documents without a receipt have an unknown fate.
+    /// The leg is gone; nothing follows. Documents without a receipt have an unknown fate, unless the leg is
+    /// [`Unopened`](LegClosed::Unopened).
     Closed(LegClosed),
 }
 
@@ -207,6 +208,8 @@ pub enum LegClosed {
     Pool,
     /// The pool could not be reached, or its storage failed.
     Unreachable,
+    /// The pool could not be reached or did not want it, before anything was sent on it: the pool has no document.
+    Unopened,
 }
 
 impl fmt::Display for LegClosed {
@@ -215,6 +218,7 @@ impl fmt::Display for LegClosed {
             Self::Overflow => "the session did not keep up",
             Self::Pool => "the pool ended it",
             Self::Unreachable => "the pool could not be reached",
+            Self::Unopened => "there was no way to the pool",
         })
     }
 }

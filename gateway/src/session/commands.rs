@@ -64,6 +64,9 @@ impl RoomMap for ToPool<'_> {
 const MAX_PENDING: usize = 64;
 
 /// What such a client is told.
+/// What a client is told of a room whose pool cannot be reached.
+pub(super) const UNREACHABLE: &str = "The room cannot be reached at the moment.";
+
 const BUSY: &str = "Too many requests at once.";
 
 impl SessionCore {
@@ -156,8 +159,7 @@ impl SessionCore {
         }
         let Some(id) = self.next_id(target.pool) else {
             let status = Status::SERVICE_UNAVAILABLE;
-            let text = "The room cannot be reached at the moment.";
-            self.respond(answer::refuse(&request, status, Some(text), None));
+            self.respond(answer::refuse(&request, status, Some(UNREACHABLE), None));
             let (status, by) = (status.code(), Side::Downstream);
             return self.event(Event::PostRefused { legacy, status, by });
         };

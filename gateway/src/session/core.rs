@@ -28,7 +28,7 @@ use super::pending::{PendingCommand, PendingPost};
 use super::rooms::Rooms;
 use super::shadow::Shadows;
 use super::tracks::Tracks;
-use crate::pool::{LegEvent, PoolId};
+use crate::pool::{LegClosed, LegEvent, PoolId};
 
 /// What all sessions have in common.
 #[derive(Clone, Debug)]
@@ -284,7 +284,12 @@ impl SessionCore {
         match event {
             LegEvent::Receipt { id, receipt } => self.handle_receipt(now, pool, id, &receipt),
             LegEvent::Document(body) => self.handle_document(now, pool, body, decisions),
-            LegEvent::Closed(_) => self.handle_leg_closed(now, pool),
+            LegEvent::Closed(reason) => {
+                if reason == LegClosed::Unopened {
+                    self.refuse_posts(pool);
+                }
+                self.handle_leg_closed(now, pool);
+            }
         }
         self.follow(now, decisions);
         self.finish_input(now);

@@ -12,6 +12,7 @@ use holdover_protocol::xccos::{
 };
 
 use super::answer;
+use super::commands::UNREACHABLE;
 use super::core::SessionCore;
 use super::decisions::Target;
 use super::downstream::ServerTransaction;
@@ -225,6 +226,19 @@ impl SessionCore {
         {
             let command = self.commands.remove(at);
             self.fail_command(now, command, ResultCode::Timeout.into());
+        }
+    }
+
+    /// There never was a leg: the pool has none of the posts on it.
+    pub(super) fn refuse_posts(&mut self, pool: PoolId) {
+        while let Some(at) = self.posts.iter().position(|post| post.pool == pool) {
+            let post = self.posts.remove(at);
+            let status = Status::SERVICE_UNAVAILABLE;
+            let request = &post.transaction.request;
+            let refused = answer::refuse(request, status, Some(UNREACHABLE), None);
+            self.respond_late(&post.transaction, refused);
+            let (legacy, status, by) = (post.legacy, status.code(), Side::Downstream);
+            self.event(Event::PostRefused { legacy, status, by });
         }
     }
 

@@ -472,7 +472,7 @@ impl Task {
                     overflowed,
                 });
             }
-            Err(reason) => self.end_leg(pool, reason),
+            Err(_) => self.end_leg(pool, LegClosed::Unopened),
         }
     }
 

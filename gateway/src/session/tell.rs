@@ -123,6 +123,7 @@ impl Teller {
             Some(LegClosed::Overflow) => LegEnd::Overflow,
             Some(LegClosed::Pool) => LegEnd::Pool,
             Some(LegClosed::Unreachable) => LegEnd::Unreachable,
+            Some(LegClosed::Unopened) => LegEnd::Unopened,
         };
         let Some(pool) = pools.name(pool).cloned() else {
             return;

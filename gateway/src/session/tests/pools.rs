@@ -77,7 +77,11 @@ impl Session {
     }
 
     fn lose(&mut self, pool: PoolId) -> Vec<Output> {
-        let event = LegEvent::Closed(LegClosed::Unreachable);
+        self.close(pool, LegClosed::Unreachable)
+    }
+
+    fn close(&mut self, pool: PoolId, reason: LegClosed) -> Vec<Output> {
+        let event = LegEvent::Closed(reason);
         self.core.handle_leg(self.now, pool, event, &TwoPools);
         self.drain()
     }
@@ -160,6 +164,24 @@ pub(super) fn numbers(documents: &[String]) -> Vec<u32> {
     texts
         .map(|(_, rest)| rest.split_once('<').unwrap().0.parse().unwrap())
         .collect()
+}
+
+#[test]
+fn a_post_that_never_left_is_refused_and_not_doubted() {
+    for (reason, status) in [
+        (LegClosed::Unopened, " 503 "),
+        (LegClosed::Unreachable, " 504 "),
+        (LegClosed::Pool, " 504 "),
+    ] {
+        let mut session = Session::attached();
+        let outputs = session.ask(&post("x"));
+        assert!(outputs.contains(&Output::OpenLeg(POOL)), "{outputs:?}");
+        let outputs = session.close(POOL, reason);
+        let Some(Output::Downstream(answer)) = outputs.first() else {
+            panic!("{outputs:?}")
+        };
+        assert!(text(answer).contains(status), "{}", text(answer));
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ label! {
         Pool = "pool",
         /// The pool could not be reached, or its storage failed.
         Unreachable = "unreachable",
+        /// The pool could not be reached or refused the user, before anything was sent to it.
+        Unopened = "unopened",
     }
 }
 

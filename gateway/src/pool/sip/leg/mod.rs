@@ -356,6 +356,10 @@ impl LegCore {
         if bye {
             self.bye();
         }
+        let reason = match self.state {
+            State::Calling { .. } | State::Asking { .. } => LegClosed::Unopened,
+            State::Open { .. } | State::Abandoned { .. } | State::Over => reason,
+        };
         self.state = match std::mem::replace(&mut self.state, State::Over) {
             State::Calling { call, .. } => State::Abandoned {
                 call,

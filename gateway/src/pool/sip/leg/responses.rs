@@ -140,15 +140,14 @@ impl LegCore {
     fn refused(&mut self, now: Instant, status: Status) {
         self.output.push_back(Output::Refused(status));
         // What may pass by itself, or elsewhere, is told apart from a "no".
-        let (sign, reason) = match status.code() {
-            408 | 480 | 500..=599 => (Sign::Failing, LegClosed::Unreachable),
-            _ => (Sign::Good, LegClosed::Pool),
-        };
-        self.saw(sign);
+        self.saw(match status.code() {
+            408 | 480 | 500..=599 => Sign::Failing,
+            _ => Sign::Good,
+        });
         if let State::Calling { .. } = self.state {
             self.state = State::Over;
         }
-        self.end(now, reason, true);
+        self.end(now, LegClosed::Unopened, true);
     }
 
     /// A document that came in the lookup dialog.

@@ -314,7 +314,7 @@ impl Connection {
 
     fn command(&mut self, now: Instant, command: Command) {
         if !self.proved {
-            return refuse(command, &self.handle, LegClosed::Unreachable);
+            return refuse(command, &self.handle);
         }
         match command {
             Command::Open {

@@ -220,7 +220,7 @@ impl<D: Dial> Link<D> {
             let dialled = tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = retired.cancelled() => break,
-                () = turn_away(&mut self.inbox, &self.handle, LegClosed::Unreachable), if !is_first => break,
+                () = turn_away(&mut self.inbox, &self.handle), if !is_first => break,
                 dialled = self.dial.dial() => dialled,
             };
             let proved = match dialled {
@@ -260,33 +260,29 @@ impl<D: Dial> Link<D> {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = retired.cancelled() => break,
-                () = turn_away(&mut self.inbox, &self.handle, LegClosed::Unreachable) => break,
+                () = turn_away(&mut self.inbox, &self.handle) => break,
                 () = tokio::time::sleep(pause) => {}
             }
         }
         self.handle.set_stage(Stage::Down);
         self.inbox.close();
-        turn_away(&mut self.inbox, &self.handle, LegClosed::Pool).await;
+        turn_away(&mut self.inbox, &self.handle).await;
     }
 }
 
 /// Tells legs that they cannot be had, until there is nobody left to ask for one.
-async fn turn_away(
-    inbox: &mut mpsc::UnboundedReceiver<Command>,
-    handle: &LinkHandle,
-    reason: LegClosed,
-) {
+async fn turn_away(inbox: &mut mpsc::UnboundedReceiver<Command>, handle: &LinkHandle) {
     while let Some(command) = inbox.recv().await {
-        refuse(command, handle, reason);
+        refuse(command, handle);
     }
 }
 
 /// Tells a leg that it cannot be had.
-fn refuse(command: Command, handle: &LinkHandle, reason: LegClosed) {
+fn refuse(command: Command, handle: &LinkHandle) {
     match command {
         Command::Open { sink, .. } => {
             // A session that cannot take this knows by itself that it has no leg.
-            let _full = sink.deliver(LegEvent::Closed(reason));
+            let _full = sink.deliver(LegEvent::Closed(LegClosed::Unopened));
         }
         // The leg's end was told, or is told by its `Open`.
         Command::Send { document, gate, .. } => handle.taken(&document, &gate),

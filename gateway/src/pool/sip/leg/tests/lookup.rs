@@ -60,21 +60,15 @@ fn a_lookup_that_finds_nothing_ends_the_leg() {
         let (mut bench, _) = asked();
         looked_up(&mut bench, reply);
         assert_eq!(bench.sent(), ["SIP/2.0 200", "BYE"], "{reply}");
-        assert_eq!(bench.take_events(), [LegEvent::Closed(LegClosed::Pool)]);
+        assert_eq!(bench.take_events(), [LegEvent::Closed(LegClosed::Unopened)]);
     }
     let (mut bench, question) = asked();
     bench.answer(&question, "503 Busy", "");
     assert_eq!(bench.sent(), ["BYE"]);
-    assert_eq!(
-        bench.take_events(),
-        [LegEvent::Closed(LegClosed::Unreachable)]
-    );
+    assert_eq!(bench.take_events(), [LegEvent::Closed(LegClosed::Unopened)]);
     let (mut bench, _) = asked();
     bench.wait(LIMIT);
     assert_eq!(bench.sent(), ["BYE"]);
-    assert_eq!(
-        bench.take_events(),
-        [LegEvent::Closed(LegClosed::Unreachable)]
-    );
+    assert_eq!(bench.take_events(), [LegEvent::Closed(LegClosed::Unopened)]);
     assert_eq!(bench.take_signs(), [Sign::Good, Sign::Silent]);
 }

@@ -104,7 +104,7 @@ fn rfc4028_7_4_an_interval_that_is_too_small_is_raised() {
     let (mut bench, invite) = Bench::new(false, 1);
     bench.answer(&invite, "422 Too Small", "Min-SE: 100\r\n");
     assert_eq!(bench.sent(), ["ACK"]);
-    assert_eq!(bench.take_events(), [LegEvent::Closed(LegClosed::Pool)]);
+    assert_eq!(bench.take_events(), [LegEvent::Closed(LegClosed::Unopened)]);
 }
 
 #[test]
