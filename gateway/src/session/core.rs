@@ -349,6 +349,11 @@ impl SessionCore {
         self.finish(FinishReason::SignedOut);
     }
 
+    /// Too many sessions of the user wait for a client.
+    pub fn handle_displaced(&mut self) {
+        self.finish(FinishReason::Displaced);
+    }
+
     /// Holdover shuts down: posts under way are waited for, nothing new is taken.
     pub fn handle_drain(&mut self) {
         self.is_draining = true;

@@ -61,6 +61,8 @@ pub enum FinishReason {
     GraceOver,
     /// The client is gone, and has no rooms that it could come back to.
     NothingOpen,
+    /// Too many sessions of the user wait for a client.
+    Displaced,
     /// Holdover is shutting down.
     Drain,
 }

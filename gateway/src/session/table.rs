@@ -149,6 +149,20 @@ impl SessionTable {
         })
     }
 
+    /// The session that is to make room, if this many of the user's wait for a client already: the one that was opened first.
+    /// It is the caller's now.
+    #[must_use]
+    pub(super) fn displace(&self, user: &UserUri, most: usize) -> Option<Arc<SessionHandle>> {
+        let sessions = self.sessions.get(user)?;
+        // A session that ends is not counted, nor one that a client has.
+        let waits = |it: &&Arc<SessionHandle>| !it.is_attached() && !it.mailbox.is_closed();
+        if sessions.iter().filter(waits).count() < most {
+            return None;
+        }
+        let mut waiting = sessions.iter().filter(waits);
+        waiting.find(|session| session.claim()).cloned()
+    }
+
     /// Adds a session that has a client.
     pub fn insert(
         &self,

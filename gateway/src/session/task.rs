@@ -49,6 +49,8 @@ pub enum SessionInput {
     SignedOut(u64),
     /// Rules or directory changed.
     DecisionsChanged,
+    /// The user has too many sessions without a client; whoever sends this has claimed it.
+    Displaced,
     /// Holdover shuts down.
     Drain,
 }
@@ -117,6 +119,9 @@ pub struct SessionContext {
     pub telemetry: Telemetry,
 }
 
+/// Sessions of one user that may wait for their clients. Few people have more than three endpoints.
+const WAITING_OF_USER: usize = 8;
+
 /// Gives a client's channel dialog to the session that waits for it, or to a new one.
 ///
 /// Answers the session's handle; the connection keeps it as long as the dialog lives.
@@ -142,6 +147,13 @@ pub fn attach(
                 }
             }
         }
+    }
+    // What a user leaves behind is bounded like what a user has: who comes back each time as another endpoint would keep
+    // sessions for a whole grace, as many as fit into it.
+    if attach.attachment.way == Way::Own
+        && let Some(oldest) = context.table.displace(&endpoint.user, WAITING_OF_USER)
+    {
+        oldest.tell(SessionInput::Displaced);
     }
     let settings = context.settings.load_full();
     let (mailbox, inbox) = queue::bounded(settings.mailbox());
@@ -328,6 +340,7 @@ impl Task {
             SessionInput::DecisionsChanged => {
                 self.core.handle_decisions_changed(now, &decisions);
             }
+            SessionInput::Displaced => self.core.handle_displaced(),
             SessionInput::Drain => self.core.handle_drain(),
         }
     }

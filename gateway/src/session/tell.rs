@@ -75,6 +75,7 @@ impl Teller {
             FinishReason::SignedOut => SessionEnd::SignedOut,
             FinishReason::GraceOver => SessionEnd::GraceExpired,
             FinishReason::NothingOpen => SessionEnd::NothingOpen,
+            FinishReason::Displaced => SessionEnd::Displaced,
             FinishReason::Drain => SessionEnd::Draining,
         };
         let lasted = self.opened.elapsed();

@@ -31,10 +31,19 @@ fn come(
     context: &Arc<SessionContext>,
     number: u64,
 ) -> (Arc<SessionHandle>, queue::Receiver<Bytes>) {
+    come_as(context, number, "0123456789ab")
+}
+
+/// The same with an endpoint identifier.
+fn come_as(
+    context: &Arc<SessionContext>,
+    number: u64,
+    epid: &str,
+) -> (Arc<SessionHandle>, queue::Receiver<Bytes>) {
     let (outbound, sent) = queue::bounded(16);
     let endpoint = Endpoint {
         user: UserUri::parse("sip:ann@contoso.com").unwrap(),
-        epid: "0123456789ab".into(),
+        epid: epid.into(),
         door: Door::Own,
     };
     let attachment = Attachment {
@@ -123,6 +132,29 @@ async fn a_request_in_a_dialog_that_the_client_gave_up_is_answered() {
     send(&session, SessionInput::Response(Box::new(gone))).await;
     send(&session, SessionInput::Request(request("INFO", 3, ask))).await;
     assert!(text(&mut sent).await.starts_with("SIP/2.0 481 "));
+}
+
+#[tokio::test]
+async fn a_user_leaves_only_so_many_sessions_behind() {
+    let context = context();
+    let mut left = Vec::new();
+    for number in 0..20 {
+        let (session, _sent) = come_as(&context, number, &format!("{number:012x}"));
+        // Its client is gone.
+        session.release();
+        left.push(session);
+    }
+    let (waiting, displaced) = (left.split_off(12), left);
+    for session in displaced {
+        session.mailbox().closed().await;
+    }
+    assert!(waiting.iter().all(|it| !it.mailbox().is_closed()));
+    // Whoever has a client keeps it, however many there are.
+    let clients: Vec<_> = (20..40)
+        .map(|number| come_as(&context, number, &format!("{number:012x}")).0)
+        .collect();
+    assert!(clients.iter().all(|it| !it.mailbox().is_closed()));
+    assert!(clients.iter().all(|it| it.is_attached()));
 }
 
 #[tokio::test]

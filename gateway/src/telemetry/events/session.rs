@@ -18,6 +18,8 @@ label! {
         GraceExpired = "grace-expired",
         /// The dialog or the connection ended while the client had no rooms open.
         NothingOpen = "nothing-open",
+        /// More sessions of the user waited for a client than may, and this one had waited longest.
+        Displaced = "displaced",
         /// The gateway is going down.
         Draining = "draining",
     }
