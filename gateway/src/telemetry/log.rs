@@ -48,8 +48,9 @@ pub fn init(settings: &Log) -> Result<(), InitError> {
 }
 
 fn filter(text: &str) -> Result<EnvFilter, InitError> {
+    // What the library for watching files says of watches that went with their files alarms for nothing, at each save.
     EnvFilter::builder()
-        .parse(text)
+        .parse(format!("notify=error,{text}"))
         .map_err(|source| InitError::Filter {
             filter: text.to_owned(),
             source,
@@ -64,5 +65,13 @@ mod tests {
     fn a_wrong_filter_is_named() {
         let error = filter("holdover=chatty").unwrap_err();
         assert!(error.to_string().contains("`holdover=chatty`"), "{error}");
+    }
+
+    #[test]
+    fn the_library_for_watching_files_speaks_up_only_when_asked() {
+        let printed = |text| filter(text).unwrap().to_string();
+        assert!(printed("info").contains("notify=error"));
+        let asked = printed("info,notify=debug");
+        assert!(asked.contains("notify=debug") && !asked.contains("notify=error"));
     }
 }
