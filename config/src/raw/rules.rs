@@ -35,6 +35,9 @@ tables! {
         required name: RuleName,
         /// Whether the rule counts at all. Default: true.
         optional enabled: bool,
+        /// Users of one room may be on different pools by this rule, as those of a pilot are, and `check` does not warn of it.
+        /// Default: false.
+        optional apart: bool,
         /// Conditions that must all hold. Default: none, so that the rule always matches.
         optional when: When,
         /// What the rule does: exactly one action; `region` may stand beside `pool` or `pools`.

@@ -95,11 +95,21 @@ pub(super) fn draft(
         }
         Key::Absent | Key::Bad => None,
     };
+    if let Some(apart) = raw.apart.given()
+        && then
+            .as_ref()
+            .is_some_and(|then| !matches!(then, Then::Route(_)))
+    {
+        let message = "`apart` has no effect: the rule sends nobody to a pool";
+        let fault = source.warning(codes::NO_EFFECT, apart.span(), message);
+        faults.push(fault.help("remove it: it belongs to rules with `pool` or `pools`"));
+    }
     let name = raw.name.given()?.span();
     let enabled = raw.enabled.given().map(Spanned::span);
     let rule = Rule {
         name: raw.name.get()?.clone(),
         enabled: raw.enabled.get().copied().unwrap_or(true),
+        apart: raw.apart.get().copied().unwrap_or(false),
         place: Place {
             file: Arc::clone(source.name()),
             line: u32::try_from(source.line(heading.start)).unwrap_or(u32::MAX),

@@ -42,6 +42,8 @@ pub struct Rule {
     pub name: RuleName,
     /// Whether it counts at all.
     pub enabled: bool,
+    /// That users of one room are on different pools by it is meant.
+    pub apart: bool,
     /// Where it stands.
     pub place: Place,
     /// When it matches: all of these must hold. None: always.

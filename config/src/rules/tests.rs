@@ -21,6 +21,7 @@ fn rule(number: usize, when: Vec<Condition>, then: Then) -> Arc<Rule> {
     Arc::new(Rule {
         name: format!("rule {number}").parse().unwrap(),
         enabled: true,
+        apart: false,
         place: Place {
             file: "rules.toml".into(),
             line: u32::try_from(number).unwrap() + 1,

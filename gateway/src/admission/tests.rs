@@ -30,6 +30,7 @@ fn maintenance(enabled: bool) -> Rule {
     Rule {
         name: "weekend".parse().unwrap(),
         enabled,
+        apart: false,
         place: Place {
             file: "rules.toml".into(),
             line: 3,

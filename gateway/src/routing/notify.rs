@@ -101,6 +101,7 @@ mod tests {
         let rule = Rule {
             name: "soon".parse().unwrap(),
             enabled: true,
+            apart: false,
             place: Place {
                 file: "rules.toml".into(),
                 line: 1,

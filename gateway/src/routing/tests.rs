@@ -53,6 +53,7 @@ fn routing(rules: Vec<(&str, Then)>) -> Routing {
             Arc::new(Rule {
                 name: name.parse().unwrap(),
                 enabled: true,
+                apart: false,
                 place: Place {
                     file: "rules.toml".into(),
                     line,

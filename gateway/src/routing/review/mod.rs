@@ -50,6 +50,8 @@ struct Route<'r> {
     is_partial: bool,
     /// Whether it comes and goes with time.
     is_timed: bool,
+    /// Whether it is meant that its users do not meet others.
+    is_apart: bool,
     /// Its rooms; none: all.
     rooms: Option<Rc<[Number]>>,
 }
@@ -182,6 +184,7 @@ impl<'r> Review<'r> {
                         .when
                         .iter()
                         .any(|one| matches!(one.test, Test::Time(_))),
+                    is_apart: rule.apart,
                     rooms,
                 }),
                 Then::Fence { region } => fences.push((number, region, rooms)),
@@ -305,7 +308,8 @@ impl<'r> Review<'r> {
             pool: self.routing.pools.name(pool).cloned(),
             code: codes::USERS_APART,
             message: format!("users of {which} may be sent {} and do not meet", parts.join(", ")),
-            help: "to keep a room together let rules ask for the room (`room`, `room_name` or `category`) and not for the user"
+            help: "to keep a room together let rules ask for the room (`room`, `room_name` or `category`) and not for the user; \
+                   if it is meant, as in a pilot, write `apart = true` in the rule"
                 .into(),
         });
     }
@@ -422,7 +426,7 @@ impl Ways {
         if route.is_timed && !route.is_partial {
             return;
         }
-        for (pool, _) in &route.pools {
+        for (pool, _) in route.pools.iter().filter(|_| !route.is_apart) {
             let is_known = self.first.iter().any(|(_, known)| known == pool);
             if kind.reaches(*pool) && !is_known {
                 self.first.push((route.number, *pool));

@@ -27,6 +27,7 @@ fn rule(line: u32, when: Vec<Test>, then: Then) -> Arc<Rule> {
     Arc::new(Rule {
         name: format!("r{line}").parse().unwrap(),
         enabled: true,
+        apart: false,
         place: Place {
             file: "holdover.toml".into(),
             line,
@@ -131,6 +132,30 @@ fn rooms_without_an_identifier_on_the_pool_of_a_rule_are_named() {
     assert!(
         remarks[0].message.starts_with("5 rooms (`ma-chan://contoso.com/10`, `ma-chan://contoso.com/11`, `ma-chan://contoso.com/12`, …) have"),
         "{}", remarks[0].message
+    );
+}
+
+#[test]
+fn users_who_are_apart_on_purpose_are_not_told() {
+    let apart = |rule: Arc<Rule>| {
+        let mut rule = Rule::clone(&rule);
+        rule.apart = true;
+        Arc::new(rule)
+    };
+    let pilot = || rule(1, vec![pilots(), room("1")], to("branch"));
+    assert_eq!(told(vec![pilot()]).len(), 1);
+    assert_eq!(told(vec![apart(pilot())]), [""; 0]);
+    // What another rule does is told all the same.
+    let half = rule(
+        2,
+        vec![Test::Percent(Percent::new(50).unwrap()), room("1")],
+        to("branch"),
+    );
+    assert_eq!(
+        told(vec![apart(pilot()), half]),
+        [
+            "1: HC116 users of the room `1` may be sent to `branch` by `r2` (holdover.toml:2), to `hq` by the directory and do not meet"
+        ]
     );
 }
 

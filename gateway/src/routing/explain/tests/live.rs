@@ -251,6 +251,7 @@ fn some_rules(random: &mut Random) -> Vec<Arc<Rule>> {
             Arc::new(Rule {
                 name: format!("rule {number}").parse().unwrap(),
                 enabled: random.percent(85),
+                apart: false,
                 place: Place {
                     file: "rules.toml".into(),
                     line: u32::try_from(number).unwrap(),

@@ -28,6 +28,7 @@ fn rule(line: u32, name: &str, when: Vec<Test>, then: Then) -> Arc<Rule> {
     Arc::new(Rule {
         name: name.parse().unwrap(),
         enabled: true,
+        apart: false,
         place: Place {
             file: "holdover.toml".into(),
             line,
