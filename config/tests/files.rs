@@ -193,8 +193,8 @@ fn the_full_example_shows_every_key_with_its_bounds_and_when_it_takes_effect() {
     }
 }
 
-/// Codes of other files or that need files to appear; `tests/environment.rs`, `tests/serve.rs`, `tests/rules.rs` and the tests of the users file
-/// have them.
+/// Codes of other files or that need files to appear; `tests/environment.rs`, `tests/serve.rs`, `tests/rules` and the tests
+/// of the users file have them.
 const ELSEWHERE: &[&str] = &[
     codes::UNREADABLE,
     codes::FILE_MISSING,
