@@ -18,11 +18,13 @@ mod log;
 mod metrics;
 
 #[cfg(test)]
-mod capture;
-#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod fence;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
