@@ -1,33 +1,9 @@
 //! Rules and directory together.
 
-use std::path::Path;
+use holdover_config::rules::{Every, Then};
 
-use holdover_config::rules::{Every, Place, Rule, Shares, Then};
-use holdover_config::settings::Directory as DirectorySettings;
-
+use super::world::{World, rule, to};
 use super::*;
-
-/// Two pools and an old server.
-const CONFIG: &str = r#"
-[gateway]
-domain = "contoso.com"
-[[listener]]
-name = "clients"
-address = "127.0.0.1:0"
-sign_in = "open"
-[[pool]]
-name = "hq"
-embedded = { database = "hq.db" }
-[[pool]]
-name = "branch"
-embedded = { database = "branch.db" }
-[[pool]]
-name = "old"
-sip = { uri = "sip:ocschat@contoso.com", servers = ["127.0.0.1:1"], transport = "tcp", dialect = "group-chat" }
-[directory]
-default_pool = "hq"
-unlisted = "same-id"
-"#;
 
 const ROOMS: &str = "legacy,pool,migrated,state,name,note\n\
     ma-chan://contoso.com/1,hq,ma-chan://contoso.com/new-1,migrated,Deals,\n\
@@ -36,45 +12,11 @@ const ROOMS: &str = "legacy,pool,migrated,state,name,note\n\
     ma-chan://contoso.com/4,hq,ma-chan://contoso.com/new-4,migrated,Sea,\n\
     ma-chan://contoso.com/4,branch,ma-chan://contoso.com/branch-4,also,,\n";
 
+/// With rules that are about everything.
 fn routing(rules: Vec<(&str, Then)>) -> Routing {
-    let folder = tempfile::tempdir().unwrap();
-    let csv = folder.path().join("rooms.csv");
-    std::fs::write(&csv, ROOMS).unwrap();
-    let mut settings = holdover_config::parse("holdover.toml", CONFIG, Path::new("."))
-        .unwrap()
-        .settings;
-    settings.live.directory = DirectorySettings {
-        rooms: vec![csv],
-        ..settings.live.directory
-    };
-    settings.live.rules = (1..)
-        .zip(rules)
-        .map(|(line, (name, then))| {
-            Arc::new(Rule {
-                name: name.parse().unwrap(),
-                enabled: true,
-                apart: false,
-                place: Place {
-                    file: "rules.toml".into(),
-                    line,
-                },
-                when: Vec::new(),
-                then,
-            })
-        })
-        .collect();
-    let pools = Arc::new(KnownPools::new(&settings.fixed));
-    let names: Vec<_> = pools
-        .ids()
-        .filter_map(|pool| pools.name(pool).cloned())
-        .collect();
-    let rooms = crate::directory::load(&settings.live.directory, &names).unwrap();
-    let directory = Arc::new(Directory::new(rooms));
-    Routing::new(7, &settings.live, directory, pools).unwrap()
-}
-
-fn route(pool: &str) -> Then {
-    Then::Route(Shares::one(pool.parse().unwrap()))
+    let rules = (1..).zip(rules);
+    let rules = rules.map(|(line, (name, then))| rule(line, name, Vec::new(), then));
+    World::new(ROOMS, rules.collect(), true).routing
 }
 
 fn ann() -> Caller {
@@ -124,25 +66,25 @@ fn without_rules_the_directory_decides() {
 
 #[test]
 fn a_rule_takes_the_place_of_the_directory_s_pool_but_guesses_no_identifier() {
-    let to_branch = routing(vec![("go", route("branch"))]);
+    let to_branch = routing(vec![("go", to("branch"))]);
     let decided = decide(&to_branch, Act::Read, "1");
     assert_refused(&decided, RefusalReason::NoTarget);
-    assert_eq!(decided.rule.unwrap().place.to_string(), "rules.toml:1");
+    assert_eq!(decided.rule.unwrap().place.to_string(), "holdover.toml:1");
     assert_refused(
         &decide(&to_branch, Act::Read, "unlisted"),
         RefusalReason::NoTarget,
     );
     assert_refused(&decide(&to_branch, Act::Read, "2"), RefusalReason::Retired);
 
-    let back = routing(vec![("back", route("old"))]);
+    let back = routing(vec![("back", to("old"))]);
     assert_eq!(decide(&back, Act::Read, "1").outcome, at(2, "1"));
-    let stays = routing(vec![("stays", route("hq"))]);
+    let stays = routing(vec![("stays", to("hq"))]);
     assert_eq!(decide(&stays, Act::Read, "1").outcome, at(0, "new-1"));
 }
 
 #[test]
 fn a_room_that_exists_on_the_pool_of_a_rule_is_entered_there() {
-    let to_branch = routing(vec![("go", route("branch"))]);
+    let to_branch = routing(vec![("go", to("branch"))]);
     assert_eq!(
         decide(&to_branch, Act::Read, "4").outcome,
         at(1, "branch-4")
@@ -176,25 +118,24 @@ fn refusals_of_rules_have_their_text_and_their_reason() {
 
 #[test]
 fn a_fence_keeps_users_from_pools_of_no_or_another_region() {
-    let region = "eu".parse().unwrap();
-    let fenced = routing(vec![
-        (
-            "shown",
-            Then::Notice {
-                text: "hello".into(),
-                every: Every::Day,
-            },
-        ),
-        ("fence", Then::Fence { region }),
-    ]);
-    let decided = decide(&fenced, Act::Read, "1");
-    assert_refused(&decided, RefusalReason::Region);
-    assert_eq!(decided.rule.unwrap().name.as_str(), "fence");
+    // Room 1 is on a pool in `eu`, what the first rule sends elsewhere is on one in none.
+    for (room, first, region) in [("1", to("hq"), "us"), ("4", to("branch"), "eu")] {
+        let shown = Then::Notice {
+            text: "hello".into(),
+            every: Every::Day,
+        };
+        let region = region.parse().unwrap();
+        let fence = Then::Fence { region };
+        let fenced = routing(vec![("first", first), ("shown", shown), ("fence", fence)]);
+        let decided = decide(&fenced, Act::Read, room);
+        assert_refused(&decided, RefusalReason::Region);
+        assert_eq!(decided.rule.unwrap().name.as_str(), "fence");
+    }
 }
 
 #[test]
 fn what_a_search_offers_is_what_can_be_entered() {
-    let back = Router::new(routing(vec![("back", route("old"))]));
+    let back = Router::new(routing(vec![("back", to("old"))]));
     let caller = ann();
     let decisions = back.decisions(&caller, Timestamp::UNIX_EPOCH);
     use crate::session::Decisions as _;

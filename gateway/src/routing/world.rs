@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use holdover_config::rules::Rule;
+use holdover_config::rules::{Condition, Place, Rule, Shares, Test, Then};
 use holdover_config::settings::{Directory as DirectorySettings, Unlisted};
 
 use crate::directory::{Directory, load};
@@ -68,4 +68,28 @@ impl World {
             routing: Routing::new(7, &settings.live, directory, pools).unwrap(),
         }
     }
+}
+
+/// A rule at this line of a file.
+pub(super) fn rule(line: u32, name: &str, when: Vec<Test>, then: Then) -> Arc<Rule> {
+    let condition = |test| Condition {
+        negated: false,
+        test,
+    };
+    Arc::new(Rule {
+        name: name.parse().unwrap(),
+        enabled: true,
+        apart: false,
+        place: Place {
+            file: "holdover.toml".into(),
+            line,
+        },
+        when: when.into_iter().map(condition).collect(),
+        then,
+    })
+}
+
+/// To one pool.
+pub(super) fn to(pool: &str) -> Then {
+    Then::Route(Shares::one(pool.parse().unwrap()))
 }

@@ -1,10 +1,10 @@
 //! What is told of rules and rooms, and how much is looked at for it.
 
-use holdover_config::rules::{Glob, Percent, Place, RoomPattern, Share, Shares, Users, Window};
+use holdover_config::rules::{Glob, Percent, RoomPattern, Share, Shares, Users, Window};
 use holdover_protocol::room::RoomUri;
 
 use super::*;
-use crate::routing::world::World;
+use crate::routing::world::{self, World, to};
 
 const ROOMS: &str = "legacy,pool,migrated,state,name,note,category\n\
     ma-chan://contoso.com/1,hq,ma-chan://contoso.com/m1,migrated,Deals,,Trade\n\
@@ -20,25 +20,7 @@ fn now() -> Timestamp {
 }
 
 fn rule(line: u32, when: Vec<Test>, then: Then) -> Arc<Rule> {
-    let condition = |test| Condition {
-        negated: false,
-        test,
-    };
-    Arc::new(Rule {
-        name: format!("r{line}").parse().unwrap(),
-        enabled: true,
-        apart: false,
-        place: Place {
-            file: "holdover.toml".into(),
-            line,
-        },
-        when: when.into_iter().map(condition).collect(),
-        then,
-    })
-}
-
-fn to(pool: &str) -> Then {
-    Then::Route(Shares::one(pool.parse().unwrap()))
+    world::rule(line, &format!("r{line}"), when, then)
 }
 
 fn pilots() -> Test {

@@ -3,40 +3,19 @@
 mod live;
 
 use std::path::Path;
-use std::sync::Arc;
 
-use holdover_config::rules::{
-    Class, Condition, Every, Glob, Place, Rule, Shares, Test, Then, UserPattern, Users,
-};
+use holdover_config::rules::{Class, Every, Glob, Test, Then, UserPattern, Users};
 use jiff::Timestamp;
 
 use super::{Asked, Explanation, Words};
 use crate::routing::Routing;
-use crate::routing::world::World;
+use crate::routing::world::{World, rule, to};
 
 const ROOMS: &str = "legacy,pool,migrated,state,name,note,category\n\
     ma-chan://contoso.com/1,hq,ma-chan://contoso.com/new-1,migrated,Deals,,Trade\n\
     ma-chan://contoso.com/1,branch,ma-chan://contoso.com/b-1,also,,,\n\
     ma-chan://contoso.com/2,hq,,retired,Falcon,Ask the archive.,\n\
     ma-chan://contoso.com/3,hq,ma-chan://contoso.com/new-3,migrated,Lunch,,\n";
-
-fn rule(line: u32, name: &str, when: Vec<Test>, then: Then) -> Arc<Rule> {
-    let condition = |test| Condition {
-        negated: false,
-        test,
-    };
-    Arc::new(Rule {
-        name: name.parse().unwrap(),
-        enabled: true,
-        apart: false,
-        place: Place {
-            file: "holdover.toml".into(),
-            line,
-        },
-        when: when.into_iter().map(condition).collect(),
-        then,
-    })
-}
 
 fn users(pattern: &str) -> Test {
     Test::User(Users {
@@ -47,7 +26,6 @@ fn users(pattern: &str) -> Test {
 
 fn routing() -> Routing {
     let posts = Test::Command([Class::Post].into_iter().collect());
-    let branch = || Then::Route(Shares::one("branch".parse().unwrap()));
     let pilots = "*@pilot.contoso.com";
     let frozen = Then::ReadOnly {
         text: "Rooms are being moved until Sunday night.".into(),
@@ -61,7 +39,7 @@ fn routing() -> Routing {
     };
     let rules = vec![
         rule(40, "freeze", vec![users(pilots), posts], frozen),
-        rule(45, "pilots first", vec![users(pilots)], branch()),
+        rule(45, "pilots first", vec![users(pilots)], to("branch")),
         rule(50, "hello", vec![users(pilots)], hello),
         rule(55, "compare", vec![users(pilots)], compared),
     ];
@@ -135,12 +113,7 @@ fn a_fence_that_refuses_names_the_rule_that_it_overrules() {
         region: "eu".parse().unwrap(),
     };
     let rules = vec![
-        rule(
-            10,
-            "go",
-            Vec::new(),
-            Then::Route(Shares::one("branch".parse().unwrap())),
-        ),
+        rule(10, "go", Vec::new(), to("branch")),
         rule(20, "stay in Europe", Vec::new(), fence),
     ];
     let routing = World::new(ROOMS, rules, false).routing;
