@@ -5,6 +5,7 @@ mod follow;
 mod front_end;
 mod pools;
 mod posting;
+mod receipts;
 mod returns;
 
 use std::sync::Arc;
@@ -228,10 +229,18 @@ impl Session {
         self.drain()
     }
 
+    fn join(&mut self, room: &str) -> Vec<Output> {
+        self.send("INFO", &command("join", &chanid(room)))
+    }
+
+    fn part(&mut self, room: &str) -> Vec<Output> {
+        let room = format!(r#"<chanib uri="ma-chan://old.example/{room}"/>"#);
+        self.send("INFO", &command("part", &room))
+    }
+
     /// Opens a room under one of its names; answers the reply the client gets.
     fn open(&mut self, room: &str, migrated: &str) {
-        let chanid = format!(r#"<chanid key="0" domain="old.example" value="{room}"/>"#);
-        let outputs = self.send("INFO", &command("join", &chanid));
+        let outputs = self.join(room);
         let Some(Output::Send { id, .. }) = outputs.last() else {
             panic!("{outputs:?}")
         };
@@ -253,6 +262,17 @@ fn command(verb: &str, data: &str) -> String {
     envelope(&format!(
         r#"<cmd id="cmd:{verb}" seqid="1"><data>{data}</data></cmd>"#
     ))
+}
+
+fn chanid(room: &str) -> String {
+    format!(r#"<chanid key="0" domain="old.example" value="{room}"/>"#)
+}
+
+fn busy() -> Receipt {
+    Receipt::Refused {
+        status: 503,
+        reason: "busy".into(),
+    }
 }
 
 fn post(room: &str) -> String {
@@ -311,99 +331,6 @@ fn assert_status(outputs: &[Output], status: u16) {
         "{}",
         sent[0]
     );
-}
-
-#[test]
-fn a_post_is_acknowledged_when_the_pool_has_it() {
-    let mut session = Session::attached();
-    let outputs = session.post("x");
-    assert!(
-        matches!(&outputs[..], [Output::OpenLeg(POOL), Output::Send { .. }]),
-        "{outputs:?}"
-    );
-    let outputs = session.receipt(1, Receipt::Accepted);
-    assert_status(&outputs, 200);
-    assert!(
-        session.receipt(1, Receipt::Accepted).is_empty(),
-        "answered twice"
-    );
-}
-
-#[test]
-fn a_refused_post_is_refused_with_a_code_that_clients_survive() {
-    for (by_pool, for_client) in [
-        (403, 403),
-        (413, 413),
-        (503, 503),
-        (401, 403),
-        (407, 403),
-        (481, 503),
-        (408, 503),
-        (302, 503),
-        (603, 503),
-    ] {
-        let mut session = Session::attached();
-        session.post("x");
-        let refused = Receipt::Refused {
-            status: by_pool,
-            reason: "no".into(),
-        };
-        assert_status(&session.receipt(1, refused), for_client);
-    }
-}
-
-#[test]
-fn a_post_without_a_receipt_is_unknown_in_time_and_once() {
-    let mut session = Session::attached();
-    session.post("x");
-    assert_eq!(
-        session.core.poll_timeout(),
-        Some(session.now + POOL_TIMEOUT)
-    );
-    assert!(
-        session
-            .wait(POOL_TIMEOUT - Duration::from_millis(1))
-            .is_empty()
-    );
-    session.now += Duration::from_millis(1);
-    session.core.handle_timeout(session.now);
-    let outputs: Vec<Output> = std::iter::from_fn(|| session.core.poll_output()).collect();
-    assert_status(&outputs, 504);
-    let told = Output::Event(Event::PostUnknown {
-        legacy: "ma-chan://old.example/x".parse().unwrap(),
-        pool: POOL,
-        request: ("c".into(), session.cseq),
-        id: SendId(1),
-    });
-    assert!(outputs.contains(&told), "{outputs:?}");
-    assert!(session.receipt(1, Receipt::Accepted).is_empty());
-}
-
-#[test]
-fn a_post_to_a_retired_room_is_refused_with_its_note_and_goes_nowhere() {
-    let mut session = Session::attached();
-    let outputs = session.post("gone");
-    assert_status(&outputs, 403);
-    assert!(downstream(&outputs)[0].contains("closed in 2019"));
-    assert_eq!(outputs.len(), 1);
-}
-
-#[test]
-fn an_answer_goes_only_to_the_connection_that_asked() {
-    let mut session = Session::attached();
-    session.post("x");
-    session.core.handle_connection_lost(session.now, 1);
-    session.drain();
-    session.attach(2);
-    assert!(session.receipt(1, Receipt::Accepted).is_empty());
-}
-
-#[test]
-fn a_post_is_answered_after_bye_while_the_connection_is_there() {
-    let mut session = Session::attached();
-    session.post("x");
-    assert_status(&session.send("BYE", ""), 200);
-    assert_status(&session.receipt(1, Receipt::Accepted), 200);
 }
 
 #[test]
@@ -468,10 +395,7 @@ fn leaving_is_answered_at_once_and_nothing_of_the_room_follows() {
     session.open("x", "x");
     session.document(&fan_out("x", "outstanding"));
     session.document(&fan_out("x", "queued"));
-    let outputs = session.send(
-        "INFO",
-        &command("part", r#"<chanib uri="ma-chan://old.example/x"/>"#),
-    );
+    let outputs = session.part("x");
     assert!(
         outputs
             .iter()
@@ -487,13 +411,9 @@ fn leaving_is_answered_at_once_and_nothing_of_the_room_follows() {
 #[test]
 fn a_room_parted_while_its_bjoin_is_under_way_stays_closed() {
     let mut session = Session::attached();
-    let rooms =
-        ["x", "y"].map(|room| format!(r#"<chanid key="0" domain="old.example" value="{room}"/>"#));
+    let rooms = ["x", "y"].map(chanid);
     session.send("INFO", &command("bjoin", &rooms.concat()));
-    let outputs = session.send(
-        "INFO",
-        &command("part", r#"<chanib uri="ma-chan://old.example/x"/>"#),
-    );
+    let outputs = session.part("x");
     assert!(downstream(&outputs)[1].contains("rpl:part"));
     session.answer(1, 200);
     let reply = joined(1, "x").replace("rpl:join", "rpl:bjoin").replace(
@@ -511,16 +431,9 @@ fn a_room_parted_while_its_bjoin_is_under_way_stays_closed() {
 #[test]
 fn a_second_join_that_is_accepted_opens_the_room_though_the_first_failed() {
     let mut session = Session::attached();
-    let chanid = r#"<chanid key="0" domain="old.example" value="x"/>"#;
-    session.send("INFO", &command("join", chanid));
-    session.send("INFO", &command("join", chanid));
-    session.receipt(
-        1,
-        Receipt::Refused {
-            status: 503,
-            reason: "busy".into(),
-        },
-    );
+    session.join("x");
+    session.join("x");
+    session.receipt(1, busy());
     session.document(&joined(2, "x"));
     assert_eq!(session.core.open_rooms(), 1);
 }
@@ -528,13 +441,7 @@ fn a_second_join_that_is_accepted_opens_the_room_though_the_first_failed() {
 #[test]
 fn a_failed_history_does_not_stop_a_join() {
     let mut session = Session::attached();
-    session.send(
-        "INFO",
-        &command(
-            "join",
-            r#"<chanid key="0" domain="old.example" value="x"/>"#,
-        ),
-    );
+    session.join("x");
     session.send(
         "INFO",
         &command(
@@ -542,13 +449,7 @@ fn a_failed_history_does_not_stop_a_join() {
             r#"<chanib uri="ma-chan://old.example/x"/><bcq><last cnt="1"/></bcq>"#,
         ),
     );
-    session.receipt(
-        2,
-        Receipt::Refused {
-            status: 503,
-            reason: "busy".into(),
-        },
-    );
+    session.receipt(2, busy());
     session.document(&joined(1, "x"));
     assert_eq!(session.core.open_rooms(), 1);
 }
@@ -556,13 +457,7 @@ fn a_failed_history_does_not_stop_a_join() {
 #[test]
 fn a_join_that_timed_out_is_parted_so_that_nobody_stays_in_the_room() {
     let mut session = Session::attached();
-    session.send(
-        "INFO",
-        &command(
-            "join",
-            r#"<chanid key="0" domain="old.example" value="x"/>"#,
-        ),
-    );
+    session.join("x");
     let outputs = session.wait(POOL_TIMEOUT);
     let part = outputs.iter().find_map(|output| match output {
         Output::Send { body, .. } => Some(text(body)),
@@ -577,13 +472,7 @@ fn a_join_that_timed_out_is_parted_so_that_nobody_stays_in_the_room() {
 #[test]
 fn a_reply_to_the_connection_before_is_not_told_to_the_next() {
     let mut session = Session::attached();
-    session.send(
-        "INFO",
-        &command(
-            "join",
-            r#"<chanid key="0" domain="old.example" value="x"/>"#,
-        ),
-    );
+    session.join("x");
     session.core.handle_connection_lost(session.now, 1);
     session.drain();
     session.attach(2);
