@@ -140,7 +140,9 @@ impl SessionCore {
         self.shadows.clear();
         self.rooms.unclaim_joining();
         let unopened = drop_replies(&mut unread, &self.rooms, &self.settings.xccos);
-        for legacy in self.rooms.unclaim_unread(&unopened) {
+        // A room whose opening is not read may have been lost since; what was said of it before is not wanted either.
+        let unclaimed = self.rooms.unclaim_unread(&unopened);
+        for legacy in unclaimed.into_iter().chain(unopened) {
             unread.forget_room(&legacy, &self.settings.xccos);
             self.tracks.forget_name(&legacy);
         }

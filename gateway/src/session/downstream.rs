@@ -175,6 +175,16 @@ pub(super) fn without_room(body: Bytes, legacy: &RoomUri, limits: &xccos::Limits
     let Ok(document) = Document::parse(body.clone(), limits) else {
         return Some(body);
     };
+    let told = match document.items().next() {
+        Some(Item::Notice(notice)) => Some(notice.element()),
+        Some(Item::Reply(reply)) => match reply.verb() {
+            Verb::Join | Verb::BatchJoin => Some(reply.element()),
+            Verb::BackChat => None,
+            // Found, offered, and the like: somebody waits for it.
+            _ => return Some(body),
+        },
+        _ => None,
+    };
     let named = translate::rooms_named(&document);
     if !named.contains(legacy) {
         return Some(body);
@@ -182,12 +192,8 @@ pub(super) fn without_room(body: Bytes, legacy: &RoomUri, limits: &xccos::Limits
     if named.iter().all(|room| room == legacy) {
         return None;
     }
-    let told = match document.items().next() {
-        Some(Item::Notice(notice)) => notice.element(),
-        Some(Item::Reply(reply)) if matches!(reply.verb(), Verb::Join | Verb::BatchJoin) => {
-            reply.element()
-        }
-        _ => return Some(body),
+    let Some(told) = told else {
+        return Some(body);
     };
     Some(without_rooms(told, |room| room != legacy).apply(&document))
 }

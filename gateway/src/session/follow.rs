@@ -127,12 +127,7 @@ impl SessionCore {
         };
         for room in rooms {
             if !joined.contains(&room) {
-                self.forget_track(pool, &room);
-                self.rooms.lose(pool, &room);
-                self.event(Event::RoomLost {
-                    migrated: room,
-                    pool,
-                });
+                self.lose_room(pool, &room);
             } else {
                 self.tracks.joined(pool, &room);
             }

@@ -44,6 +44,28 @@ struct Gather {
     is_begun: bool,
 }
 
+impl Gather {
+    /// Whether the answer is to open a room.
+    fn opens(&self, legacy: &RoomUri) -> bool {
+        let opens = |(_, reply): &(PoolId, Document)| rooms_opened(reply).contains(legacy);
+        self.verb == Verb::BatchJoin && self.replies.iter().any(opens)
+    }
+
+    /// Drops what was said of a room.
+    fn forget_told(&mut self, legacy: &RoomUri, limits: &Limits) {
+        self.behind.forget_room(legacy, limits);
+        for (_, reply) in &mut self.replies {
+            let Some(Item::Reply(view)) = reply.items().next() else {
+                continue;
+            };
+            let edits = without_rooms(view.element(), |room| room != legacy);
+            if let Ok(edited) = Document::parse(edits.apply(reply), limits) {
+                *reply = edited;
+            }
+        }
+    }
+}
+
 /// All commands that are split at present.
 #[derive(Debug, Default)]
 pub(super) struct Gathers {
@@ -66,16 +88,15 @@ impl Gathers {
         for gather in &mut self.open {
             gather.order.retain(|room| room != legacy);
             gather.refused.retain(|room| room != legacy);
-            gather.behind.forget_room(legacy, limits);
-            for (_, reply) in &mut gather.replies {
-                let Some(Item::Reply(view)) = reply.items().next() else {
-                    continue;
-                };
-                let edits = without_rooms(view.element(), |room| room != legacy);
-                if let Ok(edited) = Document::parse(edits.apply(reply), limits) {
-                    *reply = edited;
-                }
-            }
+            gather.forget_told(legacy, limits);
+        }
+    }
+
+    /// A room that answers were to open is lost before they were given: it cannot be had.
+    pub(super) fn fail_room(&mut self, legacy: &RoomUri, limits: &Limits) {
+        for gather in self.open.iter_mut().filter(|gather| gather.opens(legacy)) {
+            gather.forget_told(legacy, limits);
+            gather.refused.push(legacy.clone());
         }
     }
 
@@ -103,13 +124,8 @@ impl Gathers {
 
     /// The split command whose answer is to open one of these rooms.
     fn opening(&mut self, rooms: &[RoomUri]) -> Option<&mut Gather> {
-        self.open.iter_mut().find(|gather| {
-            let is_told = |room: &RoomUri| {
-                let opens = |(_, reply): &(PoolId, Document)| rooms_opened(reply).contains(room);
-                gather.replies.iter().any(opens)
-            };
-            gather.verb == Verb::BatchJoin && rooms.iter().any(is_told)
-        })
+        let opens = |gather: &&mut Gather| rooms.iter().any(|room| gather.opens(room));
+        self.open.iter_mut().find(opens)
     }
 
     #[cfg(test)]

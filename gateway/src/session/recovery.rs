@@ -74,15 +74,22 @@ impl SessionCore {
             if joined.contains(room) {
                 self.tracks.joined(pool, room);
             } else {
-                self.forget_track(pool, room);
-                self.rooms.lose(pool, room);
-                self.event(Event::RoomLost {
-                    migrated: room.clone(),
-                    pool,
-                });
+                self.lose_room(pool, room);
             }
         }
         self.tracks.back_if_whole(pool);
+    }
+
+    /// The pool does not let the user into a room any more.
+    pub(super) fn lose_room(&mut self, pool: PoolId, migrated: &RoomUri) {
+        self.forget_track(pool, migrated);
+        for legacy in self.rooms.lose(pool, migrated) {
+            self.gathers.fail_room(&legacy, &self.settings.xccos);
+        }
+        self.event(Event::RoomLost {
+            migrated: migrated.clone(),
+            pool,
+        });
     }
 
     /// Forgets what was delivered of a room, and what is fetched of it.

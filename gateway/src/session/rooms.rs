@@ -201,6 +201,13 @@ impl Rooms {
         opens.into_boxed_slice()
     }
 
+    /// Whether the client has a room open and was told so.
+    pub(super) fn is_told(&self, legacy: &RoomUri) -> bool {
+        let is_told =
+            |room: &Room| room.legacy == *legacy && room.state == State::Open && room.is_told;
+        self.0.iter().any(is_told)
+    }
+
     /// Whether the client has a room open that it was not told of.
     pub(super) fn is_untold(&self, legacy: &RoomUri) -> bool {
         let is_untold =
@@ -300,10 +307,11 @@ impl Rooms {
         rooms
     }
 
-    /// Forgets a room of a pool under all its identifiers: the pool does not let the user in any more.
-    pub(super) fn lose(&mut self, pool: PoolId, migrated: &RoomUri) {
-        self.0
-            .retain(|room| room.target.pool != pool || room.target.migrated != *migrated);
+    /// Forgets a room of a pool under all its identifiers, and answers these: the pool does not let the user in any more.
+    pub(super) fn lose(&mut self, pool: PoolId, migrated: &RoomUri) -> Vec<RoomUri> {
+        let is_it = |room: &mut Room| room.target.pool == pool && room.target.migrated == *migrated;
+        let lost = self.0.extract_if(.., is_it);
+        lost.map(|room| room.legacy).collect()
     }
 
     /// Whether there are none.

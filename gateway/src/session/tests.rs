@@ -7,6 +7,7 @@ mod pools;
 mod posting;
 mod receipts;
 mod returns;
+mod untold;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -21,6 +21,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// Messages of a room that are remembered. A gap is found by any of them.
 const REMEMBERED: usize = 32;
 
+/// Messages that the client saw itself while a gap was being closed, of which this many are remembered: two histories of the
+/// largest size.
+const SHOWN: usize = 1_000;
+
 /// Histories that are asked for at once: a leg lets only so many documents wait, and each reply may be large.
 const GAPS_AT_ONCE: usize = 4;
 
@@ -107,11 +111,18 @@ impl Tracks {
     ) {
         let track = self.track(pool, room);
         if let Some(hold) = &mut track.hold {
-            track.shown.retain(|(legacy, _)| !names.contains(legacy));
+            // It may have looked before and seen what is not among the last messages any more.
             for legacy in names {
-                let of_name = messages.iter().map(|one| (legacy.clone(), *one));
-                track.shown.extend(of_name);
+                for one in messages {
+                    let is_it =
+                        |(name, shown): &(RoomUri, Fingerprint)| shown == one && name == legacy;
+                    if !track.shown.iter().any(is_it) {
+                        track.shown.push((legacy.clone(), *one));
+                    }
+                }
             }
+            let many = track.shown.len().saturating_sub(SHOWN);
+            track.shown.drain(..many);
             hold.held.retain(|held| {
                 !names.contains(&held.legacy) || !messages.contains(&held.fingerprint)
             });
@@ -263,7 +274,7 @@ impl Tracks {
         names
     }
 
-    /// Forgets, of each of these names, what stands before the last message that the client has seen.
+    /// Forgets, of each of these names, what stands before the first message that the client has seen.
     pub(super) fn forget_before_shown(
         &mut self,
         pool: PoolId,
@@ -279,11 +290,11 @@ impl Tracks {
                 };
                 held.legacy == *name && shown.iter().any(is_it)
             };
-            let last = missed.iter().rposition(is_shown);
+            let first = missed.iter().position(is_shown);
             let mut at = 0;
             missed.retain(|held| {
                 at += 1;
-                held.legacy != *name || last.is_none_or(|last| at > last + 1)
+                held.legacy != *name || first.is_none_or(|first| at > first)
             });
         }
     }

@@ -278,7 +278,11 @@ impl SessionCore {
                     let aliases = self.rooms.aliases(pool, room.domain(), room.value());
                     names.extend(aliases.cloned());
                 }
-                self.tracks.looked_back(pool, &room, &names, &messages);
+                // A client drops the history of a room whose opening it has not been told.
+                names.retain(|legacy| self.rooms.is_told(legacy));
+                if !names.is_empty() {
+                    self.tracks.looked_back(pool, &room, &names, &messages);
+                }
             }
         }
     }
@@ -414,8 +418,11 @@ impl SessionCore {
                 self.with_failures(body, refused)
             };
             match command {
-                // It was told already that these rooms could not be had.
-                Some(command) if command.is_late() && self.opens_nothing(&body) => {}
+                Some(command) if command.is_late() => {
+                    if let Some(body) = self.opened_late(body) {
+                        self.deliver_opening(now, body);
+                    }
+                }
                 Some(command) if command.is_join() => {
                     self.deliver_opening(now, body);
                 }
@@ -425,9 +432,21 @@ impl SessionCore {
         }
     }
 
-    fn opens_nothing(&self, body: &Bytes) -> bool {
-        let reply = Document::parse(body.clone(), &self.settings.xccos);
-        reply.is_ok_and(|reply| rooms_opened(&reply).is_empty())
+    /// What a late answer tells that is new: that its rooms could not be had the client was told. `None`: nothing.
+    fn opened_late(&self, body: Bytes) -> Option<Bytes> {
+        let reply = Document::parse(body, &self.settings.xccos).ok()?;
+        if rooms_opened(&reply).is_empty() {
+            return None;
+        }
+        let Some(Item::Reply(view)) = reply.items().next() else {
+            return None;
+        };
+        let mut edits = Edits::new();
+        let data = view.data().into_iter();
+        for failure in data.flat_map(|data| data.children_named("fib")) {
+            edits.remove(failure.range());
+        }
+        Some(edits.apply(&reply))
     }
 
     /// The reply to a `bjoin` that was sent without some of its rooms: it gets a `fib` for each of them.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const OTHER: PoolId = PoolId(1);
+pub(super) const OTHER: PoolId = PoolId(1);
 
 /// Rooms whose value starts with `q` live on the other pool.
 struct TwoPools;
@@ -63,20 +63,20 @@ impl Decisions for TwoPools {
 }
 
 impl Session {
-    fn ask(&mut self, body: &str) -> Vec<Output> {
+    pub(super) fn ask(&mut self, body: &str) -> Vec<Output> {
         self.cseq += 1;
         let request = Box::new(request("INFO", self.cseq, ";tag=here", body));
         self.core.handle_downstream(self.now, request, &TwoPools);
         self.drain()
     }
 
-    fn hear(&mut self, pool: PoolId, content: &str) -> Vec<Output> {
+    pub(super) fn hear(&mut self, pool: PoolId, content: &str) -> Vec<Output> {
         let event = LegEvent::Document(envelope(content).into());
         self.core.handle_leg(self.now, pool, event, &TwoPools);
         self.drain()
     }
 
-    fn lose(&mut self, pool: PoolId) -> Vec<Output> {
+    pub(super) fn lose(&mut self, pool: PoolId) -> Vec<Output> {
         self.close(pool, LegClosed::Unreachable)
     }
 
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// Waits for the leg to be opened again; the documents sent on it.
-    fn retry(&mut self, pool: PoolId) -> Vec<(u64, String)> {
+    pub(super) fn retry(&mut self, pool: PoolId) -> Vec<(u64, String)> {
         let at = self.core.poll_timeout().unwrap();
         let outputs = self.wait(at - self.now);
         assert!(outputs.contains(&Output::OpenLeg(pool)), "{outputs:?}");
@@ -293,7 +293,7 @@ fn posts_on_a_lost_leg_are_unknown() {
 
 /// A session with one open room in which messages 1 to 3 were seen, whose leg was lost and opened again: the number of
 /// the `bjoin` on the new leg.
-fn lost() -> (Session, u64) {
+pub(super) fn lost() -> (Session, u64) {
     let mut session = Session::attached();
     session.open("x", "x");
     for number in 1..=3 {
