@@ -76,24 +76,28 @@ fn run<R: Run>() {
         Some(seed) => seed..seed + 1,
         None => 0..number("HOLDOVER_SEEDS").unwrap_or(R::SEEDS),
     };
+    let mut failing = Vec::new();
     for seed in seeds {
-        if try_one(&mut R::begin(seed, false)).is_ok() {
-            continue;
+        if try_one(&mut R::begin(seed, false)).is_err() {
+            failing.push(seed);
         }
-        let mut world = R::begin(seed, true);
-        let Err(failure) = try_one(&mut world) else {
-            panic!("seed {seed} fails only at times");
-        };
-        let trace = world.trace();
-        let shown = if replayed.is_some() { trace.len() } else { 30 };
-        let from = trace.len().saturating_sub(shown);
-        eprintln!("{}", trace[from..].join("\n"));
-        let name = R::NAME;
-        eprintln!(
-            "Seed {seed} fails. To see all of it: HOLDOVER_SEED={seed} cargo test -p holdover {name}"
-        );
-        resume_unwind(failure);
     }
+    let Some(seed) = failing.first().copied() else {
+        return;
+    };
+    let mut world = R::begin(seed, true);
+    let Err(failure) = try_one(&mut world) else {
+        panic!("seed {seed} fails only at times");
+    };
+    let trace = world.trace();
+    let shown = if replayed.is_some() { trace.len() } else { 30 };
+    let from = trace.len().saturating_sub(shown);
+    eprintln!("{}", trace[from..].join("\n"));
+    let name = R::NAME;
+    eprintln!(
+        "These fail: {failing:?}. To see all of one: HOLDOVER_SEED={seed} cargo test -p holdover {name}"
+    );
+    resume_unwind(failure);
 }
 
 /// Every step is known in advance: the oracle keeps the session's books itself.

@@ -183,10 +183,13 @@ impl Windows {
             got.extend(&window.got);
             looked.extend(&window.looked);
         }
+        // The history of a room that it does not have yet the client drops.
+        let mut has_window = window.is_some();
         for (_, meaning) in &self.under_way {
             match meaning {
+                Meaning::Opened(rooms) => has_window |= rooms.iter().any(|(one, _)| *one == room),
                 Meaning::Chat(other, at) if *other == room => got.push(*at),
-                Meaning::History(other, all) if *other == room => looked.extend(all),
+                Meaning::History(other, all) if *other == room && has_window => looked.extend(all),
                 _ => {}
             }
         }

@@ -266,7 +266,13 @@ impl World {
             assert!(!self.is_finished, "after the end: {output:?}");
             self.carry_out(output);
         }
-        assert!(self.core.queued() <= self.settings.queue.messages);
+        // What was on its way when a dialog ended waits beside a full queue.
+        let QueueLimits {
+            messages,
+            outstanding,
+            ..
+        } = self.settings.queue;
+        assert!(self.core.queued() <= messages + outstanding);
         if !self.is_finished {
             self.oracle.check_step();
         }
