@@ -1,8 +1,8 @@
 //! When rules or the directory change: a room that is to be elsewhere now is parted there and joined here, and the user keeps
 //! the window. A room that may not be used for now is parted, keeps its window, and is joined again once it may.
 //!
-//! Each input looks first whether there is another version, so that the first thing a user does after a change is decided
-//! by it. Posts that are under way keep their leg and get its receipt.
+//! Each input has it looked whether there is another version, a request of the client first of all, so that the first thing
+//! a user does after a change is decided by it. Posts that are under way keep their leg and get its receipt.
 
 use std::time::Instant;
 
