@@ -433,3 +433,44 @@ proptest! {
         prop_assert!(!rejected);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_system_tells_nothing_files_are_looked_at() {
+    let place = Place::new();
+    let Place {
+        folder,
+        engine,
+        telemetry,
+        published,
+    } = place;
+    let (reloads, reloader) = Reloads::new(engine);
+    let stop = CancellationToken::new();
+    let settings = holdover_config::settings::Reload {
+        watch: holdover_config::settings::Watch::Native,
+        poll: Duration::from_millis(10),
+    };
+    tokio::spawn(reloads.serve(stop.clone()));
+    // As where there are more watches than the system allows.
+    let none_left = |_| Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
+    let watching = watch::watch_by(
+        reloader,
+        settings,
+        telemetry.clone(),
+        stop.clone(),
+        none_left,
+    );
+    let watching = tokio::spawn(watching);
+    for (enabled, generation) in [("true", 2), ("false", 3)] {
+        let text = CONFIG.replace("enabled = false", &format!("enabled = {enabled}"));
+        fs::write(folder.path().join("holdover.toml"), text).unwrap();
+        let told = published.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(told.0, generation);
+    }
+    let exposition = telemetry.exposition();
+    assert!(
+        exposition.contains("holdover_watch_failures_total 1\n"),
+        "told once: {exposition}"
+    );
+    stop.cancel();
+    watching.await.unwrap();
+}

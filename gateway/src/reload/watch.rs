@@ -36,13 +36,24 @@ pub async fn watch(
     telemetry: Telemetry,
     stop: CancellationToken,
 ) {
+    watch_by(reloader, settings, telemetry, stop, Folders::new).await;
+}
+
+/// The same, with another way to be told by the system.
+pub(super) async fn watch_by(
+    reloader: Reloader,
+    settings: Settings,
+    telemetry: Telemetry,
+    stop: CancellationToken,
+    native: impl FnOnce(Arc<Told>) -> notify::Result<Folders>,
+) {
     if settings.watch == Watch::Off {
         return;
     }
     let told = Arc::new(Told::default());
     let mut unwatched = HashSet::new();
     let mut folders = match settings.watch {
-        Watch::Native => match Folders::new(Arc::clone(&told)) {
+        Watch::Native => match native(Arc::clone(&told)) {
             Ok(folders) => Some(folders),
             Err(error) => {
                 failed(Path::new(""), &error, &telemetry, &mut unwatched);
@@ -131,7 +142,7 @@ fn failed(
 
 /// What the system told.
 #[derive(Debug, Default)]
-struct Told {
+pub(super) struct Told {
     changed: Notify,
     /// Whether it was about a file that is watched, by its name.
     named: AtomicBool,
@@ -175,7 +186,7 @@ impl Told {
 }
 
 /// The folders that the system tells about.
-struct Folders {
+pub(super) struct Folders {
     watcher: RecommendedWatcher,
     watched: BTreeSet<PathBuf>,
     told: Arc<Told>,
