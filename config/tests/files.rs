@@ -243,8 +243,77 @@ fn broken_configurations_are_told_as_expected() {
                 assert!(rendered.contains(&place), "{place}\n{rendered}");
             }
         }
+        check_sarif(&faults.to_sarif("1.2.3"));
         expect_file(&path.with_extension("stderr"), &rendered);
     }
     let all: BTreeSet<&str> = codes::ALL.iter().map(|&(code, _)| code).collect();
     assert_eq!(seen, all, "every code has a case");
+}
+
+/// That an object has these members and no others; those with a `?` may be absent.
+fn has_only(object: &Value, members: &[&str]) {
+    let found: BTreeSet<&str> = object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let known: BTreeSet<&str> = members.iter().map(|it| it.trim_end_matches('?')).collect();
+    assert!(found.is_subset(&known), "{found:?}");
+    for member in members.iter().filter(|it| !it.ends_with('?')) {
+        assert!(found.contains(member), "{member} is not in {found:?}");
+    }
+}
+
+/// What the schema of SARIF 2.1.0 asks of what we say in it. (The whole output was checked with the schema itself once.)
+fn check_sarif(log: &Value) {
+    has_only(log, &["version", "runs", "$schema"]);
+    assert_eq!(log["version"], "2.1.0");
+    let [run] = &log["runs"].as_array().unwrap()[..] else {
+        panic!("{log}");
+    };
+    has_only(run, &["tool", "columnKind", "results", "properties"]);
+    assert_eq!(run["columnKind"], "unicodeCodePoints");
+    assert!(run["properties"].is_object());
+    has_only(&run["tool"], &["driver"]);
+    let driver = &run["tool"]["driver"];
+    has_only(driver, &["name", "version", "rules"]);
+    assert!(driver["name"].is_string() && driver["version"].is_string());
+    let rules = driver["rules"].as_array().unwrap();
+    for (number, rule) in rules.iter().enumerate() {
+        has_only(rule, &["id", "shortDescription?"]);
+        assert!(rule["id"].is_string());
+        if let Some(text) = rule.get("shortDescription") {
+            has_only(text, &["text"]);
+        }
+        assert!(!rules[..number].contains(rule), "rules are unique");
+    }
+    for result in run["results"].as_array().unwrap() {
+        has_only(
+            result,
+            &["ruleId", "ruleIndex", "level", "message", "locations"],
+        );
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        assert!(["note", "warning", "error"].contains(&result["level"].as_str().unwrap()));
+        has_only(&result["message"], &["text"]);
+        assert!(result["message"]["text"].is_string());
+        for location in result["locations"].as_array().unwrap() {
+            has_only(location, &["physicalLocation"]);
+            let place = &location["physicalLocation"];
+            has_only(place, &["artifactLocation", "region?"]);
+            has_only(&place["artifactLocation"], &["uri"]);
+            let uri = place["artifactLocation"]["uri"].as_str().unwrap();
+            assert!(
+                uri.is_ascii()
+                    && !uri.contains([' ', '"', '<', '>', '\\', '^', '`', '{', '|', '}'])
+            );
+            if let Some(region) = place.get("region") {
+                has_only(region, &["startLine", "startColumn", "endColumn?"]);
+                let (start, end) = (&region["startColumn"], region.get("endColumn"));
+                assert!(region["startLine"].as_u64() >= Some(1) && start.as_u64() >= Some(1));
+                assert!(end.is_none_or(|end| end.as_u64() >= start.as_u64()));
+            }
+        }
+    }
 }
