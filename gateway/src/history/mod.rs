@@ -186,15 +186,20 @@ impl History {
     ///
     /// # Errors
     ///
-    /// Something cannot be read or written, or a file changed since it was read.
+    /// Something cannot be read or written, a file changed since it was read, or another gateway uses the folder.
     pub fn keep(&self, generation: Generation, files: &[ReadFile]) -> io::Result<()> {
         let _lock = self.lock()?;
         let mut all = self.list()?;
-        if all
-            .last()
-            .is_some_and(|last| last.generation == generation.generation)
-        {
-            return Ok(());
+        if let Some(last) = all.last() {
+            if last.generation == generation.generation && last.hash == generation.hash {
+                return Ok(());
+            }
+            if last.generation >= generation.generation {
+                // Ours has a number that is taken.
+                return Err(io::Error::other(
+                    "another gateway keeps its generations in this folder: give each its own `folder` in `[history]`",
+                ));
+            }
         }
         fs::create_dir_all(self.folder.join("files"))?;
         for file in files

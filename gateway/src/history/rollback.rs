@@ -31,6 +31,9 @@ pub enum Problem {
     /// There is no such generation.
     #[error("generation {0} is not in the history")]
     Unknown(u64),
+    /// It is of another configuration, whose gateway keeps its generations in the same folder.
+    #[error("generation {0} is of another configuration, `{1}`")]
+    OfAnother(u64, String),
     /// There is nothing before the generation in use.
     #[error("there is no earlier generation that says something else")]
     NoneBefore,
@@ -60,10 +63,10 @@ pub fn rollback(
     number: Option<u64>,
 ) -> Result<RolledBack, Problem> {
     let _lock = history.lock()?;
-    let all = history.list()?;
-    let to = target(&all, number)?.clone();
     let folder = config.parent().unwrap_or_else(|| Path::new(""));
     let main = config.file_name().unwrap_or_default();
+    let all = history.list()?;
+    let to = target(&all, number, main)?.clone();
 
     let mut wanted: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
     for name in files_of_rules(folder)? {
@@ -130,16 +133,23 @@ struct Change {
     after: Option<Vec<u8>>,
 }
 
-fn target(all: &[Generation], number: Option<u64>) -> Result<&Generation, Problem> {
+fn target<'a>(
+    all: &'a [Generation],
+    number: Option<u64>,
+    main: &OsStr,
+) -> Result<&'a Generation, Problem> {
+    let file = |known: &'a Generation| known.files.first().map(|file| file.file.as_str());
+    let is_ours = |known: &&'a Generation| file(known).is_none_or(|file| *main == *file);
     if let Some(number) = number {
         let found = all.iter().find(|known| known.generation == number);
-        return found.ok_or(Problem::Unknown(number));
+        let found = found.ok_or(Problem::Unknown(number))?;
+        return Some(found)
+            .filter(is_ours)
+            .ok_or_else(|| Problem::OfAnother(number, file(found).unwrap_or_default().to_owned()));
     }
-    let current = all.last().ok_or(Problem::NoneBefore)?;
-    let mut before = all
-        .iter()
-        .rev()
-        .skip_while(|known| known.hash == current.hash);
+    let ours = || all.iter().rev().filter(is_ours);
+    let current = ours().next().ok_or(Problem::NoneBefore)?;
+    let mut before = ours().skip_while(|known| known.hash == current.hash);
     before.next().ok_or(Problem::NoneBefore)
 }
 

@@ -265,3 +265,36 @@ fn differences_are_told_by_line() {
     let other = many.replace('7', "x");
     assert!(diff(&many, &other).lines().count() > 1_000);
 }
+
+#[test]
+fn two_configurations_that_share_a_folder_are_told_and_not_mixed_up() {
+    let mut place = Place::new(5);
+    place.use_it();
+    let more = "ma-chan://contoso.com/1,here,ma-chan://contoso.com/a,migrated,,\n";
+    place.write("rooms.csv", &format!("{ROOMS}{more}"));
+    place.use_it();
+    // Another gateway starts beside this one and takes the next number.
+    place.write("other.toml", CONFIG);
+    let other = Reader::new(place.path("other.toml"))
+        .read()
+        .version
+        .unwrap();
+    let generation = Generation::new(3, Timestamp::now(), "root".to_owned(), &other);
+    place.history.keep(generation, &other.files).unwrap();
+    // Which this one uses too.
+    place.write("rooms.csv", ROOMS);
+    let version = Reader::new(place.path("holdover.toml"))
+        .read()
+        .version
+        .unwrap();
+    let generation = Generation::new(3, Timestamp::now(), "root".to_owned(), &version);
+    let told = place.history.keep(generation, &version.files).unwrap_err();
+    assert!(told.to_string().contains("another gateway"), "{told}");
+    assert_eq!(place.numbers(), [1, 2, 3]);
+    // Back is back to what this configuration said.
+    let Err(Problem::OfAnother(3, name)) = place.rollback(Some(3)) else {
+        panic!("rolled back to the other's");
+    };
+    assert_eq!(name, "other.toml");
+    assert_eq!(place.rollback(None).unwrap().to.generation, 1);
+}
