@@ -102,13 +102,7 @@ fn cases(decisions: &[Shown], loaded: &Loaded, directory: &Directory) -> Recorde
     let mut texts = Vec::new();
     // The newest of several that ask the same.
     for decision in decisions {
-        let question = (
-            &decision.user,
-            &decision.act,
-            &decision.room,
-            (&decision.client, &decision.from_ip, &decision.listener),
-        );
-        if !asked.insert(question) {
+        if !asked.insert(&decision.asked) {
             recorded.leave("the same was decided again later");
             continue;
         }
@@ -134,7 +128,7 @@ fn expected(decision: &Shown, loaded: &Loaded) -> Result<String, &'static str> {
     let rule = rules.iter().find(|rule| rule.name.as_str() == shown.name);
     let rule = rule.ok_or("the rule that decided is not there any more")?;
     let name = quoted(&shown.name);
-    let act = act_of(&decision.act).ok_or("this version does not know the act")?;
+    let act = act_of(&decision.asked.act).ok_or("this version does not know the act")?;
     let by = |word: &str| Ok(format!("{word} = true, rule = {name}"));
     match (decision.reason.as_deref(), &rule.then) {
         _ if !is_told_by_class(rule, act) => {
@@ -178,8 +172,13 @@ fn case(
     directory: &Directory,
     names: &mut HashSet<String>,
 ) -> String {
-    let class = act_of(&decision.act).map_or(decision.act.as_str(), |act| act.class().as_str());
-    let address = decision.user.strip_prefix("sip:").unwrap_or(&decision.user);
+    let class =
+        act_of(&decision.asked.act).map_or(decision.asked.act.as_str(), |act| act.class().as_str());
+    let address = decision
+        .asked
+        .user
+        .strip_prefix("sip:")
+        .unwrap_or(&decision.asked.user);
     let mut text = "[[test]]\n".to_owned();
     let mut line = |key: &str, value: &str| {
         // Writing to a `String` cannot fail.
@@ -187,7 +186,7 @@ fn case(
     };
     line("name", &name(decision, address, names));
     line("user", address);
-    let room = decision.room.as_deref();
+    let room = decision.asked.room.as_deref();
     if let Some(room) = room {
         line("room", room);
         if let Ok(id) = room.parse::<RoomUri>()
@@ -201,9 +200,9 @@ fn case(
     }
     line("act", class);
     let facts = [
-        ("client", &decision.client),
-        ("from_ip", &decision.from_ip),
-        ("listener", &decision.listener),
+        ("client", &decision.asked.client),
+        ("from_ip", &decision.asked.from_ip),
+        ("listener", &decision.asked.listener),
     ];
     for (key, value) in facts {
         if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
@@ -219,7 +218,7 @@ fn case(
 fn name(decision: &Shown, address: &str, names: &mut HashSet<String>) -> String {
     /// Longest name of a test.
     const BYTES: usize = 128;
-    let what = [address, &decision.act].join(" ");
+    let what = [address, &decision.asked.act].join(" ");
     let mut number = 1;
     loop {
         let end = match number {

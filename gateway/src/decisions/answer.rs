@@ -1,5 +1,6 @@
 //! Decisions as they are shown over HTTP, and read from there.
 
+use holdover_config::rules::Rule;
 use serde::{Deserialize, Serialize};
 
 use super::{DecidedBy, Outcome, Record};
@@ -16,22 +17,9 @@ pub struct Decisions {
 pub struct Shown {
     /// When.
     pub at: String,
-    /// Who asked.
-    pub user: String,
-    /// To do what.
-    pub act: String,
-    /// In which room, as the client knows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub room: Option<String>,
-    /// With which client.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
-    /// From which address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_ip: Option<String>,
-    /// On which listener.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listener: Option<String>,
+    /// What was asked.
+    #[serde(flatten)]
+    pub asked: ShownQuestion,
     /// Whether it was allowed.
     pub allowed: bool,
     /// Where; none for what concerns no single pool.
@@ -53,6 +41,27 @@ pub struct Shown {
     pub generation: u64,
 }
 
+/// What is decided: somebody wants to do something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ShownQuestion {
+    /// Who.
+    pub user: String,
+    /// To do what.
+    pub act: String,
+    /// In which room, as the client knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
+    /// With which client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// From which address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_ip: Option<String>,
+    /// On which listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<String>,
+}
+
 /// A rule by its name and place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownRule {
@@ -60,6 +69,15 @@ pub struct ShownRule {
     pub name: String,
     /// `file:line`.
     pub source: String,
+}
+
+impl From<&Rule> for ShownRule {
+    fn from(rule: &Rule) -> Self {
+        Self {
+            name: rule.name.to_string(),
+            source: rule.place.to_string(),
+        }
+    }
 }
 
 impl From<&DecidedBy> for ShownRule {
@@ -79,12 +97,14 @@ impl From<&Record> for Shown {
         };
         Self {
             at: record.at.to_string(),
-            user: record.user.to_string(),
-            act: record.act.as_str().to_owned(),
-            room: record.room.as_ref().map(ToString::to_string),
-            client: record.client.as_deref().map(str::to_owned),
-            from_ip: record.network.map(|address| address.to_string()),
-            listener: record.listener.as_ref().map(ToString::to_string),
+            asked: ShownQuestion {
+                user: record.user.to_string(),
+                act: record.act.as_str().to_owned(),
+                room: record.room.as_ref().map(ToString::to_string),
+                client: record.client.as_deref().map(str::to_owned),
+                from_ip: record.network.map(|address| address.to_string()),
+                listener: record.listener.as_ref().map(ToString::to_string),
+            },
             allowed: refused.is_none(),
             pool: pool.map(ToString::to_string),
             migrated: migrated.map(ToString::to_string),

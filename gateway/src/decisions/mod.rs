@@ -18,7 +18,7 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 
-pub use answer::{Decisions, Shown, ShownRule};
+pub use answer::{Decisions, Shown, ShownQuestion, ShownRule};
 
 use crate::session::RefusalReason;
 

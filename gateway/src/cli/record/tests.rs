@@ -6,7 +6,7 @@ use holdover_config::rules::RuleSet;
 use holdover_config::settings::{Directory as DirectorySettings, Unlisted};
 
 use super::*;
-use crate::decisions::ShownRule;
+use crate::decisions::{ShownQuestion, ShownRule};
 
 const CONFIG: &str = r#"
 [gateway]
@@ -72,12 +72,14 @@ fn rooms() -> Directory {
 fn decision(user: &str, act: &str, room: bool, reason: Option<&str>, rule: Option<&str>) -> Shown {
     Shown {
         at: "2026-12-05T17:00:00.25Z".to_owned(),
-        user: format!("sip:{user}"),
-        act: act.to_owned(),
-        room: room.then(|| "ma-chan://contoso.com/1".to_owned()),
-        client: Some("UCCAPI/3.5 \"x\"".to_owned()),
-        from_ip: Some("10.1.2.3".to_owned()),
-        listener: Some("clients".to_owned()),
+        asked: ShownQuestion {
+            user: format!("sip:{user}"),
+            act: act.to_owned(),
+            room: room.then(|| "ma-chan://contoso.com/1".to_owned()),
+            client: Some("UCCAPI/3.5 \"x\"".to_owned()),
+            from_ip: Some("10.1.2.3".to_owned()),
+            listener: Some("clients".to_owned()),
+        },
         allowed: reason.is_none(),
         pool: (reason.is_none() && room).then(|| "eu".to_owned()),
         migrated: None,
@@ -239,7 +241,7 @@ fn names_of_tests_are_short_enough_and_unique() {
         None,
         None,
     );
-    let address = long.user.strip_prefix("sip:").unwrap();
+    let address = long.asked.user.strip_prefix("sip:").unwrap();
     let [first, second] = [0, 1].map(|_| name(&long, address, &mut names));
     assert!(
         first.len() <= 128 && second.len() <= 128,

@@ -14,6 +14,7 @@ use serde::Serialize;
 pub use asked::{Asked, BadWord, Words};
 
 use super::{Routing, facts, question};
+use crate::decisions::{ShownQuestion, ShownRule};
 use crate::directory::{Query, Room};
 use crate::pool::PoolId;
 use crate::session::Refusal;
@@ -21,22 +22,9 @@ use crate::session::Refusal;
 /// Why something is decided as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Who.
-    pub user: String,
-    /// To do what.
-    pub act: &'static str,
-    /// In which room, as the client knows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub room: Option<String>,
-    /// With which client.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
-    /// From which address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_ip: Option<String>,
-    /// On which listener.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listener: Option<String>,
+    /// What is asked.
+    #[serde(flatten)]
+    pub asked: ShownQuestion,
     /// When.
     pub at: String,
     /// Whether it is allowed.
@@ -61,7 +49,7 @@ pub struct Explanation {
     pub rule: Option<Deciding>,
     /// Where a fence refused what another rule had allowed: that rule.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub overruled: Option<Named>,
+    pub overruled: Option<ShownRule>,
     /// The rule, of those tried before, that lacked least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<Nearest>,
@@ -84,30 +72,12 @@ pub struct Explanation {
     pub generation: Option<u64>,
 }
 
-/// A rule by its name and place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Named {
-    /// Its name.
-    pub name: String,
-    /// `file:line`.
-    pub source: String,
-}
-
-impl From<&Rule> for Named {
-    fn from(rule: &Rule) -> Self {
-        Self {
-            name: rule.name.to_string(),
-            source: rule.place.to_string(),
-        }
-    }
-}
-
 /// The rule that decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Deciding {
     /// Which.
     #[serde(flatten)]
-    pub rule: Named,
+    pub rule: ShownRule,
     /// Its conditions, all of which held.
     pub held: Vec<String>,
 }
@@ -117,7 +87,7 @@ pub struct Deciding {
 pub struct Nearest {
     /// Which.
     #[serde(flatten)]
-    pub rule: Named,
+    pub rule: ShownRule,
     /// How many of its conditions held.
     pub held: usize,
     /// Those that failed. Empty: the rule is not about such an act.
@@ -127,7 +97,7 @@ pub struct Nearest {
 impl From<Miss<'_>> for Nearest {
     fn from(miss: Miss<'_>) -> Self {
         Self {
-            rule: Named::from(&**miss.rule),
+            rule: ShownRule::from(&**miss.rule),
             held: miss.held,
             failed: miss.failed,
         }
@@ -140,7 +110,7 @@ pub struct Fence {
     /// The region.
     pub region: String,
     /// By which rule.
-    pub rule: Named,
+    pub rule: ShownRule,
 }
 
 /// What is shown beside.
@@ -151,7 +121,7 @@ pub struct Notice {
     /// How often: `sign-in` or `day`.
     pub every: &'static str,
     /// By which rule.
-    pub rule: Named,
+    pub rule: ShownRule,
 }
 
 /// A pool that is asked too.
@@ -160,7 +130,7 @@ pub struct Shadow {
     /// The pool.
     pub pool: String,
     /// By which rule.
-    pub rule: Named,
+    pub rule: ShownRule,
 }
 
 /// A decision about a room and one about no room, alike.
@@ -222,12 +192,14 @@ impl Routing {
         let name = |pool| self.pools.name(pool).map(ToString::to_string);
         let region = |pool| self.pools.region(pool).map(ToString::to_string);
         Explanation {
-            user: caller.user.to_string(),
-            act: act.as_str(),
-            room: room.as_ref().map(ToString::to_string),
-            client: caller.client.as_deref().map(str::to_owned),
-            from_ip: caller.network.map(|address| address.to_string()),
-            listener: caller.listener.as_ref().map(ToString::to_string),
+            asked: ShownQuestion {
+                user: caller.user.to_string(),
+                act: act.as_str().to_owned(),
+                room: room.as_ref().map(ToString::to_string),
+                client: caller.client.as_deref().map(str::to_owned),
+                from_ip: caller.network.map(|address| address.to_string()),
+                listener: caller.listener.as_ref().map(ToString::to_string),
+            },
             at: at.to_string(),
             allowed: refusal.is_none(),
             pool: pool.and_then(name),
@@ -236,14 +208,14 @@ impl Routing {
             reason: refusal.as_ref().map(|refusal| refusal.reason.as_str()),
             text: refusal.map(|refusal| refusal.text.into()),
             rule: decided.rule.as_deref().map(|rule| Deciding {
-                rule: Named::from(rule),
+                rule: ShownRule::from(rule),
                 held: rule.when.iter().map(ToString::to_string).collect(),
             }),
-            overruled: overruled.map(|rule| Named::from(&**rule)),
+            overruled: overruled.map(|rule| ShownRule::from(&**rule)),
             nearest: rules.nearest.map(Nearest::from),
             fence: self.rules.fence(&question).map(|(region, rule)| Fence {
                 region: region.to_string(),
-                rule: Named::from(&**rule),
+                rule: ShownRule::from(&**rule),
             }),
             notice: notice.map(|(text, every, rule)| Notice {
                 text: text.to_owned(),
@@ -251,11 +223,11 @@ impl Routing {
                     Every::SignIn => "sign-in",
                     Every::Day => "day",
                 },
-                rule: Named::from(&**rule),
+                rule: ShownRule::from(&**rule),
             }),
             shadow: shadow.map(|(pool, rule)| Shadow {
                 pool: pool.to_string(),
-                rule: Named::from(&**rule),
+                rule: ShownRule::from(&**rule),
             }),
             entry,
             bucket: holdover_config::rules::bucket(&caller.user),

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::{Explanation, Named};
+use super::Explanation;
+use crate::decisions::ShownRule;
 
-impl fmt::Display for Named {
+impl fmt::Display for ShownRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.source)
     }
@@ -25,8 +26,8 @@ impl fmt::Display for Explanation {
     /// Without a line break at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let may = if self.allowed { "may" } else { "may not" };
-        write!(f, "{} {may} {}", self.user, phrase(self.act))?;
-        if let Some(room) = &self.room {
+        write!(f, "{} {may} {}", self.asked.user, phrase(&self.asked.act))?;
+        if let Some(room) = &self.asked.room {
             write!(f, " {room}")?;
         }
         let mut line = |name: &str, value: &dyn fmt::Display| write!(f, "\n  {name:<9} {value}");
@@ -51,7 +52,7 @@ impl fmt::Display for Explanation {
                     line("", &format!("holds: {held}"))?;
                 }
             }
-            None if self.room.is_some() => line("by rule", &"none: the directory decides")?,
+            None if self.asked.room.is_some() => line("by rule", &"none: the directory decides")?,
             None => line("by rule", &"none: what no rule forbids is allowed")?,
         }
         if let Some(overruled) = &self.overruled {
@@ -66,7 +67,7 @@ impl fmt::Display for Explanation {
                 line("", &format!("fails: {failed}"))?;
             }
             if nearest.failed.is_empty() {
-                line("", &format!("fails: it is not about `{}`", self.act))?;
+                line("", &format!("fails: it is not about `{}`", self.asked.act))?;
             }
         }
         if let Some(fence) = &self.fence {
@@ -98,7 +99,7 @@ impl fmt::Display for Explanation {
             for also in &entry.also {
                 line("", &format!("also on {} ({})", also.pool, also.source))?;
             }
-        } else if self.room.is_some() {
+        } else if self.asked.room.is_some() {
             line("room", &"not listed")?;
         }
         line("at", &self.at)?;
