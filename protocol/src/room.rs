@@ -95,10 +95,11 @@ impl Id {
         let rest = text
             .strip_prefix(scheme)
             .ok_or(IdError::Scheme { expected: scheme })?;
-        let (domain, _) = rest.split_once('/').ok_or(match rest {
+        let slash = memchr::memchr(b'/', rest.as_bytes()).ok_or(match rest {
             "" => IdError::NoDomain,
             _ => IdError::NoValue,
         })?;
+        let domain = rest.get(..slash).unwrap_or_default();
         if domain.is_empty() {
             return Err(IdError::NoDomain);
         }

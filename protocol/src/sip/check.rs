@@ -205,16 +205,23 @@ impl Uas<'_> {
         };
         let headers = request.headers();
         if !request.body().is_empty() {
-            let unsupported = Fault::new(Status::UNSUPPORTED_MEDIA_TYPE, "RFC 3261 §8.2.3");
+            let unsupported = || Fault::new(Status::UNSUPPORTED_MEDIA_TYPE, "RFC 3261 §8.2.3");
             if headers
                 .list(Name::ContentEncoding)
                 .any(|coding| !coding.eq_ignore_ascii_case("identity"))
             {
-                return Err(unsupported.with_header(Name::AcceptEncoding, "identity"));
+                return Err(unsupported().with_header(Name::AcceptEncoding, "identity"));
             }
-            let content_type = headers.content_type()?;
-            if !content_type.is_some_and(|content| types.iter().any(|known| content.is(known))) {
-                return Err(unsupported.with_header(Name::Accept, types.join(", ")));
+            // Nearly all peers write nothing but the type.
+            let is_plain = headers
+                .get(Name::ContentType)
+                .is_some_and(|content| types.contains(&content));
+            let is_understood = is_plain
+                || headers
+                    .content_type()?
+                    .is_some_and(|content| types.iter().any(|known| content.is(known)));
+            if !is_understood {
+                return Err(unsupported().with_header(Name::Accept, types.join(", ")));
             }
         }
         // RFC 4475 §3.3.15: the answer to an offer is of the offer's type.

@@ -117,6 +117,7 @@ impl Class {
 }
 
 /// Blank or tab.
+#[inline]
 pub(super) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }

@@ -53,13 +53,11 @@ impl TransactionKey {
 
 /// A number that differs between requests with different credentials, as far as chance goes; 0 without any.
 pub(super) fn credentials_mark(headers: &Headers) -> u64 {
-    let mut values = headers
-        .all(Name::Authorization)
-        .chain(headers.all(Name::ProxyAuthorization))
-        .peekable();
-    if values.peek().is_none() {
+    let names = [Name::Authorization, Name::ProxyAuthorization];
+    if names.iter().all(|&name| headers.get(name).is_none()) {
         return 0;
     }
+    let values = names.iter().flat_map(|&name| headers.all(name));
     let mut hasher = DefaultHasher::new();
     values.for_each(|value| value.hash(&mut hasher));
     hasher.finish()

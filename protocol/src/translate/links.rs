@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use memchr::memchr2;
 use memchr::memmem::Finder;
+use memchr::{memchr, memchr2};
 
 use super::RoomMap;
 use crate::room::{self, CategoryUri, FileLink, RoomUri};
@@ -202,7 +202,8 @@ impl<'a> Token<'a> {
 
     /// The longest identifier at the start of the token that `map` knows, and where it ends in `value`.
     fn resolve(&self, kind: Kind, is_whole: bool, map: &dyn RoomMap) -> Option<(usize, Mapped)> {
-        let (domain, rest) = self.value.split_once('/')?;
+        let slash = memchr(b'/', self.value.as_bytes())?;
+        let (domain, rest) = (self.value.get(..slash)?, self.value.get(slash + 1..)?);
         if domain.is_empty() {
             return None;
         }

@@ -104,13 +104,30 @@ impl<'a> Scanner<'a> {
     }
 }
 
-pub(super) fn is_blank(byte: u8) -> bool {
+#[inline]
+pub(super) const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// Not the whole of XML's rule for names: only what cannot be mistaken for the end of one.
+#[inline]
 pub(super) fn is_name_byte(byte: u8) -> bool {
-    !is_blank(byte) && !matches!(byte, b'=' | b'"' | b'\'' | b'<' | b'>' | b'&' | b'/')
+    NAME_BYTES.get(usize::from(byte)).is_some_and(|is| *is)
+}
+
+/// A table, since every byte of a name is looked up in it.
+static NAME_BYTES: [bool; 256] = name_bytes();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn name_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let ends = matches!(byte as u8, b'=' | b'"' | b'\'' | b'<' | b'>' | b'&' | b'/');
+        table[byte] = !ends && !is_blank(byte as u8);
+        byte += 1;
+    }
+    table
 }
 
 #[cfg(test)]

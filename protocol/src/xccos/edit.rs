@@ -27,6 +27,14 @@ struct Edit {
     replacement: Range<usize>,
 }
 
+impl Edit {
+    /// Where it is applied among others: what inserts comes before what replaces, and what holds others before them.
+    fn place(&self) -> (usize, bool, Reverse<usize>) {
+        let Range { start, end } = self.range;
+        (start, start != end, Reverse(end))
+    }
+}
+
 impl Edits {
     /// No edits.
     pub fn new() -> Self {
@@ -81,18 +89,23 @@ impl Edits {
 
     /// The edited text of one range of `source`. Edits that are not wholly in the range have no part in it.
     pub fn render(&self, source: &[u8], range: Range<usize>) -> Vec<u8> {
-        let mut edits: Vec<&Edit> = self
-            .edits
-            .iter()
-            .filter(|edit| edit.range.start >= range.start && edit.range.end <= range.end)
-            .collect();
-        edits.sort_by_key(|edit| {
-            (
-                edit.range.start,
-                !edit.range.is_empty(),
-                Reverse(edit.range.end),
-            )
-        });
+        let within = |edit: &&Edit| edit.range.start >= range.start && edit.range.end <= range.end;
+        let edits = self.edits.iter().filter(within);
+        // Most are added in order.
+        if self.edits.is_sorted_by_key(Edit::place) {
+            return self.render_in_order(source, range.clone(), edits);
+        }
+        let mut edits: Vec<&Edit> = edits.collect();
+        edits.sort_by_key(|edit| edit.place());
+        self.render_in_order(source, range.clone(), edits.into_iter())
+    }
+
+    fn render_in_order<'a>(
+        &self,
+        source: &[u8],
+        range: Range<usize>,
+        edits: impl Iterator<Item = &'a Edit>,
+    ) -> Vec<u8> {
         let mut out = Vec::with_capacity(range.len() + self.replacements.len());
         let mut copied = range.start;
         for edit in edits {
