@@ -229,6 +229,9 @@ impl Default for Decoder {
 }
 
 fn take_body(buffer: &mut BytesMut, length: usize) -> Bytes {
+    if length == 0 {
+        return Bytes::new();
+    }
     if length > COPIED_BODY {
         return buffer.split_to(length).freeze();
     }

@@ -303,7 +303,8 @@ mod tests {
                          </data></rpl></xccos>";
             let at = at.min(whole.len());
             let end = (at + length).min(whole.len());
-            let damaged = [&whole[..at], &piece, &whole[end..]].concat();
+            let (before, behind) = (whole.get(..at).unwrap(), whole.get(end..).unwrap());
+            let damaged = [before, &piece, behind].concat();
             agree(&damaged, &Limits::DEFAULT);
         }
     }
