@@ -8,10 +8,10 @@ use holdover_tests::client::CHANNEL;
 use holdover_tests::gateway::Installation;
 use holdover_tests::kamailio::{self, Kamailio};
 use holdover_tests::program::{Addresses, Executable, Program};
-use holdover_tests::real_client::{Account, Client, Driver, Transport};
+use holdover_tests::real_client::{Account, Client, Driver};
 use serde_json::json;
 
-use crate::world::Over;
+use crate::world::{Over, account};
 
 const DEALS: &str = "ma-chan://contoso.com/deals";
 const LUNCH: &str = "ma-chan://contoso.com/lunch";
@@ -84,20 +84,11 @@ impl Site {
     }
 
     fn account(&self, user: &str) -> Account {
-        let addresses = self.addresses();
+        let ca = self.installation.path("ca.pem");
         Account {
-            user: format!("{user}@contoso.com"),
-            password: None,
             // The same Call-IDs and tags, as if both were started in the same second.
             seed: Some(7),
-            transport: match self.over {
-                Over::Tcp => Transport::Tcp(addresses.tcp),
-                Over::Tls => Transport::Tls {
-                    host: "localhost".to_owned(),
-                    port: addresses.tls.port(),
-                    ca: self.installation.path("ca.pem"),
-                },
-            },
+            ..account(user, self.over.transport(self.addresses(), ca))
         }
     }
 }
@@ -266,19 +257,8 @@ fn a_spoofed_sender_is_refused(site: &mut Site) {
     ann.quit();
 }
 
-/// Makes two tests of each scenario: clients over TCP and over TLS. Kamailio speaks TLS with Holdover in both.
-macro_rules! scenarios {
-    ($($name:ident),*) => {
-        mod over_tcp {
-            $(#[test] fn $name() { super::play(super::Over::Tcp, super::$name); })*
-        }
-        mod over_tls {
-            $(#[test] fn $name() { super::play(super::Over::Tls, super::$name); })*
-        }
-    };
-}
-
-scenarios! {
+// Kamailio speaks TLS with Holdover in both.
+over_both! {
     two_users_meet_and_talk,
     a_client_that_lost_its_connection_comes_back,
     a_client_that_does_not_come_back_leaves_its_rooms,

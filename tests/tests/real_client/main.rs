@@ -9,6 +9,18 @@
     reason = "a panic is how a test says no"
 )]
 
+/// Makes two tests of each scenario that a module plays itself: clients over TCP and over TLS.
+macro_rules! over_both {
+    ($($name:ident),*) => {
+        mod over_tcp {
+            $(#[test] fn $name() { super::play(super::Over::Tcp, super::$name); })*
+        }
+        mod over_tls {
+            $(#[test] fn $name() { super::play(super::Over::Tls, super::$name); })*
+        }
+    };
+}
+
 mod front_end;
 mod recovery;
 mod rooms;
@@ -18,7 +30,7 @@ mod talk;
 mod upstreams;
 mod world;
 
-/// Makes two tests of each scenario: one over TCP and one over TLS.
+/// Makes two tests of each scenario of a demo: one over TCP and one over TLS.
 macro_rules! scenarios {
     ($($module:ident: $($name:ident),*;)*) => {
         mod over_tcp {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use holdover::pool::embedded::load_text;
 use holdover_tests::gateway::Installation;
 use holdover_tests::program::{Addresses, Executable, Program};
-use holdover_tests::real_client::{Account, Client, Driver, Transport};
+use holdover_tests::real_client::{Client, Driver};
 use serde_json::json;
 
-use crate::world::Over;
+use crate::world::{Over, account};
 
 const DEALS: &str = "ma-chan://contoso.com/300";
 
@@ -70,21 +70,9 @@ fn play(over: Over, rules: &str, scenario: fn(&mut Rules)) {
 
 impl Rules {
     fn client(&self, user: &str) -> Client {
-        let transport = match self.over {
-            Over::Tcp => Transport::Tcp(self.addresses.tcp),
-            Over::Tls => Transport::Tls {
-                host: "localhost".to_owned(),
-                port: self.addresses.tls.port(),
-                ca: self.installation.path("ca.pem"),
-            },
-        };
-        let account = Account {
-            user: format!("{user}@contoso.com"),
-            password: None,
-            seed: None,
-            transport,
-        };
-        Client::start(self.driver, &account)
+        let ca = self.installation.path("ca.pem");
+        let transport = self.over.transport(self.addresses, ca);
+        Client::start(self.driver, &account(user, transport))
     }
 
     fn sign_in<const N: usize>(&self, users: [&str; N]) -> [Client; N] {

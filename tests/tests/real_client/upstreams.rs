@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use holdover_tests::gateway::Installation;
 use holdover_tests::program::{Addresses, Executable, Program};
-use holdover_tests::real_client::{Account, Client, Driver, Transport};
+use holdover_tests::real_client::{Client, Driver};
 use holdover_tests::upstream::{Authority, Cable, Pool, PoolSpec};
 use serde_json::json;
 
-use crate::world::Over;
+use crate::world::{Over, account};
 
 const DEALS: &str = "ma-chan://contoso.com/300";
 const LUNCH: &str = "ma-chan://contoso.com/lunch";
@@ -116,21 +116,9 @@ impl Upstreams {
     /// The clients of these users, with Group Chat ready and all rooms open.
     fn sign_in<const N: usize>(&self, users: [&str; N]) -> [Client; N] {
         users.map(|user| {
-            let transport = match self.over {
-                Over::Tcp => Transport::Tcp(self.addresses.tcp),
-                Over::Tls => Transport::Tls {
-                    host: "localhost".to_owned(),
-                    port: self.addresses.tls.port(),
-                    ca: self.installation.path("ca.pem"),
-                },
-            };
-            let account = Account {
-                user: format!("{user}@contoso.com"),
-                password: None,
-                seed: None,
-                transport,
-            };
-            let mut client = Client::start(self.driver, &account);
+            let ca = self.installation.path("ca.pem");
+            let transport = self.over.transport(self.addresses, ca);
+            let mut client = Client::start(self.driver, &account(user, transport));
             client.login();
             client.expect("groupchat-ready", json!({}));
             client
@@ -350,19 +338,7 @@ fn colleague(upstreams: &Upstreams, texts: &[&str]) -> Vec<String> {
     texts.iter().map(|&text| text.to_owned()).collect()
 }
 
-/// Makes two tests of each scenario: clients over TCP and over TLS.
-macro_rules! scenarios {
-    ($($name:ident),*) => {
-        mod over_tcp {
-            $(#[test] fn $name() { super::play(super::Over::Tcp, super::$name); })*
-        }
-        mod over_tls {
-            $(#[test] fn $name() { super::play(super::Over::Tls, super::$name); })*
-        }
-    };
-}
-
-scenarios! {
+over_both! {
     one_client_uses_the_rooms_of_three_upstreams,
     a_pool_that_is_killed_comes_back_by_itself,
     a_pool_that_freezes_is_taken_back,

@@ -14,6 +14,34 @@ pub(crate) enum Over {
     Tls,
 }
 
+impl Over {
+    /// To `localhost`, trusting the authorities in the file `ca` alone.
+    pub(crate) fn transport(self, addresses: Addresses, ca: PathBuf) -> Transport {
+        match self {
+            Self::Tcp => Transport::Tcp(addresses.tcp),
+            Self::Tls => tls("localhost", addresses, ca),
+        }
+    }
+}
+
+fn tls(host: &str, addresses: Addresses, ca: PathBuf) -> Transport {
+    Transport::Tls {
+        host: host.to_owned(),
+        port: addresses.tls.port(),
+        ca,
+    }
+}
+
+/// Somebody of contoso.com who signs in with any password.
+pub(crate) fn account(user: &str, transport: Transport) -> Account {
+    Account {
+        user: format!("{user}@contoso.com"),
+        password: None,
+        seed: None,
+        transport,
+    }
+}
+
 /// Plays a scenario, unless there is no real client to play it with, which was said then.
 pub(crate) fn play(over: Over, scenario: fn(&mut World)) {
     let Some(driver) = Driver::build(Path::new(env!("CARGO_TARGET_TMPDIR"))) else {
@@ -80,20 +108,13 @@ impl World {
             user: format!("{user}@{}", self.demo.domain()),
             password: None,
             seed: None,
-            transport: match self.over {
-                Over::Tcp => Transport::Tcp(self.addresses.tcp),
-                Over::Tls => self.tls("localhost", self.demo.ca()),
-            },
+            transport: self.over.transport(self.addresses, self.demo.ca()),
         }
     }
 
     /// Over TLS to this host.
     pub(crate) fn tls(&self, host: &str, ca: PathBuf) -> Transport {
-        Transport::Tls {
-            host: host.to_owned(),
-            port: self.addresses.tls.port(),
-            ca,
-        }
+        tls(host, self.addresses, ca)
     }
 
     /// Ends the clients. None of them crashed, and none was ever told that its dialog is gone.
