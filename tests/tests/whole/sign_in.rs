@@ -18,6 +18,17 @@ fn texts(response: &Response) -> String {
         .to_owned()
 }
 
+/// A witness and a client, both in a room.
+async fn bob_and_ann(gateway: &TestGateway) -> (Client, Client) {
+    let mut witness = Client::tcp(gateway.tcp, "bob").await;
+    witness.sign_in().await;
+    witness.join("deals").await;
+    let mut client = Client::tcp(gateway.tcp, "ann").await;
+    client.sign_in().await;
+    client.join("deals").await;
+    (witness, client)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_goes_without_a_sign_in() {
     let gateway = TestGateway::start("").await;
@@ -67,12 +78,7 @@ async fn the_answer_to_a_sign_in_is_what_starts_group_chat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_out_leaves_the_rooms_at_once() {
     let gateway = TestGateway::start("").await;
-    let mut witness = Client::tcp(gateway.tcp, "bob").await;
-    witness.sign_in().await;
-    witness.join("deals").await;
-    let mut client = Client::tcp(gateway.tcp, "ann").await;
-    client.sign_in().await;
-    client.join("deals").await;
+    let (mut witness, mut client) = bob_and_ann(&gateway).await;
     witness.document(|body| body.contains("ntc:join")).await;
     assert_eq!(client.register("Expires: 0\r\n").await, 200);
     let parted = witness.document(|body| body.contains("ntc:part")).await;
@@ -89,12 +95,7 @@ async fn signing_out_leaves_the_rooms_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_client_keeps_its_rooms_for_the_grace_period_only() {
     let gateway = TestGateway::start("grace_secs = 1\n").await;
-    let mut witness = Client::tcp(gateway.tcp, "bob").await;
-    witness.sign_in().await;
-    witness.join("deals").await;
-    let mut client = Client::tcp(gateway.tcp, "ann").await;
-    client.sign_in().await;
-    client.join("deals").await;
+    let (mut witness, client) = bob_and_ann(&gateway).await;
     witness.document(|body| body.contains("ntc:join")).await;
     client.reset();
     let parted = witness.document(|body| body.contains("ntc:part")).await;
@@ -108,12 +109,7 @@ async fn a_lost_client_keeps_its_rooms_for_the_grace_period_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_in_time_never_left() {
     let gateway = TestGateway::start("").await;
-    let mut witness = Client::tcp(gateway.tcp, "bob").await;
-    witness.sign_in().await;
-    witness.join("deals").await;
-    let mut client = Client::tcp(gateway.tcp, "ann").await;
-    client.sign_in().await;
-    client.join("deals").await;
+    let (mut witness, client) = bob_and_ann(&gateway).await;
     client.reset();
     gateway
         .metric_reaches("holdover_sessions_detached_total", |count| count == 1)
