@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -158,7 +158,16 @@ pub enum PoolError {
         #[source]
         source: IdError,
     },
-    /// The operating system refused a file or a thread.
+    /// The file beside the database that says who serves it.
+    #[error("cannot open or make `{}`, which is needed to serve the database", path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The operating system refused a thread.
     #[error("cannot start the pool")]
     Io(#[from] io::Error),
 }
@@ -288,15 +297,20 @@ impl Drop for EmbeddedLeg {
 fn lock(database: &Path) -> Result<File, PoolError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
-    let file = OpenOptions::new()
+    let path = PathBuf::from(path);
+    let opened = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(path)?;
+        .open(&path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(source) => return Err(PoolError::Lock { path, source }),
+    };
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(PoolError::InUse),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+        Err(TryLockError::Error(source)) => Err(PoolError::Lock { path, source }),
     }
 }
 

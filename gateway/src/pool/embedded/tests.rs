@@ -362,6 +362,18 @@ fn a_database_is_served_by_one_pool() {
 }
 
 #[test]
+fn what_hinders_the_lock_is_named() {
+    let folder = Folder::new();
+    let path = folder.path();
+    let mut lock = path.clone().into_os_string();
+    lock.push(".lock");
+    std::fs::create_dir(&lock).unwrap();
+    let told = EmbeddedPool::open(&path, EmbeddedOptions::new("contoso.com")).unwrap_err();
+    let lock = Path::new(&lock).display().to_string();
+    assert!(told.to_string().contains(&lock), "{told}");
+}
+
+#[test]
 fn a_domain_that_no_identifier_can_have_is_refused() {
     let folder = Folder::new();
     let opened = EmbeddedPool::open(&folder.path(), EmbeddedOptions::new("con toso"));
