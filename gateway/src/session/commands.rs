@@ -64,10 +64,10 @@ impl RoomMap for ToPool<'_> {
 const MAX_PENDING: usize = 64;
 
 /// What such a client is told.
+const BUSY: &str = "Too many requests at once.";
+
 /// What a client is told of a room whose pool cannot be reached.
 pub(super) const UNREACHABLE: &str = "The room cannot be reached at the moment.";
-
-const BUSY: &str = "Too many requests at once.";
 
 impl SessionCore {
     /// An INFO of the client.
