@@ -274,7 +274,7 @@ impl Tracks {
         names
     }
 
-    /// Forgets, of each of these names, what stands before the first message that the client has seen.
+    /// Forgets, of each of these names, what stands before the first message that the client has seen or is about to see.
     pub(super) fn forget_before_shown(
         &mut self,
         pool: PoolId,
@@ -282,15 +282,15 @@ impl Tracks {
         names: &[RoomUri],
         missed: &mut Vec<Held>,
     ) {
-        let shown = &self.track(pool, room).shown;
+        let track = self.track(pool, room);
+        let waiting = track.hold.iter().flat_map(|hold| &hold.held);
+        let waiting = waiting.map(|held| (&held.legacy, held.fingerprint));
+        let shown = track.shown.iter().map(|(legacy, shown)| (legacy, *shown));
+        let known: Vec<(&RoomUri, Fingerprint)> = shown.chain(waiting).collect();
         for name in names {
-            let is_shown = |held: &Held| {
-                let is_it = |(legacy, one): &(RoomUri, Fingerprint)| {
-                    legacy == name && *one == held.fingerprint
-                };
-                held.legacy == *name && shown.iter().any(is_it)
-            };
-            let first = missed.iter().position(is_shown);
+            let is_known =
+                |held: &Held| held.legacy == *name && known.contains(&(name, held.fingerprint));
+            let first = missed.iter().position(is_known);
             let mut at = 0;
             missed.retain(|held| {
                 at += 1;

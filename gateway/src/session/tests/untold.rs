@@ -150,3 +150,22 @@ fn what_is_between_two_looks_comes_where_nothing_was_known() {
     let bjoin = session.retry(POOL)[0].0;
     assert_eq!(look_twice((session, bjoin), [3..=4, 7..=8], 1..=8), [5, 6]);
 }
+
+#[test]
+fn what_is_between_what_waits_and_a_look_comes_where_nothing_was_known() {
+    let mut session = Session::attached();
+    session.open("x", "x");
+    session.lose(POOL);
+    let bjoin = session.retry(POOL)[0].0;
+    let asked = sent(&session.hear(POOL, &reply("bjoin", bjoin, &chanib("x"))));
+    // More than may be held back: the last are left to the history.
+    for number in 1..=6 {
+        session.hear(POOL, &live("x", number));
+    }
+    let looked = sent(&session.ask(&look_back("x")));
+    let answer = reply("bccontext", looked[0].0, &history("x", 6..=7));
+    let outputs = session.hear(POOL, &answer);
+    session.read(outputs);
+    let outputs = session.hear(POOL, &reply("bccontext", asked[0].0, &history("x", 1..=8)));
+    assert_eq!(numbers(&session.read(outputs)), [1, 2, 3, 4, 5, 8]);
+}

@@ -300,9 +300,11 @@ impl Windows {
     pub(super) fn check_rest(&self, written: impl Fn(PoolId, &RoomUri) -> usize) {
         assert!(self.under_way.is_empty(), "not read: {:?}", self.under_way);
         for (room, window) in self.open.iter().filter(|(_, window)| !window.is_lost) {
-            // Who asked for the last messages has seen enough: what stands before them is in the history still.
-            let looked = window.looked.first().copied().unwrap_or_default();
-            let from = window.from.max(window.excused).max(looked);
+            // Who asked for the last messages has seen enough: what stands before them is in the history still. From the
+            // first message on that the client saw, nothing is missing.
+            let seen = window.got.iter().chain(&window.looked).min();
+            let from = window.from.max(window.excused);
+            let from = from.max(seen.copied().unwrap_or_default());
             for at in from..written(window.pool, &window.migrated) {
                 let came = window.got.contains(&at) || window.looked.contains(&at);
                 assert!(came, "{at} never came to {room}: {window:?}");
