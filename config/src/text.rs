@@ -109,6 +109,17 @@ macro_rules! choices {
             $( $(#[doc = $variant_doc])* $variant, )*
         }
 
+        impl $name {
+            /// The word for it.
+            #[must_use]
+            #[allow(dead_code, reason = "some words are only read")]
+            $vis fn as_str(self) -> &'static str {
+                match self {
+                    $( Self::$variant => $word, )*
+                }
+            }
+        }
+
         impl $crate::text::FromText for $name {
             const CODE: &'static str = $crate::codes::BAD_CHOICE;
 

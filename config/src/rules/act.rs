@@ -99,19 +99,6 @@ impl Class {
         Self::Files,
         Self::Manage,
     ];
-
-    /// The word that admins write.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SignIn => "sign-in",
-            Self::Read => "read",
-            Self::Post => "post",
-            Self::Search => "search",
-            Self::Files => "files",
-            Self::Manage => "manage",
-        }
-    }
 }
 
 impl fmt::Display for Class {

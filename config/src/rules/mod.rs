@@ -190,10 +190,7 @@ impl fmt::Display for Then {
                 sign_ins_per_sec: None,
             }) => write!(f, "{key} = \"{text}\""),
             Self::Maintenance(maintenance) => {
-                let access = match maintenance.access {
-                    Access::Closed => "closed",
-                    Access::ReadOnly => "read-only",
-                };
+                let access = maintenance.access.as_str();
                 let pace = maintenance.sign_ins_per_sec.map_or(0, NonZeroU32::get);
                 write!(
                     f,

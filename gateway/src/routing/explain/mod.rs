@@ -7,7 +7,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use holdover_config::rules::{Aspect, Every, Miss, Rule};
+use holdover_config::rules::{Aspect, Miss, Rule};
 use holdover_protocol::room::RoomUri;
 use serde::Serialize;
 
@@ -219,10 +219,7 @@ impl Routing {
             }),
             notice: notice.map(|(text, every, rule)| Notice {
                 text: text.to_owned(),
-                every: match every {
-                    Every::SignIn => "sign-in",
-                    Every::Day => "day",
-                },
+                every: every.as_str(),
                 rule: ShownRule::from(&**rule),
             }),
             shadow: shadow.map(|(pool, rule)| Shadow {
