@@ -9,6 +9,7 @@ use holdover_protocol::sip::{
     MessageBuilder, Method, Name, Request, SessionExpires, SipUri, Status, Uas, respond, sdp,
 };
 use holdover_protocol::user::UserUri;
+use holdover_protocol::xccos::{Document, Item, Limits};
 
 use super::core::{DialogNumber, ServerCore};
 use crate::registrar::user_of;
@@ -224,7 +225,12 @@ impl ServerCore {
         let busy = is_due(settings.busy_every);
         let muted = is_due(settings.mute_every);
         if settings.bye_on_first_command {
-            self.send(answer::ok(&request));
+            // A command may be lost, a post must not be acknowledged that nobody keeps.
+            let answer = match is_post(request.body()) {
+                true => answer::refuse(&request, Status::FORBIDDEN, Some("No right to chat"), None),
+                false => answer::ok(&request),
+            };
+            self.send(answer);
             return self.bye(number, DialogEnd::Switch);
         }
         let document = request.body().clone();
@@ -243,6 +249,14 @@ impl ServerCore {
             )),
         }
     }
+}
+
+/// Whether a body is a message to a room.
+fn is_post(body: &Bytes) -> bool {
+    Document::parse(body.clone(), &Limits::default()).is_ok_and(|document| {
+        let mut items = document.items();
+        items.any(|item| matches!(item, Item::GroupChat(_)))
+    })
 }
 
 /// Whose the request is. An asserted identity that is no SIP user's is nobody's: From is not asked then.

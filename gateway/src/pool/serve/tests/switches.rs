@@ -59,6 +59,16 @@ fn bye_on_first_command_is_all_that_a_user_without_the_right_gets() {
     bench.request(&Method::Bye);
     assert!(bench.delivered.is_empty());
     assert_eq!(bench.closed, [(ann.dialog, DialogEnd::Switch)]);
+    // Nobody keeps a post, so nobody acknowledges it.
+    let mut bob = bench.open("bob");
+    let post = "<xccos ver=\"1\" envid=\"1\" xmlns=\"urn:parlano:xml:ns:xccos\"><grpchat id=\"grpchat\" seqid=\"1\" \
+                chanUri=\"ma-chan://contoso.com/x\"><chat>hello</chat></grpchat></xccos>";
+    bench.receive(&bob.request("INFO", "", post));
+    let Message::Response(refused) = bench.sent.remove(0) else {
+        panic!("the post is answered");
+    };
+    assert_eq!(refused.status().code(), 403);
+    bench.request(&Method::Bye);
 }
 
 #[test]
