@@ -151,17 +151,17 @@ impl Decisions for CallerDecisions<'_> {
         } else {
             self.routing.legacy_of(pool, migrated)
         };
-        match legacy {
-            Some(legacy) => {
-                let decided = self.resolve(Act::Read, &legacy);
-                decided.outcome.is_ok_and(|target| target.pool == pool)
-            }
-            None => self.routing.shows_unlisted,
-        }
+        // One that is not listed keeps its identifier, and may be another pool's under it.
+        let asked = legacy.as_ref().unwrap_or(migrated);
+        let decided = self.resolve(Act::Read, asked);
+        decided.outcome.is_ok_and(|target| {
+            target.pool == pool && (legacy.is_some() || target.migrated == *migrated)
+        })
     }
 
     fn offers_all(&self) -> bool {
         self.routing.shows_unlisted
+            && self.routing.order.len() == 1
             && !self.routing.rules.may_route()
             && !self.routing.pools.any_keeps_ids()
     }

@@ -150,6 +150,21 @@ fn what_a_search_offers_is_what_can_be_entered() {
 }
 
 #[test]
+fn rooms_that_no_file_lists_are_offered_where_they_are_looked_for() {
+    let rooms = "legacy,pool,migrated,state,name,note\n";
+    let router = Router::new(World::new(rooms, Vec::new(), true).routing);
+    let caller = ann();
+    let decisions = router.decisions(&caller, Timestamp::UNIX_EPOCH);
+    use crate::session::Decisions as _;
+    assert!(decisions.offers(PoolId(0), &room("x")), "the default pool");
+    assert!(
+        !decisions.offers(PoolId(1), &room("x")),
+        "asking leads to hq"
+    );
+    assert!(!decisions.offers_all());
+}
+
+#[test]
 fn a_daily_notice_is_due_once_a_day_for_each_user() {
     let router = Router::new(routing(vec![(
         "new client",

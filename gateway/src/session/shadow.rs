@@ -241,7 +241,9 @@ fn answer(pool: PoolId, reply: ReplyView<'_>, decisions: &dyn Decisions) -> Answ
         Ok(ReplyData::ChannelSearch(found)) => found
             .rooms
             .iter()
-            .filter(|room| decisions.offers_all() || decisions.legacy_of(pool, &room.uri).is_some())
+            .filter(|room| {
+                decisions.shows_unlisted() || decisions.legacy_of(pool, &room.uri).is_some()
+            })
             .map(|room| {
                 let legacy = decisions.legacy_of(pool, &room.uri);
                 fingerprint(&legacy.as_ref().unwrap_or(&room.uri).as_str())
