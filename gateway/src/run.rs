@@ -98,6 +98,9 @@ pub enum BuildError {
         #[source]
         source: Box<TlsError>,
     },
+    /// The system has no thread for reloads.
+    #[error("cannot start the thread for reloads")]
+    Thread(#[source] std::io::Error),
     /// A configuration without pools, which the check refuses.
     #[error("the configuration has no pool")]
     NoPool,
@@ -173,7 +176,7 @@ impl Gateway {
             Box::new(live),
             telemetry,
         );
-        gateway.reloads = Some(Reloads::new(engine));
+        gateway.reloads = Some(Reloads::new(engine).map_err(BuildError::Thread)?);
         Ok(gateway)
     }
 

@@ -12,7 +12,7 @@ use super::*;
 use crate::audit::Who;
 use crate::directory::{Directory, load};
 use crate::pool::Pools;
-use crate::reload::{Engine, Publish, Reader, Reloads, Version};
+use crate::reload::{Engine, Publish, Reader, Reloads, Retired, Version};
 use crate::routing::Routing;
 
 struct Server {
@@ -40,7 +40,9 @@ unlisted = \"refuse\"
 struct Nothing;
 
 impl Publish for Nothing {
-    fn publish(&self, _: u64, _: &Version) {}
+    fn publish(&self, _: u64, _: &Version) -> Retired {
+        Retired::default()
+    }
 }
 
 async fn server() -> Server {
@@ -74,7 +76,7 @@ async fn server() -> Server {
         Box::new(Nothing),
         Telemetry::new(),
     );
-    let (reloads, reloader) = Reloads::new(engine);
+    let (reloads, reloader) = Reloads::new(engine).unwrap();
     let state = AdminState {
         telemetry: Telemetry::new(),
         readiness: Readiness::new(),

@@ -1,6 +1,7 @@
 //! The generations of the configuration that were in use: what they said, when they came, and who brought them.
 //!
-//! A folder holds the content of every file once, under its hash, and an index that says which generation is made of which.
+//! A folder holds the content of every file once, under its hash, and an index that says which generation is made of which:
+//! a line of JSON for each. Lines are added, so that a reload writes little: what it writes keeps a pool on the same disk waiting.
 //! Keys, certificates and users are not in it. The folder's lock is held by whoever changes the files of a configuration as
 //! a whole, so that nobody reads half of it.
 
@@ -165,7 +166,11 @@ impl History {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         }
-        Ok(serde_json::from_slice(&fs::read(path)?)?)
+        let content = fs::read(path)?;
+        let all: Vec<&[u8]> = whole_lines(&content).collect();
+        let kept = all.get(all.len().saturating_sub(self.keep)..);
+        let kept = kept.unwrap_or_default().iter();
+        kept.map(|line| Ok(serde_json::from_slice(line)?)).collect()
     }
 
     /// The number under which a version with this hash begins to be used: that of the last generation if it says the same,
@@ -182,15 +187,21 @@ impl History {
         })
     }
 
-    /// Keeps a generation, and forgets the oldest ones if there are too many.
+    /// Keeps a generation, and forgets the oldest ones if there are twice as many as are wanted.
     ///
     /// # Errors
     ///
     /// Something cannot be read or written, a file changed since it was read, or another gateway uses the folder.
     pub fn keep(&self, generation: Generation, files: &[ReadFile]) -> io::Result<()> {
         let _lock = self.lock()?;
-        let mut all = self.list()?;
-        if let Some(last) = all.last() {
+        let content = match fs::read(self.index()) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let last = whole_lines(&content).last();
+        let last: Option<Generation> = last.map(serde_json::from_slice).transpose()?;
+        if let Some(last) = last {
             if last.generation == generation.generation && last.hash == generation.hash {
                 return Ok(());
             }
@@ -208,13 +219,18 @@ impl History {
         {
             self.keep_file(file)?;
         }
+        let is_torn = content.last().is_some_and(|last| *last != b'\n');
+        let is_long = whole_lines(&content).count() >= self.keep.saturating_mul(2);
+        if !is_torn && !is_long {
+            return add(&self.index(), &line(&generation)?);
+        }
+        let mut all = self.list()?;
         all.push(generation);
         let forgotten = all.len().saturating_sub(self.keep);
         all.drain(..forgotten);
-        write_whole(&self.index(), &serde_json::to_vec_pretty(&all)?)?;
-        if forgotten > 0 {
-            self.forget_files(&all);
-        }
+        let lines: Vec<Vec<u8>> = all.iter().map(line).collect::<Result<_, _>>()?;
+        write_whole(&self.index(), &lines.concat())?;
+        self.forget_files(&all);
         Ok(())
     }
 
@@ -265,12 +281,36 @@ impl History {
     }
 
     fn index(&self) -> PathBuf {
-        self.folder.join("index.json")
+        self.folder.join("index.jsonl")
     }
 
     fn content_path(&self, hash: Hash) -> PathBuf {
         self.folder.join("files").join(hash.to_string())
     }
+}
+
+/// A generation as it stands in the index.
+fn line(generation: &Generation) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(generation)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The lines of an index, but for one that a crash cut short.
+fn whole_lines(index: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = index.split_inclusive(|&byte| byte == b'\n');
+    lines.filter_map(|line| line.strip_suffix(b"\n"))
+}
+
+/// Adds a line to a file, which is made with the first.
+fn add(path: &Path, line: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(line)?;
+    file.sync_data()
 }
 
 /// Writes a file so that a reader sees the old one or the new one, whole. A file that is there keeps its permissions.

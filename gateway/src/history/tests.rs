@@ -111,14 +111,19 @@ fn secrets_are_not_kept() {
 #[test]
 fn as_many_as_wanted_are_kept_and_contents_once() {
     let mut place = Place::new(3);
-    for number in 0..5 {
-        place.write(
-            "rules.d/one.toml",
-            &RULE.replace("No.", &format!("No {number}.")),
-        );
-        place.use_it();
-    }
-    assert_eq!(place.numbers(), [3, 4, 5]);
+    let use_them = |place: &mut Place, numbers| {
+        for number in numbers {
+            place.write(
+                "rules.d/one.toml",
+                &RULE.replace("No.", &format!("No {number}.")),
+            );
+            place.use_it();
+        }
+    };
+    use_them(&mut place, 1..=6);
+    assert_eq!(place.numbers(), [4, 5, 6]);
+    use_them(&mut place, 7..=7);
+    assert_eq!(place.numbers(), [5, 6, 7]);
     // Three files of rules, and the configuration and the rooms that they share.
     assert_eq!(
         fs::read_dir(place.path("history/files")).unwrap().count(),
@@ -129,7 +134,25 @@ fn as_many_as_wanted_are_kept_and_contents_once() {
         .history
         .content(oldest.file("rules.d/one.toml").unwrap())
         .unwrap();
-    assert!(String::from_utf8(content).unwrap().contains("No 2."));
+    assert!(String::from_utf8(content).unwrap().contains("No 5."));
+}
+
+#[test]
+fn a_line_that_a_crash_cut_short_is_no_generation() {
+    let mut place = Place::new(5);
+    place.use_it();
+    let index = place.read("history/index.jsonl").unwrap();
+    place.write(
+        "history/index.jsonl",
+        &format!("{index}{{\"generation\":2,"),
+    );
+    assert_eq!(place.numbers(), [1]);
+    place.write("rules.d/one.toml", RULE);
+    place.use_it();
+    assert_eq!(place.numbers(), [1, 2]);
+    place.write("rules.d/one.toml", &RULE.replace("No.", "Never."));
+    place.use_it();
+    assert_eq!(place.numbers(), [1, 2, 3]);
 }
 
 #[test]

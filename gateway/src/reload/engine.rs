@@ -9,7 +9,7 @@ use holdover_config::{Diagnostics, fixed_changes};
 use jiff::Timestamp;
 
 use super::read::{FileKind, Read, ReadFile, Reader, Version};
-use super::{Rejected, Report, Status, StatusFile};
+use super::{Rejected, Report, Retired, Status, StatusFile};
 use crate::audit::{Act, AuditLog, Entry, FileChange, Outcome, Who};
 use crate::hash::Hash;
 use crate::history::{Generation, History};
@@ -21,8 +21,8 @@ use crate::telemetry::{Detail, Emit as _, Telemetry};
 
 /// Puts a version in use, at once and whole.
 pub trait Publish: Send {
-    /// From here on `version` counts, as the generation of this number.
-    fn publish(&self, generation: u64, version: &Version);
+    /// From here on `version` counts, as the generation of this number. Answers what does not count any more.
+    fn publish(&self, generation: u64, version: &Version) -> Retired;
 }
 
 /// What reads configurations and puts them in use.
@@ -164,7 +164,7 @@ impl Engine {
             };
         }
         let generation = generation + 1;
-        self.publish.publish(generation, &version);
+        let retired = self.publish.publish(generation, &version);
         let took = begun.elapsed();
         let hash = version.hash();
         ConfigApplied {
@@ -184,6 +184,7 @@ impl Engine {
         };
         self.record(Act::Reload, who, files, Outcome::Applied);
         self.keep();
+        retired.take_apart();
         Report::Applied {
             generation,
             hash,

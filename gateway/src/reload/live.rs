@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use holdover_config::settings::Limits as LimitSettings;
@@ -19,6 +21,26 @@ use crate::session::task::SessionContext;
 use crate::session::{QueueLimits, SessionSettings};
 use crate::telemetry::events::process::DirectoryLoaded;
 use crate::telemetry::{Emit as _, Telemetry};
+
+/// How long sessions may be in the middle of asking a version that is not in use any more. They ask for microseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What was in use until another version was published. Taking ten thousand rules apart keeps a thread busy for milliseconds, so
+/// it is not left to whichever session asked last.
+#[derive(Debug, Default)]
+#[must_use = "it is to be taken apart by the thread that replaced it"]
+pub struct Retired(Option<Arc<Routing>>);
+
+impl Retired {
+    /// Waits until nobody uses it, and frees it here. Blocks.
+    pub(super) fn take_apart(self) {
+        let Some(routing) = self.0 else { return };
+        let until = Instant::now() + PATIENCE;
+        while Arc::strong_count(&routing) > 1 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
 
 /// The parts of a running gateway that a reload replaces.
 pub struct Live {
@@ -38,14 +60,14 @@ pub struct Live {
 
 impl Publish for Live {
     /// Rules, rooms and users count for everybody at once, limits for new connections and sessions.
-    fn publish(&self, generation: u64, version: &Version) {
+    fn publish(&self, generation: u64, version: &Version) -> Retired {
         let live = &version.settings.live;
         let before = self.sessions.router.current();
         let pools = Arc::clone(before.pools());
         let directory = Arc::clone(&version.directory);
         // There is a pool: the check refuses a configuration without one, and pools are fixed.
         let Some(routing) = Routing::new(generation, live, directory, pools) else {
-            return;
+            return Retired::default();
         };
         for (path, users) in &self.users {
             if let Some(now) = version.users.get(path) {
@@ -87,6 +109,7 @@ impl Publish for Live {
             }
             .emit(&self.telemetry);
         }
+        Retired(Some(before))
     }
 }
 
@@ -113,5 +136,27 @@ pub(crate) fn queue_limits(limits: &LimitSettings) -> QueueLimits {
         messages: limits.queue_messages,
         bytes: limits.queue_bytes,
         outstanding: limits.outstanding_infos,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn what_is_retired_is_freed_by_who_replaced_it() {
+        let routing = Arc::new(Routing::nowhere());
+        let (asked, freed) = (Arc::clone(&routing), Arc::downgrade(&routing));
+        let (begin, begun) = mpsc::channel();
+        let asking = thread::spawn(move || {
+            begun.recv().unwrap();
+            drop(asked);
+        });
+        begin.send(()).unwrap();
+        Retired(Some(routing)).take_apart();
+        assert!(freed.upgrade().is_none());
+        asking.join().unwrap();
     }
 }

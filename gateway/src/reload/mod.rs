@@ -3,6 +3,7 @@
 //! Read all, check all, build aside, swap. Whatever is wrong, nothing changes: the running configuration goes on and the faults
 //! are told. One reload runs at a time; what asks for one meanwhile is answered by the next, together.
 
+mod aside;
 mod engine;
 mod live;
 mod look;
@@ -14,6 +15,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,11 +27,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use engine::{Engine, Publish};
-pub use live::Live;
+pub use live::{Live, Retired};
 pub(crate) use live::{queue_limits, sip_limits, xccos_limits};
 pub use read::{FileKind, Read, ReadFile, Reader, Version};
 pub use signal::on_hangup;
 pub use watch::watch;
+
+use aside::Aside;
 
 use crate::audit::Who;
 use crate::hash::Hash;
@@ -143,15 +147,18 @@ impl Reloader {
 /// Reloads waiting to be carried out by [`Reloads::serve`].
 #[derive(Debug)]
 pub struct Reloads {
-    engine: Engine,
+    aside: Aside,
     requests: mpsc::Receiver<Request>,
     status: Arc<Mutex<Arc<Status>>>,
 }
 
 impl Reloads {
     /// Those of `engine`, and the way to ask for them.
-    #[must_use]
-    pub fn new(engine: Engine) -> (Self, Reloader) {
+    ///
+    /// # Errors
+    ///
+    /// The system has no further thread.
+    pub fn new(engine: Engine) -> io::Result<(Self, Reloader)> {
         let (sender, requests) = mpsc::channel(WAITING);
         let status = Arc::new(Mutex::new(Arc::new(engine.status())));
         let reloader = Reloader {
@@ -159,11 +166,11 @@ impl Reloads {
             status: Arc::clone(&status),
         };
         let reloads = Self {
-            engine,
+            aside: Aside::start(engine)?,
             requests,
             status,
         };
-        (reloads, reloader)
+        Ok((reloads, reloader))
     }
 
     /// Carries out reloads until `stop` is cancelled.
@@ -185,18 +192,10 @@ impl Reloads {
                 .find(|who| !matches!(who, Who::FileChange { .. }))
                 .or_else(|| who.clone().next());
             let Some(who) = who.cloned() else { continue };
-            let mut engine = self.engine;
-            // Reading and checking would keep a worker from its sessions.
-            let done = tokio::task::spawn_blocking(move || {
-                let report = engine.reload(&who);
-                (engine, report)
-            });
-            let Ok((engine, report)) = done.await else {
+            let Some((report, status)) = self.aside.reload(who).await else {
                 return;
             };
-            self.engine = engine;
-            *self.status.lock().unwrap_or_else(PoisonError::into_inner) =
-                Arc::new(self.engine.status());
+            *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
             for request in requests {
                 // Whoever does not wait any more does not want to know.
                 let _gone = request.answer.send(report.clone());

@@ -45,8 +45,9 @@ const USERS: &str = "[users]\n\"ann@contoso.com\" = \"939e7578ed9e3c518a452acee7
 struct Published(mpsc::Sender<(u64, Version)>);
 
 impl Publish for Published {
-    fn publish(&self, generation: u64, version: &Version) {
+    fn publish(&self, generation: u64, version: &Version) -> Retired {
         self.0.send((generation, version.clone())).unwrap();
+        Retired::default()
     }
 }
 
@@ -320,7 +321,7 @@ fn every_act_is_in_the_audit_file_with_hashes_and_without_secrets() {
 #[tokio::test]
 async fn reloads_that_wait_are_carried_out_together() {
     let place = Place::new();
-    let (reloads, reloader) = Reloads::new(place.engine);
+    let (reloads, reloader) = Reloads::new(place.engine).unwrap();
     let asked: Vec<_> = (0..10)
         .map(|_| {
             let reloader = reloader.clone();
@@ -443,7 +444,7 @@ async fn where_the_system_tells_nothing_files_are_looked_at() {
         telemetry,
         published,
     } = place;
-    let (reloads, reloader) = Reloads::new(engine);
+    let (reloads, reloader) = Reloads::new(engine).unwrap();
     let stop = CancellationToken::new();
     let settings = holdover_config::settings::Reload {
         watch: holdover_config::settings::Watch::Native,

@@ -29,8 +29,8 @@ pub async fn notify(
     admission.observe(Timestamp::now());
     let mut seen = Timestamp::now();
     loop {
-        let routing = context.router.current();
-        let boundary = routing.rules.next_boundary(seen);
+        // The version is not kept while this waits: it would be freed here, on a thread that sessions need.
+        let boundary = context.router.current().rules.next_boundary(seen);
         let wait = boundary.map_or(TRUST, |at| {
             let millis = at.as_millisecond() - Timestamp::now().as_millisecond();
             Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(TRUST)
