@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use holdover_config::Diagnostics;
 use serde::Serialize;
 
+use crate::directory::Difference;
 use crate::hash::Hash;
 
 pub use lock::lock_within;
@@ -36,7 +37,7 @@ pub enum Act {
     Rollback,
     /// A rule was enabled or disabled.
     RuleToggle,
-    /// The directory was changed other than by its files.
+    /// Another version of the directory came into use, by the reload that is recorded just before.
     DirectoryChange,
 }
 
@@ -140,6 +141,9 @@ pub struct Entry {
     pub who: Who,
     /// To which files.
     pub files: Vec<FileChange>,
+    /// How many rooms became what, where the directory changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rooms: Option<Difference>,
     /// The generation that came of it, or that stayed.
     pub generation: Option<u64>,
     /// What became of it.

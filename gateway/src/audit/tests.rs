@@ -18,6 +18,7 @@ fn entry(generation: u64) -> Entry {
             before: Some(Hash::of(b"old")),
             after: Some(Hash::of(b"new")),
         }],
+        rooms: None,
         generation: Some(generation),
         result: Outcome::Applied,
     }

@@ -310,6 +310,7 @@ fn record(
             user: user.to_owned(),
         },
         files,
+        rooms: None,
         generation: Some(generation),
         result,
     };

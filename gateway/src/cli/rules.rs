@@ -168,6 +168,7 @@ fn record(log: &AuditLog, file: &str, edit: &Edit) -> std::io::Result<()> {
             before: Some(Hash::of(edit.before.as_bytes())),
             after: Some(Hash::of(edit.after.as_bytes())),
         }],
+        rooms: None,
         // The generation is the running gateway's, which records its own when it reads the file.
         generation: None,
         result: Outcome::Applied,

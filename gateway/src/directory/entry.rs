@@ -168,6 +168,16 @@ impl Entry {
         self.line
     }
 
+    /// Whether both say the same of a room, wherever they stand.
+    pub(super) fn says_what(&self, other: &Self) -> bool {
+        let of = |entry: &Self| (entry.state(), entry.name_length);
+        of(self) == of(other)
+            && self.pool() == other.pool()
+            && self.migrated_id() == other.migrated_id()
+            && self.text == other.text
+            && self.category() == other.category()
+    }
+
     pub(super) fn legacy_id(&self) -> Id<'_> {
         Id {
             pool: None,

@@ -332,6 +332,11 @@ impl Index {
         self.find(Id::new(None, room))
     }
 
+    /// The entry of the same legacy id as `entry`, which is another index's.
+    pub(super) fn same(&self, entry: &Entry) -> Option<&Arc<Entry>> {
+        self.find(entry.legacy_id())
+    }
+
     /// The further pools of a room, as they stand in the files.
     pub(super) fn further(&self, entry: &Entry) -> &[Arc<Further>] {
         if self.further.is_empty() {

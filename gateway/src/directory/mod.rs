@@ -4,6 +4,7 @@
 //! with the rules that go with it.
 
 mod columns;
+mod difference;
 mod entry;
 mod explain;
 mod faults;
@@ -21,6 +22,7 @@ use holdover_config::PoolName;
 use holdover_config::settings::Unlisted;
 use holdover_protocol::room::RoomUri;
 
+pub use difference::Difference;
 pub use entry::{Entry, State};
 pub use explain::{Also, Answer, Explanation, Query, Room};
 pub use further::Further;

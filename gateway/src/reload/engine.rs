@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::read::{FileKind, Read, ReadFile, Reader, Version};
 use super::{Rejected, Report, Retired, Status, StatusFile};
 use crate::audit::{Act, AuditLog, Entry, FileChange, Outcome, Who};
+use crate::directory::Difference;
 use crate::hash::Hash;
 use crate::history::{Generation, History};
 use crate::telemetry::events::config::{
@@ -175,14 +176,16 @@ impl Engine {
         }
         .emit(&self.telemetry);
         let files = changes(&self.running.version.files, &version.files);
-        self.running = Running {
+        let running = Running {
             generation,
             since: Timestamp::now(),
             who: who.to_string(),
             hash,
             version,
         };
+        let before = std::mem::replace(&mut self.running, running).version;
         self.record(Act::Reload, who, files, Outcome::Applied);
+        self.record_rooms(who, &before);
         self.keep();
         retired.take_apart();
         Report::Applied {
@@ -257,13 +260,49 @@ impl Engine {
         }
     }
 
+    /// Writes down that there is another directory than that of `before`, so that who looks for such changes need not tell the
+    /// files of rooms from others.
+    fn record_rooms(&mut self, who: &Who, before: &Version) {
+        let now = &self.running.version;
+        let rooms = |version: &Version| {
+            let files = version.files.iter();
+            let rooms = files.filter(|file| file.kind == FileKind::Rooms);
+            rooms.cloned().collect::<Vec<ReadFile>>()
+        };
+        let files = changes(&rooms(before), &rooms(now));
+        let is_same = before.settings.live.directory == now.settings.live.directory;
+        if self.audit.is_none() || (files.is_empty() && is_same) {
+            return;
+        }
+        let difference = Difference::between(&before.directory, &now.directory);
+        self.add(
+            Act::DirectoryChange,
+            who,
+            files,
+            Some(difference),
+            Outcome::Applied,
+        );
+    }
+
     /// Writes an act down. That it cannot be written stops nobody: who may change files may stop a disk as well.
     fn record(&mut self, act: Act, who: &Who, files: Vec<FileChange>, result: Outcome) {
+        self.add(act, who, files, None, result);
+    }
+
+    fn add(
+        &mut self,
+        act: Act,
+        who: &Who,
+        files: Vec<FileChange>,
+        rooms: Option<Difference>,
+        result: Outcome,
+    ) {
         let Some(audit) = &self.audit else { return };
         let entry = Entry {
             act,
             who: who.clone(),
             files,
+            rooms,
             generation: Some(self.running.generation),
             result,
         };

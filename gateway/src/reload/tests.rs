@@ -318,6 +318,73 @@ fn every_act_is_in_the_audit_file_with_hashes_and_without_secrets() {
     );
 }
 
+#[test]
+fn a_change_of_the_directory_is_an_act_of_its_own() {
+    let mut place = Place::new();
+    place.write("holdover.toml", &CONFIG.replace("Closed.", "Shut."));
+    place.reload();
+    // The first room has another name, the second is gone, and there are two others.
+    let rooms = "legacy,pool,migrated,state,name,note
+ma-chan://contoso.com/1,here,ma-chan://contoso.com/a,migrated,Salon,
+ma-chan://contoso.com/3,here,ma-chan://contoso.com/c,migrated,Third,
+ma-chan://contoso.com/4,here,,pending,Fourth,
+";
+    place.write("rooms.csv", rooms);
+    place.reload();
+    place.write("rooms.csv", "nonsense");
+    place.reload();
+    place.write("rooms.csv", rooms);
+    let other = CONFIG.replace(
+        "rooms = [\"rooms.csv\"]",
+        "rooms = [\"rooms.csv\"]\nunlisted = \"same-id\"\ndefault_pool = \"here\"",
+    );
+    place.write("holdover.toml", &other);
+    place.reload();
+    let acts = place.acts();
+    let told: Vec<_> = acts
+        .iter()
+        .map(|act| act["act"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "start",
+            "reload",
+            "reload",
+            "directory-change",
+            // Refused: the directory is the same.
+            "reload",
+            "reload",
+            "directory-change",
+        ]
+    );
+    let hash = |text: &str| json!(Hash::of(text.as_bytes()).to_string());
+    let change = &acts[3];
+    assert_eq!(
+        change["rooms"],
+        json!({"added": 2, "removed": 1, "changed": 1})
+    );
+    assert_eq!(
+        change["files"],
+        json!([{"file": "rooms.csv", "before": hash(ROOMS), "after": hash(rooms)}])
+    );
+    assert_eq!(
+        (&change["generation"], &change["result"]["is"]),
+        (&json!(3), &json!("applied"))
+    );
+    assert_eq!(change["who"], acts[2]["who"]);
+    // What is done with rooms that are not listed is the directory's as well.
+    assert_eq!(
+        acts[6]["rooms"],
+        json!({"added": 0, "removed": 0, "changed": 0})
+    );
+    assert!(
+        verify(&place.folder.path().join("audit.jsonl"))
+            .unwrap()
+            .is_ok()
+    );
+}
+
 #[tokio::test]
 async fn reloads_that_wait_are_carried_out_together() {
     let place = Place::new();

@@ -240,3 +240,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_further_pool_is_a_difference_and_another_line_is_none() {
+    let rows = "ma-chan://old.example/1,hq,ma-chan://new.example/a,migrated,Lounge,\n\
+                ma-chan://old.example/2,hq,ma-chan://new.example/b,migrated,Falcon,\n";
+    let turned: Vec<&str> = rows.lines().rev().collect();
+    let also = "ma-chan://old.example/1,branch,ma-chan://new.example/z,also,,\n";
+    let of = |rows: &str| Directory::new(load_texts(&[format!("{HEADER}{rows}")]).unwrap());
+    let before = of(rows);
+    let after = of(&format!("{}\n", turned.join("\n")));
+    assert_eq!(Difference::between(&before, &after), Difference::default());
+    let after = of(&format!("{rows}{also}"));
+    let changed = Difference {
+        changed: 1,
+        ..Difference::default()
+    };
+    assert_eq!(Difference::between(&before, &after), changed);
+    assert_eq!(Difference::between(&after, &before), changed);
+}
