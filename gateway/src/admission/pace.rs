@@ -73,7 +73,10 @@ impl Pace {
         // A clock that was set back refills nothing, and one that was set forward no more than a second's worth.
         let refill = passed.clamp(0, 1000) * i64::from(self.per_second);
         self.budget = (self.budget + refill).min(full);
-        self.refilled_at = at;
+        // Two may take their times in one order and come here in the other: what was given stays given.
+        if !(-1000..0).contains(&passed) {
+            self.refilled_at = at;
+        }
         if self.budget >= 1000 {
             self.budget -= 1000;
             return Ok(());

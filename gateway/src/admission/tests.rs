@@ -99,6 +99,20 @@ fn a_maintenance_that_is_switched_off_ends_at_its_pace_too() {
 }
 
 #[test]
+fn whoever_comes_late_to_its_turn_brings_nobody_else_in() {
+    let admission = admission(maintenance(true));
+    let_in(&admission, 19_999);
+    assert_eq!(let_in(&admission, 20_000), 10);
+    assert_eq!(let_in(&admission, 20_500), 5);
+    assert_eq!(let_in(&admission, 20_100), 0);
+    assert_eq!(let_in(&admission, 20_600), 1);
+    // A clock that was set back by an hour is followed.
+    let back = 20_600 - 3_600_000;
+    assert_eq!(let_in(&admission, back), 0);
+    assert_eq!(let_in(&admission, back + 500), 5);
+}
+
+#[test]
 fn every_sign_in_is_on_the_record_with_its_rule() {
     let admission = admission(maintenance(true));
     let_in(&admission, 10_000);

@@ -294,8 +294,19 @@ impl Client {
         reason = "json!({...}) reads better without &"
     )]
     pub fn expect(&mut self, name: &str, fields: Value) -> Value {
-        let wanted = |event: &Value| event["event"] == name && has(event, &fields);
-        let found = self.wait(|client| {
+        let found = self.first(|event| event["event"] == name && has(event, &fields));
+        found.unwrap_or_else(|why| self.missed(&format!("{name} {fields}"), why))
+    }
+
+    /// Waits for the first event of one of these names, not expected before.
+    #[track_caller]
+    pub fn expect_one_of(&mut self, names: &[&str]) -> Value {
+        let found = self.first(|event| names.iter().any(|name| event["event"] == *name));
+        found.unwrap_or_else(|why| self.missed(&format!("one of {names:?}"), why))
+    }
+
+    fn first(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value, RecvTimeoutError> {
+        self.wait(|client| {
             let event = client
                 .events
                 .iter_mut()
@@ -304,8 +315,7 @@ impl Client {
                 *taken = true;
                 event.clone()
             })
-        });
-        found.unwrap_or_else(|why| self.missed(&format!("{name} {fields}"), why))
+        })
     }
 
     /// Waits for a message that someone posts now.

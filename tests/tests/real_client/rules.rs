@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use holdover::pool::embedded::load_text;
+use holdover_tests::binary;
 use holdover_tests::gateway::Installation;
 use holdover_tests::program::{Addresses, Executable, Program};
 use holdover_tests::real_client::{Client, Driver};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{Over, account};
 
@@ -84,6 +85,23 @@ impl Rules {
             client.expect("groupchat-ready", json!({}));
         }
         clients
+    }
+
+    /// When a user was let in last, in milliseconds, by the gateway's own record.
+    fn let_in_at(&mut self, user: &str) -> i64 {
+        let opened = self.program.event_at_any_time("admin.opened", |_| true);
+        let admin = opened["address"].as_str().unwrap().parse().unwrap();
+        let path = format!("/v1/decisions?user={user}@contoso.com&limit=1000");
+        let answer = binary::get(admin, &path).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: Value = serde_json::from_str(body).unwrap();
+        let mut newest_first = body["decisions"].as_array().unwrap().iter();
+        let signed_in = newest_first
+            .find(|shown| shown["act"] == "sign-in")
+            .unwrap();
+        assert_eq!(signed_in["allowed"], true, "{signed_in}");
+        let at: jiff::Timestamp = signed_in["at"].as_str().unwrap().parse().unwrap();
+        at.as_millisecond()
     }
 
     /// The admin edits one line. Waits until it counts.
@@ -199,6 +217,61 @@ fn a_maintenance_says_why_and_ends(rules: &mut Rules) {
     }
 }
 
+const PACED: &str = "[[rule]]
+name = \"weekend\"
+enabled = true
+when = { not = { user = [\"ann@contoso.com\"] } }
+then = { maintenance = { text = \"Rooms are being moved.\", sign_ins_per_sec = 1 } }
+";
+
+/// Everybody comes back at once when a maintenance is over, and is let in one by one: by the times of the gateway's own record
+/// no two within a second. Whom it did not concern is not kept waiting.
+fn a_maintenance_lets_people_back_in_at_its_pace(rules: &mut Rules) {
+    let users = ["bob", "eve", "dan", "fay"];
+    let [mut ann] = rules.sign_in(["ann"]);
+    ann.join(DEALS);
+    let mut clients = users.map(|user| rules.client(user));
+    for client in &mut clients {
+        client.login();
+        let refused = client.expect("disconnected", json!({}));
+        let text = refused["text"].as_str().unwrap_or_default();
+        assert!(text.contains("Rooms are being moved."), "{refused}");
+    }
+
+    rules.edit("enabled = true", "enabled = false");
+    let mut outside: Vec<(&str, &mut Client)> = users.into_iter().zip(&mut clients).collect();
+    let mut times = Vec::new();
+    while !outside.is_empty() {
+        for (_, client) in &mut outside {
+            client.login();
+        }
+        // Whoever is turned away tries again.
+        outside.retain_mut(|(user, client)| {
+            let came = client.expect_one_of(&["groupchat-ready", "disconnected"]);
+            if came["event"] == "groupchat-ready" {
+                times.push(rules.let_in_at(user));
+            }
+            came["event"] == "disconnected"
+        });
+    }
+    times.sort_unstable();
+    for pair in times.windows(2) {
+        assert!(pair[1] - pair[0] >= 1_000, "{times:?}");
+    }
+    for (user, client) in users.iter().zip(&mut clients) {
+        client.join(DEALS);
+        let text = format!("{user} is back.");
+        client.say(DEALS, &text);
+        ann.hears(DEALS, &client.uri(), &text);
+    }
+    assert_eq!(ann.count("disconnected", json!({})), 0);
+
+    for mut client in clients.into_iter().chain([ann]) {
+        client.logout();
+        client.quit();
+    }
+}
+
 macro_rules! tests {
     ($($name:ident by $rules:ident,)*) => {
         mod over_tcp {
@@ -215,4 +288,5 @@ macro_rules! tests {
 tests! {
     a_line_moves_a_user_and_moves_them_back by PILOT,
     a_maintenance_says_why_and_ends by MAINTENANCE,
+    a_maintenance_lets_people_back_in_at_its_pace by PACED,
 }
