@@ -41,7 +41,8 @@ impl Decisions for Directory {
     }
 
     fn offers(&self, pool: PoolId, migrated: &RoomUri) -> bool {
-        self.shows_unlisted() || self.legacy_of(pool, migrated).is_some()
+        migrated.value() != "gone"
+            && (self.shows_unlisted() || self.legacy_of(pool, migrated).is_some())
     }
 
     fn offers_all(&self) -> bool {

@@ -247,9 +247,7 @@ impl SessionCore {
                 self.show_notice(now, legacy, decisions);
             }
             return;
-        } else if matches!(command.verb, Verb::ChannelSearch | Verb::GetInvitations)
-            && !decisions.offers_all()
-        {
+        } else if is_list_of_rooms(&command.verb) && !decisions.offers_all() {
             // What would be refused, or be found elsewhere, must not be offered either.
             let edits = without_rooms(reply.element(), |room| decisions.offers(pool, room));
             return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
@@ -517,4 +515,12 @@ fn room_of(element: ElementRef<'_>) -> Option<RoomUri> {
         Some(uri) => uri.parse().ok(),
         None => RoomUri::new(&element.attr("domain")?, &element.attr("value")?).ok(),
     }
+}
+
+/// Whether a command is answered with rooms that the client may choose from.
+fn is_list_of_rooms(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::ChannelSearch | Verb::GetInvitations | Verb::GetAssociations
+    )
 }

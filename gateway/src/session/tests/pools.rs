@@ -242,6 +242,34 @@ fn a_silent_pool_costs_its_own_rooms_only_and_a_late_one_brings_them_after_all()
 }
 
 #[test]
+fn rooms_that_cannot_be_entered_are_in_no_list() {
+    let search = r#"<qib qtype="BYNAME" criteria=""/>"#;
+    let own = r#"<qassoc domain="old.example" type="MEMBER"/>"#;
+    let invitations = r#"<inv inviteId="1" domain="contoso.com"/>"#;
+    for (verb, data) in [
+        ("chansrch", search),
+        ("getinv", invitations),
+        ("getassociations", own),
+    ] {
+        let mut session = Session::attached();
+        let outputs = session.send("INFO", &command(verb, data));
+        let asked = sent(&outputs);
+        let Some((id, _)) = asked.first() else {
+            panic!("{verb}: {outputs:?}");
+        };
+        let rooms = [chanib("x"), chanib("gone")].concat();
+        let event = LegEvent::Document(envelope(&reply(verb, *id, &rooms)).into());
+        session
+            .core
+            .handle_leg(session.now, POOL, event, &Directory);
+        let outputs = session.drain();
+        let read = session.read(outputs);
+        assert!(read[0].contains("old.example/x"), "{verb}: {}", read[0]);
+        assert!(!read[0].contains("gone"), "{verb}: {}", read[0]);
+    }
+}
+
+#[test]
 fn a_search_asks_all_pools_and_is_answered_once() {
     let mut session = Session::attached();
     let search = command(
