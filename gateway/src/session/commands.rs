@@ -236,6 +236,7 @@ impl SessionCore {
             if let Some(target) = self.rooms.part(legacy) {
                 self.send_part(now, &target);
             }
+            self.forget_strays();
             self.event(Event::Parted {
                 legacy: legacy.clone(),
             });

@@ -181,6 +181,7 @@ impl SessionCore {
         if resumed && self.client != attachment.client() {
             self.noticed = Vec::new();
             self.rooms.unclaim();
+            self.forget_strays();
             self.tracks.let_go();
             kept = None;
         }

@@ -146,6 +146,7 @@ impl SessionCore {
             unread.forget_room(&legacy, &self.settings.xccos);
             self.tracks.forget_name(&legacy);
         }
+        self.forget_strays();
         Some(unread)
     }
 

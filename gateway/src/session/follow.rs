@@ -17,6 +17,13 @@ use super::output::Event;
 use super::pending::Purpose;
 use crate::pool::PoolId;
 
+/// A room that is joined for a window that is there already.
+struct Entry {
+    migrated: RoomUri,
+    /// It was its room before it was shut: what was missed meanwhile is wanted.
+    is_back: bool,
+}
+
 impl SessionCore {
     /// Rules or directory may have changed. Harmless when they have not.
     pub fn handle_decisions_changed(&mut self, now: Instant, decisions: &dyn Decisions) {
@@ -33,12 +40,13 @@ impl SessionCore {
         if !self.rooms.has_joining() {
             self.version = decisions.version();
         }
-        let mut entered: Vec<(PoolId, Vec<Target>)> = Vec::new();
+        let mut entered: Vec<(PoolId, Vec<Entry>)> = Vec::new();
         for (legacy, joined) in self.rooms.windows() {
             let decided = decisions.resolve(Act::Read, &legacy);
             match decided.outcome {
                 Ok(target) if joined.as_ref() == Some(&target) => {}
                 Ok(target) => {
+                    let is_back = self.rooms.is_shut(target.pool, &target.migrated);
                     let left = self.rooms.enter(&legacy, &target);
                     if let Some(left) = left.filter(|left| *left != target) {
                         self.send_part(now, &left);
@@ -49,9 +57,11 @@ impl SessionCore {
                         to: target.pool,
                         rule: decided.rule,
                     });
+                    let migrated = target.migrated;
+                    let entry = Entry { migrated, is_back };
                     match entered.iter_mut().find(|(pool, _)| *pool == target.pool) {
-                        Some((_, targets)) => targets.push(target),
-                        None => entered.push((target.pool, vec![target])),
+                        Some((_, entries)) => entries.push(entry),
+                        None => entered.push((target.pool, vec![entry])),
                     }
                 }
                 Err(refusal) => {
@@ -76,13 +86,15 @@ impl SessionCore {
         }) {
             self.send_part(now, &left);
         }
-        for (pool, targets) in entered {
-            self.move_in(now, pool, targets);
+        for (pool, entries) in entered {
+            self.move_in(now, pool, entries);
         }
+        self.forget_strays();
     }
 
     /// Leaves a room for a while: what was delivered of it is remembered, so that what comes meanwhile can be told later.
     fn send_pause(&mut self, now: Instant, target: &Target) {
+        self.leave_gap(target.pool, &target.migrated);
         let part = Part {
             rooms: vec![target.migrated.clone()],
         };
@@ -90,15 +102,17 @@ impl SessionCore {
     }
 
     /// Joins rooms that have their windows already.
-    fn move_in(&mut self, now: Instant, pool: PoolId, targets: Vec<Target>) {
-        let mut rooms: Vec<RoomUri> = Vec::with_capacity(targets.len());
-        for target in targets {
-            if !rooms.contains(&target.migrated) {
-                rooms.push(target.migrated);
+    fn move_in(&mut self, now: Instant, pool: PoolId, entries: Vec<Entry>) {
+        let mut rooms: Vec<RoomUri> = Vec::with_capacity(entries.len());
+        for Entry { migrated, is_back } in entries {
+            if is_back && self.has_reader() {
+                self.tracks.begin_hold(pool, &migrated);
+            } else {
+                self.tracks.hold_known(pool, &migrated);
             }
-        }
-        for room in &rooms {
-            self.tracks.hold_known(pool, room);
+            if !rooms.contains(&migrated) {
+                rooms.push(migrated);
+            }
         }
         let bjoin = Command::BatchJoin(BatchJoin {
             rooms: rooms.clone(),

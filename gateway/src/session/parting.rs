@@ -17,7 +17,11 @@ const MAX_LEAVING: usize = 512;
 impl SessionCore {
     /// Parts a room at its pool. Nobody waits for the answer.
     pub(super) fn send_part(&mut self, now: Instant, target: &Target) {
-        self.forget_track(target.pool, &target.migrated);
+        if self.rooms.is_shut(target.pool, &target.migrated) {
+            self.leave_gap(target.pool, &target.migrated);
+        } else {
+            self.forget_track(target.pool, &target.migrated);
+        }
         if !self.leaving.contains(target) {
             self.leaving.push(target.clone());
         }

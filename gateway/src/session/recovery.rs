@@ -95,12 +95,30 @@ impl SessionCore {
     /// Forgets what was delivered of a room, and what is fetched of it.
     pub(super) fn forget_track(&mut self, pool: PoolId, migrated: &RoomUri) {
         self.tracks.forget(pool, migrated);
+        self.disown_gap(pool, migrated);
+    }
+
+    /// Stops closing the gap of a room, and keeps what was delivered of it.
+    pub(super) fn leave_gap(&mut self, pool: PoolId, migrated: &RoomUri) {
+        self.tracks.end_hold(pool, migrated);
+        self.disown_gap(pool, migrated);
+    }
+
+    /// A history that was asked for to close a gap is for nobody any more.
+    fn disown_gap(&mut self, pool: PoolId, migrated: &RoomUri) {
         for command in &mut self.commands {
             let is_gap = matches!(&command.purpose, Purpose::Gap { room, .. } if room == migrated);
             if is_gap && command.pool == pool {
                 command.purpose = Purpose::Nobody;
             }
         }
+    }
+
+    /// Forgets what was delivered of rooms that no window has any more.
+    pub(super) fn forget_strays(&mut self) {
+        let rooms = &self.rooms;
+        self.tracks
+            .keep(|pool, migrated| rooms.have(pool, migrated));
     }
 
     /// Asks for the histories whose turn it is.

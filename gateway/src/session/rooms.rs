@@ -67,8 +67,16 @@ impl Rooms {
         }
     }
 
-    /// Notes that the pool let the client in. Answers whether the room was not open before.
+    /// Notes that the pool let the client in. Answers whether the room was not open before. One that was shut since stays
+    /// shut: the pool was told so after it was asked to let the client in.
     pub(super) fn joined(&mut self, legacy: &RoomUri, target: &Target) -> bool {
+        if self
+            .0
+            .iter()
+            .any(|room| room.legacy == *legacy && room.state == State::Shut)
+        {
+            return false;
+        }
         self.joining(legacy, target);
         match self.0.iter_mut().find(|room| room.legacy == *legacy) {
             Some(room) => {
@@ -80,14 +88,13 @@ impl Rooms {
         }
     }
 
-    /// Forgets a room that could not be joined. One that was open stays open: the refusal was of a second request.
+    /// Forgets a room that could not be joined. One that has a window keeps it: the refusal was of a second request.
     /// Answers the pool's room if nothing else keeps it open: the user may be in it all the same.
     pub(super) fn refused(&mut self, legacy: &RoomUri) -> Option<Target> {
         let room = self.0.iter().find(|room| room.legacy == *legacy)?;
-        if room.state == State::Open {
-            None
-        } else {
-            self.part(legacy)
+        match room.state {
+            State::Open | State::Shut => None,
+            State::Joining | State::Unclaimed => self.part(legacy),
         }
     }
 
@@ -149,12 +156,31 @@ impl Rooms {
         self.0.iter().filter_map(window).collect()
     }
 
-    /// Gives a window another room of a pool, which is to be joined. Answers the one before, if nothing else keeps it open.
+    /// Gives a window another room of a pool, or its own again after it was shut; it is to be joined. Answers the one before,
+    /// if nothing else keeps it open.
     pub(super) fn enter(&mut self, legacy: &RoomUri, target: &Target) -> Option<Target> {
         let room = self.0.iter_mut().find(|room| room.legacy == *legacy)?;
         let was_shut = std::mem::replace(&mut room.state, State::Open) == State::Shut;
         let left = std::mem::replace(&mut room.target, target.clone());
         (!was_shut && !self.is_in(&left)).then_some(left)
+    }
+
+    /// Whether a room of a pool is that of a window that is shut.
+    pub(super) fn is_shut(&self, pool: PoolId, migrated: &RoomUri) -> bool {
+        let is_shut = |room: &Room| {
+            let Target {
+                pool: of,
+                migrated: it,
+            } = &room.target;
+            room.state == State::Shut && *of == pool && it == migrated
+        };
+        self.0.iter().any(is_shut)
+    }
+
+    /// Whether a room of a pool is that of any window, or may become it.
+    pub(super) fn have(&self, pool: PoolId, migrated: &RoomUri) -> bool {
+        let is_it = |room: &Room| room.target.pool == pool && room.target.migrated == *migrated;
+        self.0.iter().any(is_it)
     }
 
     /// Keeps the window of a room that is left for now. Answers the pool's room if nothing else keeps it open.
@@ -192,7 +218,7 @@ impl Rooms {
         let mut opens = Vec::new();
         for legacy in rooms {
             for room in self.0.iter_mut().filter(|room| room.legacy == *legacy) {
-                if room.state == State::Open && !room.is_told {
+                if matches!(room.state, State::Open | State::Shut) && !room.is_told {
                     room.is_told = true;
                     opens.push(legacy.clone());
                 }
@@ -201,17 +227,23 @@ impl Rooms {
         opens.into_boxed_slice()
     }
 
-    /// Whether the client has a room open and was told so.
-    pub(super) fn is_told(&self, legacy: &RoomUri) -> bool {
-        let is_told =
-            |room: &Room| room.legacy == *legacy && room.state == State::Open && room.is_told;
-        self.0.iter().any(is_told)
+    /// Whether the client has a room's window, be it shut: it was told that the room is open.
+    pub(super) fn has_window(&self, legacy: &RoomUri) -> bool {
+        let has_window = |room: &Room| {
+            room.legacy == *legacy
+                && room.is_told
+                && matches!(room.state, State::Open | State::Shut)
+        };
+        self.0.iter().any(has_window)
     }
 
-    /// Whether the client has a room open that it was not told of.
+    /// Whether a room was opened for the client, be it shut since, and the client was not told of it.
     pub(super) fn is_untold(&self, legacy: &RoomUri) -> bool {
-        let is_untold =
-            |room: &Room| room.legacy == *legacy && room.state == State::Open && !room.is_told;
+        let is_untold = |room: &Room| {
+            room.legacy == *legacy
+                && !room.is_told
+                && matches!(room.state, State::Open | State::Shut)
+        };
         self.0.iter().any(is_untold)
     }
 
@@ -262,15 +294,17 @@ impl Rooms {
     /// The client will not read that it is in these rooms, nor in those it was not told of: it has to ask for them again.
     /// Answers all of them.
     pub(super) fn unclaim_unread(&mut self, unread: &[RoomUri]) -> Vec<RoomUri> {
-        let is_unread = |room: &&mut Room| {
-            room.state == State::Open && (!room.is_told || unread.contains(&room.legacy))
-        };
-        let rooms = self.0.iter_mut().filter(is_unread);
-        let unclaimed = rooms.map(|room| {
-            room.state = State::Unclaimed;
-            room.legacy.clone()
+        let mut unclaimed = Vec::new();
+        self.0.retain_mut(|room| {
+            let is_unread = !room.is_told || unread.contains(&room.legacy);
+            if !is_unread || !matches!(room.state, State::Open | State::Shut) {
+                return true;
+            }
+            unclaimed.push(room.legacy.clone());
+            // The pool was told that the user left a room that is shut: without a window nothing is left of it.
+            std::mem::replace(&mut room.state, State::Unclaimed) == State::Open
         });
-        unclaimed.collect()
+        unclaimed
     }
 
     /// Whether there are rooms that the client has to ask for again.

@@ -7,6 +7,7 @@ mod pools;
 mod posting;
 mod receipts;
 mod returns;
+mod shut;
 mod untold;
 
 use std::sync::Arc;

@@ -38,7 +38,7 @@ struct Track {
     migrated: RoomUri,
     /// Fingerprints of the last messages, the latest last.
     seen: VecDeque<Fingerprint>,
-    /// What the client has seen in histories it asked for itself while a gap was being closed, and under which name.
+    /// What the client has seen in histories it asked for itself while messages were missing, and under which name.
     shown: Vec<(RoomUri, Fingerprint)>,
     /// While a gap is being closed.
     hold: Option<Box<Hold>>,
@@ -101,32 +101,24 @@ impl Tracks {
     }
 
     /// The client saw a history of the room under these names: what is new in it is not missing any more. A look at what
-    /// was long ago changes nothing.
+    /// was long ago changes nothing. While messages are missing, because a gap is being closed or the room is shut, it is
+    /// remembered what was seen under which name.
     pub(super) fn looked_back(
         &mut self,
         pool: PoolId,
         room: &RoomUri,
         names: &[RoomUri],
         messages: &[Fingerprint],
+        is_shut: bool,
     ) {
         let track = self.track(pool, room);
         if let Some(hold) = &mut track.hold {
-            // It may have looked before and seen what is not among the last messages any more.
-            for legacy in names {
-                for one in messages {
-                    let is_it =
-                        |(name, shown): &(RoomUri, Fingerprint)| shown == one && name == legacy;
-                    if !track.shown.iter().any(is_it) {
-                        track.shown.push((legacy.clone(), *one));
-                    }
-                }
-            }
-            let many = track.shown.len().saturating_sub(SHOWN);
-            track.shown.drain(..many);
             hold.held.retain(|held| {
                 !names.contains(&held.legacy) || !messages.contains(&held.fingerprint)
             });
-            return;
+        }
+        if is_shut || track.hold.is_some() {
+            return track.showed(names, messages);
         }
         let known = messages.iter().rposition(|one| track.seen.contains(one));
         let new = match known {
@@ -143,6 +135,12 @@ impl Tracks {
     pub(super) fn forget(&mut self, pool: PoolId, room: &RoomUri) {
         self.rooms
             .retain(|track| track.pool != pool || track.migrated != *room);
+    }
+
+    /// Forgets all rooms but these.
+    pub(super) fn keep(&mut self, is_kept: impl Fn(PoolId, &RoomUri) -> bool) {
+        self.rooms
+            .retain(|track| is_kept(track.pool, &track.migrated));
     }
 
     /// Forgets what is held of a room under one of its names.
@@ -181,6 +179,14 @@ impl Tracks {
         {
             hold.stage = Stage::Waiting(None);
         }
+    }
+
+    /// Closes no gap of a room any more: what it was to bring is looked for when the room is joined again.
+    pub(super) fn end_hold(&mut self, pool: PoolId, room: &RoomUri) {
+        if let Some(track) = self.rooms.iter_mut().find(|track| track.is(pool, room)) {
+            track.hold = None;
+        }
+        self.back_if_whole(pool);
     }
 
     /// Whether messages of a room are held back.
@@ -503,6 +509,20 @@ impl Tracks {
 impl Track {
     fn is(&self, pool: PoolId, room: &RoomUri) -> bool {
         self.pool == pool && self.migrated == *room
+    }
+
+    /// The client saw these messages itself. It may have looked before and seen what is not among the last any more.
+    fn showed(&mut self, names: &[RoomUri], messages: &[Fingerprint]) {
+        for legacy in names {
+            for one in messages {
+                let is_it = |(name, shown): &(RoomUri, Fingerprint)| shown == one && name == legacy;
+                if !self.shown.iter().any(is_it) {
+                    self.shown.push((legacy.clone(), *one));
+                }
+            }
+        }
+        let many = self.shown.len().saturating_sub(SHOWN);
+        self.shown.drain(..many);
     }
 
     /// What the client saw itself it has seen. Which of both is later is not known: some of either are remembered.

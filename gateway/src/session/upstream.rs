@@ -265,22 +265,21 @@ impl SessionCore {
             return;
         };
         for RoomHistory { room, messages } in history.rooms {
-            // Rooms can be looked into that are not open; nothing is missed there.
-            if self.is_open(pool, &room) {
-                let messages: Vec<Fingerprint> =
-                    messages.iter().map(Fingerprint::of_message).collect();
-                let of_room = |(_, target): &&(RoomUri, Target)| target.migrated == room;
-                let asked = asked.iter().filter(of_room).map(|(legacy, _)| legacy);
-                let mut names: Vec<RoomUri> = asked.cloned().collect();
-                if names.is_empty() {
-                    let aliases = self.rooms.aliases(pool, room.domain(), room.value());
-                    names.extend(aliases.cloned());
-                }
-                // A client drops the history of a room whose opening it has not been told.
-                names.retain(|legacy| self.rooms.is_told(legacy));
-                if !names.is_empty() {
-                    self.tracks.looked_back(pool, &room, &names, &messages);
-                }
+            let messages: Vec<Fingerprint> = messages.iter().map(Fingerprint::of_message).collect();
+            let of_room = |(_, target): &&(RoomUri, Target)| target.migrated == room;
+            let asked = asked.iter().filter(of_room).map(|(legacy, _)| legacy);
+            let mut names: Vec<RoomUri> = asked.cloned().collect();
+            if names.is_empty() {
+                let aliases = self.rooms.aliases(pool, room.domain(), room.value());
+                names.extend(aliases.cloned());
+            }
+            // Rooms can be looked into that have no window; nothing is missed there. And a client drops the history of a
+            // room whose opening it has not been told.
+            names.retain(|legacy| self.rooms.has_window(legacy));
+            if !names.is_empty() {
+                let is_shut = self.rooms.is_shut(pool, &room);
+                self.tracks
+                    .looked_back(pool, &room, &names, &messages, is_shut);
             }
         }
     }
@@ -331,7 +330,8 @@ impl SessionCore {
                 self.event(Event::NotJoined { legacy });
                 continue;
             }
-            let was_open = self.is_open(target.pool, &target.migrated);
+            let was_open = self.is_open(target.pool, &target.migrated)
+                || self.rooms.is_shut(target.pool, &target.migrated);
             if self.rooms.joined(legacy, target) {
                 if !was_open {
                     // What was before it asks the history for.

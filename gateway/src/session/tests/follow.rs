@@ -9,25 +9,25 @@ use holdover_protocol::xccos::Verb;
 const OTHER: PoolId = PoolId(1);
 
 /// What the admin says at present.
-struct Now {
+pub(super) struct Now {
     version: u64,
     says: Says,
 }
 
 #[derive(Clone, Copy)]
-enum Says {
+pub(super) enum Says {
     Here,
     There,
     No,
 }
 
 impl Now {
-    fn first() -> Self {
+    pub(super) fn first() -> Self {
         let says = Says::Here;
         Self { version: 1, says }
     }
 
-    fn changed(&mut self, says: Says) {
+    pub(super) fn changed(&mut self, says: Says) {
         self.version += 1;
         self.says = says;
     }
@@ -101,26 +101,26 @@ impl Decisions for Now {
 }
 
 impl Session {
-    fn say(&mut self, now: &Now, body: &str) -> Vec<Output> {
+    pub(super) fn say(&mut self, now: &Now, body: &str) -> Vec<Output> {
         self.cseq += 1;
         let request = Box::new(request("INFO", self.cseq, ";tag=here", body));
         self.core.handle_downstream(self.now, request, now);
         self.drain()
     }
 
-    fn told(&mut self, now: &Now, pool: PoolId, content: &str) -> Vec<Output> {
+    pub(super) fn told(&mut self, now: &Now, pool: PoolId, content: &str) -> Vec<Output> {
         let event = LegEvent::Document(envelope(content).into());
         self.core.handle_leg(self.now, pool, event, now);
         self.drain()
     }
 
-    fn notified(&mut self, now: &Now) -> Vec<Output> {
+    pub(super) fn notified(&mut self, now: &Now) -> Vec<Output> {
         self.core.handle_decisions_changed(self.now, now);
         self.drain()
     }
 
     /// The room `r` is open on the first pool.
-    fn in_room(now: &Now) -> Self {
+    pub(super) fn in_room(now: &Now) -> Self {
         let mut session = Self::attached();
         let outputs = session.say(now, &bjoin(&["r"]));
         let (id, _) = sent(&outputs)[0].clone();
@@ -132,7 +132,7 @@ impl Session {
 }
 
 /// The pools to which something was sent, with the texts.
-fn sent_to(outputs: &[Output]) -> Vec<(PoolId, u64, String)> {
+pub(super) fn sent_to(outputs: &[Output]) -> Vec<(PoolId, u64, String)> {
     let sent = outputs.iter().filter_map(|output| match output {
         Output::Send { pool, id, body } => Some((*pool, id.0, text(body))),
         _ => None,

@@ -3,18 +3,18 @@
 use super::pools::{OTHER, bjoin, chanib, history, live, lost, numbers, reply, sent};
 use super::*;
 
-fn fib(room: &str) -> String {
+pub(super) fn fib(room: &str) -> String {
     format!(r#"<fib key="OPERATION_FAILED" value="{room}" domain="new.example"/>"#)
 }
 
-fn part(room: &str) -> String {
+pub(super) fn part(room: &str) -> String {
     command(
         "part",
         &format!(r#"<chanib uri="ma-chan://old.example/{room}"/>"#),
     )
 }
 
-fn look_back(room: &str) -> String {
+pub(super) fn look_back(room: &str) -> String {
     let room = format!(r#"<chanib uri="ma-chan://old.example/{room}"/>"#);
     command(
         "bccontext",

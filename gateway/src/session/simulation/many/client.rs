@@ -163,7 +163,7 @@ impl World {
         self.envid += 1;
         let body = wire::post(self.envid, room, &text);
         self.log(|| format!("client: {text} in {room}"));
-        let pool = self.directory.place(room).map(|place| place.pool);
+        let pool = self.directory.writable(room).map(|place| place.pool);
         let Some(dialog) = &mut self.dialog else {
             return (0, 0);
         };

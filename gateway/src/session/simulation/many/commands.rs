@@ -65,7 +65,7 @@ impl Commands {
     ) {
         let pools: BTreeSet<PoolId> = rooms
             .iter()
-            .filter_map(|room| directory.place(room).map(|place| place.pool))
+            .filter_map(|room| directory.readable(room).map(|place| place.pool))
             .collect();
         let is_split = match verb {
             Verb::BatchJoin => pools.len() > 1,

@@ -1,11 +1,14 @@
-//! Which room is where. Every pool has a domain of its own, so that an identifier that goes astray is seen.
+//! Which room is where, and what may be done there. Every pool has a domain of its own, so that an identifier that goes
+//! astray is seen.
+
+use std::collections::BTreeSet;
 
 use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
 
 use crate::pool::PoolId;
 use crate::session::simulation::random::Random;
-use crate::session::{Decided, Decisions, Refusal, RefusalReason, Target};
+use crate::session::{Decided, Decisions, Moment, Refusal, RefusalReason, Target};
 
 /// Domain of every room as legacy clients know it.
 pub(super) const OLD: &str = "old.example";
@@ -26,6 +29,15 @@ pub(super) struct Place {
 pub(super) struct Directory {
     pub(super) places: Vec<Place>,
     pub(super) pools: Vec<PoolId>,
+    rules: Rules,
+}
+
+/// What the rules forbid at present.
+#[derive(Debug, Default)]
+struct Rules {
+    version: u64,
+    shut: BTreeSet<RoomUri>,
+    read_only: BTreeSet<RoomUri>,
 }
 
 /// The domain of a pool's rooms.
@@ -66,11 +78,66 @@ impl Directory {
                 add(format!("many-{room}"), pools[0], migrated);
             }
         }
-        Self { places, pools }
+        let rules = Rules::default();
+        Self {
+            places,
+            pools,
+            rules,
+        }
     }
 
     pub(super) fn place(&self, legacy: &RoomUri) -> Option<&Place> {
         self.places.iter().find(|place| place.legacy == *legacy)
+    }
+
+    /// Where a room may be read.
+    pub(super) fn readable(&self, legacy: &RoomUri) -> Option<&Place> {
+        let place = self.place(legacy)?;
+        (!self.rules.shut.contains(legacy)).then_some(place)
+    }
+
+    /// Where a room may be written in.
+    pub(super) fn writable(&self, legacy: &RoomUri) -> Option<&Place> {
+        let place = self.readable(legacy)?;
+        (!self.rules.read_only.contains(legacy)).then_some(place)
+    }
+
+    /// The rules change: some rooms may not be used, or only be read, or everything may be done again.
+    pub(super) fn change_rules(&mut self, random: &mut Random) {
+        self.rules.version += 1;
+        for _ in 0..1 + random.below(3) {
+            let place = random.pick(&self.places).clone();
+            let what = random.below(4);
+            // All names of a room together: of what one name missed while others went on nothing is known.
+            let names = self.names(place.pool, &place.migrated);
+            for legacy in names.cloned().collect::<Vec<_>>() {
+                match what {
+                    0 | 1 => self.rules.shut.insert(legacy),
+                    2 => self.rules.read_only.insert(legacy),
+                    _ => {
+                        self.rules.shut.remove(&legacy);
+                        self.rules.read_only.remove(&legacy)
+                    }
+                };
+            }
+        }
+        if random.chance(40) {
+            self.allow_all();
+        }
+    }
+
+    pub(super) fn allow_all(&mut self) {
+        self.rules = Rules {
+            version: self.rules.version + 1,
+            ..Rules::default()
+        };
+    }
+
+    pub(super) fn what_is_forbidden(&self) -> String {
+        let Rules {
+            shut, read_only, ..
+        } = &self.rules;
+        format!("shut {shut:?}, only to be read {read_only:?}")
     }
 
     /// The names of a pool's room.
@@ -93,7 +160,12 @@ impl Directory {
 
 impl Decisions for Directory {
     fn version(&self) -> u64 {
-        1
+        self.rules.version
+    }
+
+    fn moment(&self) -> Option<Moment> {
+        let version = self.rules.version;
+        Some(Moment { version, passed: 0 })
     }
 
     fn admit(&self, _: Act) -> Decided<Option<PoolId>> {
@@ -112,18 +184,24 @@ impl Decisions for Directory {
         &self.pools
     }
 
-    fn resolve(&self, _: Act, legacy: &RoomUri) -> Decided {
-        let outcome = match self.place(legacy) {
-            Some(place) => Ok(Target {
-                pool: place.pool,
-                migrated: place.migrated.clone(),
-            }),
-            None => Err(Refusal {
-                reason: RefusalReason::Unlisted,
-                text: "refused, see the note".into(),
-            }),
+    fn resolve(&self, act: Act, legacy: &RoomUri) -> Decided {
+        let place = match act {
+            Act::Post => self.writable(legacy),
+            _ => self.readable(legacy),
         };
-        outcome.into()
+        let target = place.map(|place| Target {
+            pool: place.pool,
+            migrated: place.migrated.clone(),
+        });
+        let reason = match self.place(legacy) {
+            Some(_) => RefusalReason::Maintenance,
+            None => RefusalReason::Unlisted,
+        };
+        let refusal = Refusal {
+            reason,
+            text: "refused, see the note".into(),
+        };
+        target.ok_or(refusal).into()
     }
 
     fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri> {

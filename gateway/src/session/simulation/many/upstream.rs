@@ -226,6 +226,7 @@ impl World {
                 self.set_mood(pool, mood);
             }
             78..90 => self.break_leg(pool),
+            90..94 if self.has_rules => self.change_rules(),
             _ => {
                 let is_frozen = self.pools[usize::from(pool.0)].mood == Mood::Frozen;
                 let odd = self.pools[usize::from(pool.0)].odd(&mut self.random);
@@ -233,6 +234,17 @@ impl World {
                     self.say(pool, odd);
                 }
             }
+        }
+    }
+
+    /// The session is told, or sees it when it looks the next time.
+    fn change_rules(&mut self) {
+        self.directory.change_rules(&mut self.random);
+        let forbidden = self.directory.what_is_forbidden();
+        self.log(|| format!("the rules change: {forbidden}"));
+        if self.random.chance(60) {
+            self.core
+                .handle_decisions_changed(self.now, &self.directory);
         }
     }
 

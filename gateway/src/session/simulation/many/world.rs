@@ -81,6 +81,8 @@ pub(in crate::session::simulation) struct World {
     pub(super) texts: u64,
     /// The command that the core is given, so that what it sends can be told apart.
     pub(super) command: Option<u64>,
+    /// The rules change meanwhile.
+    pub(super) has_rules: bool,
     pub(super) is_settling: bool,
     pub(super) is_finished: bool,
     is_traced: bool,
@@ -133,6 +135,7 @@ impl World {
             envid: 1_000_000_000 * (1 + random.below(1_000) as u64),
             texts: 0,
             command: None,
+            has_rules: seed % 4 == 3,
             is_settling: false,
             is_finished: false,
             is_traced,
@@ -362,6 +365,10 @@ impl World {
 
     fn heal(&mut self) {
         self.log(|| "everything heals".to_owned());
+        self.directory.allow_all();
+        self.core
+            .handle_decisions_changed(self.now, &self.directory);
+        self.drain();
         for pool in 0..self.pools.len() {
             self.pools[pool].is_calm = true;
             self.set_mood(PoolId(pool as u16), Mood::Well);
