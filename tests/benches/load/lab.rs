@@ -109,9 +109,12 @@ impl Pool {
                 "[[room]]\nname = \"Room {number}\"\nvalue = \"{value}\"\ncategory = \"All\"\nprivacy = \"open\""
             )?;
         }
+        // Not beside the gateway's configuration: the gateway would be woken by each write, and a pool is elsewhere.
+        let folder = &folder.join(format!("{name}-pool"));
+        std::fs::create_dir(folder)?;
         let database = folder.join(format!("{name}.db"));
         embedded::load_text(&database, "rooms.toml", &load, jiff::Timestamp::now())?;
-        let config = folder.join(format!("{name}-pool.toml"));
+        let config = folder.join("pool.toml");
         let text = format!(
             "[pool]\nuri = \"{POOL_URI}\"\ndomain = \"{}\"\ndatabase = \"{name}.db\"\noutstanding_infos = 8\n\
              [[listener]]\naddress = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n",
