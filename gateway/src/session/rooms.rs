@@ -430,6 +430,16 @@ mod tests {
     }
 
     #[test]
+    fn a_room_that_is_shut_before_the_client_was_told_is_still_to_be_told() {
+        let mut rooms = Rooms::default();
+        open(&mut rooms, "a", "m");
+        rooms.shut(&uri("a"));
+        assert!(rooms.is_untold(&uri("a")) && !rooms.has_window(&uri("a")));
+        assert_eq!(*rooms.told([uri("a")].iter()), [uri("a")]);
+        assert!(!rooms.is_untold(&uri("a")) && rooms.has_window(&uri("a")));
+    }
+
+    #[test]
     fn rooms_not_asked_for_again_after_a_reconnect_are_given_up() {
         let mut rooms = Rooms::default();
         open(&mut rooms, "a", "m");

@@ -109,3 +109,26 @@ fn nothing_is_remembered_of_a_room_that_is_left_meanwhile() {
     session.say(&now, &part("r"));
     session.core.check_bounds();
 }
+
+#[test]
+fn what_was_known_of_a_room_stays_known_when_another_name_of_it_is_opened_meanwhile() {
+    let mut now = Now::first();
+    let mut session = Session::attached();
+    let asked = sent_to(&session.say(&now, &bjoin(&["a"])))[0].1;
+    let outputs = session.told(&now, POOL, &reply("bjoin", asked, &chanib("ab")));
+    session.read(outputs);
+    let outputs = session.told(&now, POOL, &live("ab", 1));
+    session.read(outputs);
+    let asked = sent_to(&session.say(&now, &bjoin(&["b"])))[0].1;
+    shut(&mut session, &mut now);
+    let outputs = session.told(&now, POOL, &reply("bjoin", asked, &chanib("ab")));
+    session.read(outputs);
+    session.notified(&now);
+    now.changed(Says::Here);
+    let bjoin = sent_to(&session.notified(&now))[0].1;
+    let outputs = session.told(&now, POOL, &reply("bjoin", bjoin, &chanib("ab")));
+    let asked = sent_to(&outputs)[0].1;
+    let answer = reply("bccontext", asked, &history("ab", 1..=2));
+    let outputs = session.told(&now, POOL, &answer);
+    assert_eq!(numbers(&session.read(outputs)), [2, 2]);
+}
