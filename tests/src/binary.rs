@@ -48,6 +48,21 @@ pub fn run(dir: &Path, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// Runs a command to its end, in `dir`, with its standard output in `stdout`.
+///
+/// # Panics
+///
+/// When it cannot be started.
+pub fn run_into(dir: &Path, arguments: &[&str], stdout: impl Into<Stdio>) -> Output {
+    let mut command = Command::new(holdover());
+    let command = command
+        .args(arguments)
+        .current_dir(dir)
+        .env("NO_COLOR", "1");
+    command.stdin(Stdio::null()).stdout(stdout);
+    command.stderr(Stdio::piped()).output().unwrap()
+}
+
 /// Where a process listens.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {

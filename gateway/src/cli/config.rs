@@ -13,7 +13,7 @@ use holdover_config::settings::History as HistorySettings;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::files;
+use super::{files, output};
 use crate::audit::{self, Act, AuditLog, Entry, Outcome, Who};
 use crate::history::{Generation, History, Problem, diff, rollback};
 
@@ -182,19 +182,18 @@ fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let (_, history) = history_of(&args.of.config)?;
     let all = all(&history)?;
     let generation = find(&all, args.generation)?;
-    let mut output = std::io::stdout().lock();
     if let Some(name) = &args.file {
         let hash = generation.file(name).with_context(|| {
             format!("generation {} has no file `{name}`", generation.generation)
         })?;
-        output.write_all(&history.content(hash)?)?;
+        output::print_file(&history.content(hash)?);
         return Ok(ExitCode::SUCCESS);
     }
     for file in &generation.files {
-        writeln!(output, "# ==> {}  {}", file.file, file.hash)?;
+        println!("# ==> {}  {}", file.file, file.hash);
         if is_toml(&file.file) {
-            output.write_all(&history.content(file.hash)?)?;
-            writeln!(output)?;
+            output::print_file(&history.content(file.hash)?);
+            println!();
         }
     }
     Ok(ExitCode::SUCCESS)

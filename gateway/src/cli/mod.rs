@@ -2,6 +2,10 @@
 //!
 //! Exit codes: 0 done; 1 no, or a fault in what was given; 2 wrong usage.
 
+// First, so that its macros are known to the others.
+#[macro_use]
+mod output;
+
 mod audit;
 mod chat;
 mod check;
@@ -78,10 +82,17 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => audit::audit(command),
         Command::Pool(command) => pool::pool(command),
     };
-    result.unwrap_or_else(|error| {
+    let code = result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
-    })
+    });
+    match output::failure() {
+        Some(error) => {
+            eprintln!("error: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        None => code,
+    }
 }
 
 fn on_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

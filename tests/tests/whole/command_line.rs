@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use holdover_tests::binary::run;
+use holdover_tests::binary::{run, run_into};
 use holdover_tests::gateway::Installation;
 
 /// Runs a command in an installation.
@@ -570,4 +570,35 @@ fn wrong_usage_is_exit_code_2() {
             text(&output.stderr)
         );
     }
+}
+
+#[test]
+fn a_reader_that_stops_reading_changes_nothing_but_a_full_disk_is_reported() {
+    let installation = open();
+    for line in [
+        "check holdover.toml",
+        "check --json holdover.toml",
+        "rules list --config holdover.toml",
+        "lookup ma-chan://contoso.com/1 --config holdover.toml",
+        "explain --user ann@contoso.com --room ma-chan://contoso.com/1 --config holdover.toml",
+        "check absent.toml",
+    ] {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let expected = run(installation.dir(), &arguments, "").status.code();
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = run_into(installation.dir(), &arguments, closed);
+        assert_eq!(output.status.code(), expected, "{line}");
+        assert!(!text(&output.stderr).contains("panicked"), "{line}");
+    }
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = run_into(installation.dir(), &["check", "holdover.toml"], full);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        "error: cannot write to standard output: No space left on device (os error 28)\n"
+    );
 }
