@@ -43,7 +43,7 @@ use self::core::Core;
 use queue::{Gate, Queue, Task};
 use store::Store;
 use thread::Worker;
-use ticks::Ticks;
+use ticks::{SteadyClock, Ticks};
 
 use super::{LegClosed, LegSink, SendId};
 
@@ -201,7 +201,7 @@ impl EmbeddedPool {
         let on_failure = Arc::clone(&options.on_failure);
         let core = Core::new(Store::open(path)?, options, Ticks::from(clock()))?;
         let queue = Arc::new(Queue::new());
-        let worker = Worker::new(core, Arc::clone(&queue), clock, lock);
+        let worker = Worker::new(core, Arc::clone(&queue), SteadyClock::new(clock), lock);
         let thread = std::thread::Builder::new()
             .name("embedded-pool".to_owned())
             .spawn(move || worker.run())?;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use holdover_protocol::room::RoomUri;
@@ -191,10 +192,19 @@ pub(super) struct Room {
     pub(super) presenters: Principals,
 }
 
+/// The place of a room in the order of names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ByName {
+    /// The name in lower case.
+    pub(super) name: Box<str>,
+    key: RoomKey,
+}
+
 /// All rooms of a pool.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     rooms: BTreeMap<RoomKey, Room>,
+    by_name: BTreeSet<ByName>,
     by_value: BTreeMap<Box<str>, RoomKey>,
 }
 
@@ -202,6 +212,10 @@ impl Catalog {
     /// Adds a room that the database holds.
     pub(super) fn insert(&mut self, room: Room) {
         self.by_value.insert(room.uri.value().into(), room.key);
+        self.by_name.insert(ByName {
+            name: room.name.to_lowercase().into(),
+            key: room.key,
+        });
         self.rooms.insert(room.key, room);
     }
 
@@ -215,9 +229,13 @@ impl Catalog {
         self.rooms.get(&key)
     }
 
-    /// All rooms in the order in which they were made.
-    pub(super) fn rooms(&self) -> impl Iterator<Item = &Room> {
-        self.rooms.values()
+    /// The rooms from `from` on, in the order of their names.
+    pub(super) fn rooms_after(
+        &self,
+        from: Bound<&ByName>,
+    ) -> impl Iterator<Item = (&ByName, &Room)> {
+        let names = self.by_name.range((from, Bound::Unbounded));
+        names.filter_map(|by_name| Some((by_name, self.rooms.get(&by_name.key)?)))
     }
 }
 

@@ -131,10 +131,19 @@ impl Queue {
 
     /// Waits for tasks and moves at most `most` of them into `batch`, in order. `false`: closed and empty.
     pub(super) fn take(&self, batch: &mut Vec<Task>, most: usize) -> bool {
-        let mut state = self
+        let state = self
             .filled
             .wait_while(self.lock(), |state| state.tasks.is_empty() && !state.closed)
             .unwrap_or_else(PoisonError::into_inner);
+        Self::move_into(state, batch, most)
+    }
+
+    /// As [`Queue::take`], without waiting. `false`: empty.
+    pub(super) fn try_take(&self, batch: &mut Vec<Task>, most: usize) -> bool {
+        Self::move_into(self.lock(), batch, most)
+    }
+
+    fn move_into(mut state: MutexGuard<'_, State>, batch: &mut Vec<Task>, most: usize) -> bool {
         let count = state.tasks.len().min(most);
         let mut freed = 0_usize;
         for task in state.tasks.drain(..count) {

@@ -3,15 +3,17 @@
 //! Group commit: what a batch brings about is gathered first, then the transaction is committed, and only then do
 //! receipts, replies and messages leave. Where the commit fails, everything that rested on it is refused, and nobody is
 //! told of it.
+//!
+//! Between two batches one portion of a list of rooms is made, so that whoever searches delays others by no more than that.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
+use super::LegId;
 use super::core::{Core, Effect, Outcome};
 use super::queue::{Gate, Queue, Task};
-use super::ticks::Ticks;
-use super::{Clock, LegId};
+use super::ticks::SteadyClock;
 use crate::pool::{LegClosed, LegEvent, LegSink, Receipt, SendId};
 
 /// Most tasks in one transaction: enough to share a flush, few enough to answer the first of them soon.
@@ -27,7 +29,7 @@ struct Line {
 pub(super) struct Worker {
     core: Core,
     queue: Arc<Queue>,
-    clock: Clock,
+    clock: SteadyClock,
     lines: HashMap<LegId, Line>,
     /// Legs whose session did not keep up, to be closed.
     overflowed: Vec<LegId>,
@@ -36,7 +38,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(core: Core, queue: Arc<Queue>, clock: Clock, lock: File) -> Self {
+    pub(super) fn new(core: Core, queue: Arc<Queue>, clock: SteadyClock, lock: File) -> Self {
         Self {
             core,
             queue,
@@ -50,8 +52,21 @@ impl Worker {
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self) {
         let mut tasks = Vec::with_capacity(BATCH);
-        while self.queue.take(&mut tasks, BATCH) {
-            self.batch(&mut tasks);
+        loop {
+            let is_listing = self.core.is_listing();
+            let is_taken = if is_listing {
+                self.queue.try_take(&mut tasks, BATCH)
+            } else {
+                self.queue.take(&mut tasks, BATCH)
+            };
+            if is_taken {
+                self.batch(&mut tasks);
+            } else if !is_listing {
+                return;
+            }
+            let effect = self.core.list_on();
+            self.deliver(effect);
+            self.close_overflowed();
         }
     }
 
@@ -72,7 +87,11 @@ impl Worker {
                 _ => self.deliver(outcome.effects),
             }
         }
-        // Closing a leg tells others, which can close further legs.
+        self.close_overflowed();
+    }
+
+    /// Closing a leg tells others, which can close further legs.
+    fn close_overflowed(&mut self) {
         while let Some(leg) = self.overflowed.pop() {
             let effects = self.core.close_leg(leg);
             self.deliver(effects);
@@ -93,9 +112,7 @@ impl Worker {
             }
             Task::Document {
                 leg, id, document, ..
-            } => self
-                .core
-                .handle(leg, id, document, Ticks::from((self.clock)())),
+            } => self.core.handle(leg, id, document, self.clock.now()),
             Task::Close { leg } => {
                 self.lines.remove(&leg);
                 Outcome::from(self.core.close_leg(leg))
@@ -111,7 +128,7 @@ impl Worker {
         self.tell(leg, LegEvent::Receipt { id, receipt });
     }
 
-    fn deliver(&mut self, effects: Vec<Effect>) {
+    fn deliver(&mut self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             match effect {
                 Effect::Receipt { leg, id, receipt } => {

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use holdover_protocol::xccos::{
-    Command, CommandView, Document, Item, Reply, ReplyData, ResultCode, Verb,
+    Command, CommandId, CommandView, Document, Item, Outcome as Ending, Reply, ReplyData,
+    ResultCode, Verb,
 };
 
 use super::post::Refusal;
@@ -15,7 +16,7 @@ use crate::pool::{Receipt, SendId};
 const COMMANDS: usize = 16;
 
 /// How a command ends.
-pub(super) type Answer = Result<ReplyData, ResultCode>;
+pub(super) type Answer = Result<ReplyData, Ending>;
 
 impl Core {
     /// Handles one document of a leg. Exactly one receipt comes of it, first of all; nothing at all if the leg is closed.
@@ -71,7 +72,7 @@ impl Core {
             }
             ([], commands) => Ok(commands
                 .iter()
-                .map(|command| self.command(*command, turn))
+                .filter_map(|command| self.command(*command, turn))
                 .collect()),
             ([post], []) => Ok(vec![self.post(*post, turn)?]),
             // One receipt cannot tell of two posts.
@@ -79,11 +80,16 @@ impl Core {
         }
     }
 
-    fn command(&mut self, view: CommandView<'_>, turn: &mut Turn) -> Effect {
+    /// The answer to a command; `None`: it is made in portions.
+    fn command(&mut self, view: CommandView<'_>, turn: &mut Turn) -> Option<Effect> {
         let verb = view.verb();
+        let id = view.id();
         let answer = match Command::read(view) {
-            Ok(command) => self.answer(&command, turn),
-            Err(_) => Err(ResultCode::InvalidArgument),
+            Ok(command) => match self.begin_listing(&id, &command, turn) {
+                Some(begun) => Err(begun.err()?),
+                None => self.answer(&command, turn),
+            },
+            Err(_) => Err(ResultCode::InvalidArgument.into()),
         };
         let verb = match verb {
             Verb::GetServerInfo if self.options.variants.short_server_info => {
@@ -93,11 +99,22 @@ impl Core {
         };
         let reply = match answer {
             Ok(data) => Reply::success(verb, data),
-            Err(code) => Reply::failure(verb, code.into()),
+            Err(ending) => Reply::failure(verb, ending),
         };
+        Some(self.reply(turn.leg, &id, &reply))
+    }
+
+    /// A reply for one leg. One that no reader would take is a failure instead.
+    pub(super) fn reply(&mut self, leg: LegId, to: &CommandId<'_>, reply: &Reply) -> Effect {
+        let mut document = self.envelope().reply(1, Some(to), reply).finish();
+        if document.len() > self.limits.bytes {
+            let ending = Ending::new(ResultCode::LimitExceeded, "The answer is too large.");
+            let failure = Reply::failure(reply.verb.clone(), ending);
+            document = self.envelope().reply(1, Some(to), &failure).finish();
+        }
         Effect::Document {
-            legs: vec![turn.leg],
-            document: self.envelope().reply(1, Some(&view.id()), &reply).finish(),
+            legs: vec![leg],
+            document,
         }
     }
 
@@ -105,20 +122,21 @@ impl Core {
         match command {
             Command::RequestUri => Ok(self.request_uri()),
             Command::GetServerInfo(query) => Ok(self.server_info(query, turn)),
-            Command::GetAssociations => Ok(self.associations(turn)),
             Command::Join(join) => self.join(join, turn),
-            Command::BatchJoin(join) => Ok(self.batch_join(join, turn)),
+            Command::BatchJoin(join) => self.batch_join(join, turn),
             Command::Part(part) => Ok(self.part(part, turn)),
             Command::BackChat(query) => self.back_chat(query, turn),
-            Command::ChannelSearch(search) => self.search(search, turn),
             Command::GetPreference(get) => self.get_preference(get, turn),
             Command::SetPreference(set) => self.set_preference(set, turn),
-            Command::GetInvitations(get) => self.invitations(get, turn),
             // Rooms and categories are made by tools of this server, so there is no place to create anything.
             Command::NodesPermCreateChild => Ok(ReplyData::Empty),
-            Command::GetUploadToken(_) | Command::GetDownloadToken(_) | Command::Unknown(_) => {
-                Err(ResultCode::NotSupported)
-            }
+            Command::GetUploadToken(_)
+            | Command::GetDownloadToken(_)
+            | Command::Unknown(_)
+            // Answered in portions.
+            | Command::ChannelSearch(_)
+            | Command::GetAssociations
+            | Command::GetInvitations(_) => Err(ResultCode::NotSupported.into()),
         }
     }
 }

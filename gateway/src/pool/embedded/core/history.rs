@@ -4,7 +4,7 @@ use holdover_protocol::xccos::verb::{BackChat, BackChatReply, RoomHistory};
 use holdover_protocol::xccos::{GroupChat, PermissionMask, ReplyData, ResultCode};
 
 use super::document::Answer;
-use super::{Core, REPLY_BYTES, Turn};
+use super::{Core, REPLY_BYTES, Turn, escaped};
 use crate::pool::embedded::store::Message;
 
 /// Messages where the client does not say how many it wants.
@@ -17,7 +17,7 @@ impl Core {
     pub(super) fn back_chat(&mut self, query: &BackChat, turn: &mut Turn) -> Answer {
         let (room, mask) = self.room(&query.room, &turn.user)?;
         if !mask.contains(PermissionMask::READ_HISTORY) {
-            return Err(ResultCode::Permission);
+            return Err(ResultCode::Permission.into());
         }
         turn.stored = true;
         let count = query.last.unwrap_or(DEFAULT).min(MOST) as usize;
@@ -43,13 +43,8 @@ impl Core {
     }
 }
 
-/// About how many bytes a message takes in a reply. Markup characters grow when they are escaped.
+/// About how many bytes a message takes in a reply.
 fn weight(message: &Message) -> usize {
-    let grown = message
-        .text
-        .bytes()
-        .filter(|byte| matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\r'))
-        .count();
     // Element names, the time, and a room identifier of usual length.
-    200 + message.author.len() + message.text.len() + 5 * grown
+    200 + message.author.len() + escaped(&message.text)
 }

@@ -1,6 +1,6 @@
 //! `join` and `bjoin`: entering rooms.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
@@ -9,13 +9,17 @@ use holdover_protocol::xccos::block::{
 };
 use holdover_protocol::xccos::verb::{BackChat, BatchJoin, Join, JoinReply};
 use holdover_protocol::xccos::{
-    Arrival, Notice, OPERATION_FAILED, PermissionMask, Reply, ReplyData, ResultCode, Verb,
+    Arrival, Notice, OPERATION_FAILED, Outcome, PermissionMask, Reply, ReplyData, ResultCode, Verb,
 };
 
 use super::document::Answer;
-use super::{Core, Effect, Turn};
+use super::{Core, Effect, Turn, escaped};
 use crate::pool::embedded::access::permissions;
 use crate::pool::embedded::model::RoomKey;
+
+/// Most bytes of the reply to a `bjoin`: three quarters of what readers of documents take, because identifiers may grow on
+/// the way.
+const REPLY_BYTES: usize = 768 * 1024;
 
 impl Core {
     /// Enters one room. Entering it again changes nothing and is answered alike.
@@ -26,17 +30,31 @@ impl Core {
         Ok(ReplyData::Join(lists.reply))
     }
 
-    /// Enters several rooms. One that cannot be entered gets a failure block, and the others are entered all the same.
-    pub(super) fn batch_join(&mut self, join: &BatchJoin, turn: &mut Turn) -> ReplyData {
+    /// Enters several rooms. One that cannot be entered gets a failure block, and the others are entered all the same. So
+    /// does one of which the reply has no room to tell: what is entered is told.
+    ///
+    /// # Errors
+    ///
+    /// Not even the failures fit into one reply. Nothing is entered.
+    pub(super) fn batch_join(&mut self, join: &BatchJoin, turn: &mut Turn) -> Answer {
+        let mut seen = HashSet::new();
+        let wanted: Vec<&RoomUri> = join.rooms.iter().filter(|uri| seen.insert(*uri)).collect();
+        let failures: usize = wanted.iter().map(|uri| failure_bytes(uri)).sum();
+        let Some(mut budget) = REPLY_BYTES.checked_sub(failures) else {
+            let text = format!("{} rooms are too many to enter at once.", wanted.len());
+            return Err(Outcome::new(ResultCode::LimitExceeded, text));
+        };
         let mut lists = Lists::default();
-        let mut seen = BTreeSet::new();
-        let wanted = join.rooms.iter().filter(|uri| seen.insert(*uri));
         let mut entered = Vec::new();
+        let mut people = BTreeSet::from([turn.user.clone()]);
         for uri in wanted {
             let fails = self.options.variants.failing_rooms.contains(uri.value());
             let entry = match fails {
                 true => Err(ResultCode::ServerError),
-                false => self.enter(uri, turn, Notice::BatchJoin),
+                false => match self.pay(uri, &mut people, &mut budget) {
+                    true => self.enter(uri, turn, Notice::BatchJoin),
+                    false => Err(ResultCode::LimitExceeded),
+                },
             };
             match entry {
                 Ok(room) => entered.push(room),
@@ -52,7 +70,33 @@ impl Core {
         for room in &lists.reply.rooms {
             self.push_history(&room.uri, turn);
         }
-        ReplyData::Join(lists.reply)
+        Ok(ReplyData::Join(lists.reply))
+    }
+
+    /// Takes what the reply says of a room and of those `people` it has not named yet from the budget, in which there is
+    /// room for its failure block already. `false`: there is not enough left.
+    fn pay(&self, uri: &RoomUri, people: &mut BTreeSet<UserUri>, budget: &mut usize) -> bool {
+        let Some(room) = self.catalog.by_value(uri.value()) else {
+            return true;
+        };
+        // The room, an association for every role, and the one who enters it.
+        let mut bytes = 220 + uri.as_str().len() + escaped(&room.name) + escaped(&room.description);
+        let mut named = Vec::new();
+        if !self.presence.is_crowded(room.key) {
+            for user in self.presence.users(room.key) {
+                bytes += NUMBER_BYTES;
+                if !people.contains(user) {
+                    bytes += 40 + escaped(user.as_str());
+                    named.push(user);
+                }
+            }
+        }
+        let Some(left) = (*budget + failure_bytes(uri)).checked_sub(bytes) else {
+            return false;
+        };
+        *budget = left;
+        people.extend(named.into_iter().cloned());
+        true
     }
 
     /// Sends the last messages of a room unasked, after the reply, if this pool is one that does so.
@@ -126,6 +170,14 @@ impl Core {
             ..RoomBlock::new(room.uri.clone())
         });
     }
+}
+
+/// Most bytes of a user's number in an association, and the comma before it.
+const NUMBER_BYTES: usize = 8;
+
+/// About how many bytes a failure block takes.
+fn failure_bytes(room: &RoomUri) -> usize {
+    50 + escaped(room.value()) + escaped(room.domain())
 }
 
 /// A reply in the making: everybody is listed once and has a number that is valid in this document only.

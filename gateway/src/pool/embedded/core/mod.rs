@@ -2,13 +2,12 @@
 //!
 //! The driver calls [`Core::refresh`], then [`Core::handle`], [`Core::open_leg`] and [`Core::close_leg`] any number of
 //! times, then [`Core::commit`]; only then may it carry out the effects. Where the commit failed it refuses every
-//! outcome that rests on it instead.
+//! outcome that rests on it instead. Between such rounds it calls [`Core::list_on`] while [`Core::is_listing`].
 
-mod associations;
 mod document;
 mod history;
-mod invitations;
 mod join;
+mod listing;
 mod part;
 mod post;
 mod preferences;
@@ -29,6 +28,7 @@ use super::store::{Head, Identity, Store, StoreError};
 use super::ticks::Ticks;
 use super::{EmbeddedOptions, LegId};
 use crate::pool::{Receipt, SendId};
+use listing::Listings;
 use presence::Presence;
 
 /// Roughly the most bytes of a reply that lists messages or rooms: half of what readers of documents take, because
@@ -86,6 +86,7 @@ pub(super) struct Core {
     identity: Identity,
     catalog: Catalog,
     presence: Presence,
+    listings: Listings,
     /// Newest message of the rooms that were posted in.
     heads: BTreeMap<RoomKey, Head>,
     next_envid: u64,
@@ -106,6 +107,7 @@ impl Core {
             identity: store.identity()?,
             catalog: store.catalog(&options.domain)?,
             presence: Presence::new(options.roster_limit),
+            listings: Listings::default(),
             limits: Limits::default(),
             heads: BTreeMap::new(),
             // Servers number their documents with 19 digits; nanoseconds never repeat a number of an earlier run.
@@ -168,6 +170,7 @@ impl Core {
             .filter_map(|room| self.leave(leg, room))
             .collect();
         self.presence.close(leg);
+        self.listings.forget(leg);
         effects
     }
 
@@ -213,6 +216,17 @@ impl Core {
         }
         Ok((room, mask))
     }
+}
+
+/// Most bytes that a text takes in a document, where markup characters grow.
+fn escaped(text: &str) -> usize {
+    let markup = |byte: &u8| {
+        matches!(
+            byte,
+            b'&' | b'<' | b'>' | b'"' | b'\'' | b'\r' | b'\n' | b'\t'
+        )
+    };
+    text.len() + 5 * text.bytes().filter(|byte| markup(byte)).count()
 }
 
 #[cfg(test)]

@@ -87,7 +87,8 @@ impl Core {
         Ok(room.key)
     }
 
-    /// Numbers within a room count up by one, and no two messages of a room have the same time, whatever the clock does.
+    /// Numbers within a room count up by one, whatever the clock does. So do times where it goes back by a little; a room
+    /// whose last message comes from further ahead, because the clock was wrong, goes on with the time that it is now.
     fn append(&mut self, room: RoomKey, post: &GroupChat, turn: &Turn) -> Result<Head, StoreError> {
         let last = match self.heads.get(&room) {
             Some(head) => *head,
@@ -95,7 +96,7 @@ impl Core {
         };
         let head = Head {
             id: last.id + 1,
-            ticks: turn.now.max(last.ticks.next()),
+            ticks: turn.now.following(last.ticks),
         };
         self.store
             .append(room, head, turn.user.as_str(), &post.chat)?;

@@ -42,7 +42,7 @@ impl Core {
         let given = &set.preference;
         let content = given.content.as_deref().unwrap_or_default();
         if given.label.len() > LABEL_BYTES || content.len() > CONTENT_BYTES {
-            return Err(ResultCode::LimitExceeded);
+            return Err(ResultCode::LimitExceeded.into());
         }
         turn.stored = true;
         let stored = self
@@ -56,7 +56,7 @@ impl Core {
                 .map_err(|error| self.server_error(&error))?
                 >= LABELS
         {
-            return Err(ResultCode::LimitExceeded);
+            return Err(ResultCode::LimitExceeded.into());
         }
         let last = stored.map_or(0, |(seqid, _)| seqid);
         // A client that comes from another server brings a number of its own; numbers never go back.

@@ -1,70 +1,46 @@
-//! `chansrch`: finding rooms.
+//! What `chansrch` looks for.
 
-use holdover_protocol::xccos::block::{QueryBlock, RoomBlock, Visibility};
-use holdover_protocol::xccos::verb::{ChannelSearch, ChannelSearchReply};
-use holdover_protocol::xccos::{PermissionMask, ReplyData, ResultCode};
+use holdover_protocol::xccos::block::QueryBlock;
+use holdover_protocol::xccos::{Outcome, ResultCode};
 
-use super::document::Answer;
-use super::{Core, REPLY_BYTES, Turn};
-use crate::pool::embedded::access::permissions;
-use crate::pool::embedded::model::{Privacy, Room};
+/// Most characters of the criteria of a search. Names of rooms are shorter.
+const CHARACTERS: usize = 512;
+/// Most different words of a search.
+const WORDS: usize = 32;
 
-impl Core {
-    /// The rooms that the user may see and whose name holds every word of the query, upper and lower case being the same;
-    /// by name. Cut off at the search limit.
-    pub(super) fn search(&self, search: &ChannelSearch, turn: &Turn) -> Answer {
-        let query = &search.query;
+/// The words of a search, in lower case, each once. None: every room has them.
+#[derive(Debug)]
+pub(super) struct Words(Vec<Box<str>>);
+
+impl Words {
+    /// The words of a query.
+    ///
+    /// # Errors
+    ///
+    /// The query looks for something other than names, or is longer than anybody types.
+    pub(super) fn of(query: &QueryBlock) -> Result<Self, Outcome> {
         if !query.query_type.eq_ignore_ascii_case(QueryBlock::BY_NAME) {
-            return Err(ResultCode::NotSupported);
+            return Err(ResultCode::NotSupported.into());
+        }
+        let too_much = || {
+            let text = format!("Search for at most {WORDS} words and {CHARACTERS} characters.");
+            Outcome::new(ResultCode::LimitExceeded, text)
+        };
+        if query.criteria.chars().nth(CHARACTERS).is_some() {
+            return Err(too_much());
         }
         let criteria = query.criteria.to_lowercase();
-        let words: Vec<&str> = criteria.split_whitespace().collect();
-        let rooms = self.listing(|room| {
-            let name = room.name.to_lowercase();
-            permissions(room, &turn.user).contains(PermissionMask::SEE)
-                && words.iter().all(|word| name.contains(word))
-        });
-        Ok(ReplyData::ChannelSearch(ChannelSearchReply { rooms }))
-    }
-
-    /// What is told of the rooms that are `wanted` and not disabled, by name, as many as fit one reply.
-    pub(super) fn listing(&self, wanted: impl Fn(&Room) -> bool) -> Vec<RoomBlock> {
-        let mut rooms: Vec<&Room> = self
-            .catalog
-            .rooms()
-            .filter(|room| !room.disabled && wanted(room))
-            .collect();
-        // Names are unique without regard to case, so this is an order.
-        rooms.sort_by_cached_key(|room| room.name.to_lowercase());
-        let mut bytes = 0;
-        rooms
-            .into_iter()
-            .take(self.options.search_limit)
-            .take_while(|room| {
-                // 320 for the switches, whose names are long.
-                bytes += 320 + room.uri.as_str().len() + room.name.len() + room.description.len();
-                bytes <= REPLY_BYTES
-            })
-            .map(|room| self.describe(room))
-            .collect()
-    }
-
-    /// What is told of a room to somebody who looks for one.
-    fn describe(&self, room: &Room) -> RoomBlock {
-        RoomBlock {
-            name: Some(room.name.clone()),
-            description: Some(room.description.clone()),
-            user_count: u32::try_from(self.presence.count(room.key)).ok(),
-            visibility: Some(match room.privacy {
-                Privacy::Open => Visibility::Open,
-                Privacy::Closed => Visibility::Scope,
-                Privacy::Secret => Visibility::Private,
-            }),
-            // No file store: tokens are refused.
-            file_post: Some(false),
-            invite: Some(room.invitations),
-            logged: Some(true),
-            ..RoomBlock::new(room.uri.clone())
+        let mut words: Vec<Box<str>> = criteria.split_whitespace().map(Into::into).collect();
+        words.sort_unstable();
+        words.dedup();
+        if words.len() > WORDS {
+            return Err(too_much());
         }
+        Ok(Self(words))
+    }
+
+    /// Whether a name, in lower case, holds every word.
+    pub(super) fn are_in(&self, name: &str) -> bool {
+        self.0.iter().all(|word| name.contains(&**word))
     }
 }

@@ -84,13 +84,13 @@ fn a_copy_is_written_once_however_many_hear_it() {
 }
 
 #[test]
-fn times_count_up_whatever_the_clock_does() {
+fn times_count_up_where_the_clock_goes_back_by_a_minute() {
     let mut world = World::new();
     let ann = world.leg("ann");
     world.join(ann, "open");
     world.post(ann, "open", "one");
     world.post(ann, "open", "two");
-    world.now = "2026-11-22T11:00:00Z".parse().unwrap();
+    world.now = "2026-11-22T11:59:00Z".parse().unwrap();
     world.post(ann, "open", "three");
     let messages = world.history(ann, "open", None);
     let times: Vec<&str> = messages.iter().filter_map(|it| it.ts.as_deref()).collect();
@@ -102,6 +102,28 @@ fn times_count_up_whatever_the_clock_does() {
             "2026-11-22T12:00:00.0000002Z"
         ]
     );
+}
+
+#[test]
+fn a_post_from_years_ahead_does_not_take_its_room_there() {
+    let mut world = World::new();
+    let ann = world.leg("ann");
+    world.join(ann, "open");
+    let now = world.now;
+    world.now = "2036-11-22T12:00:00Z".parse().unwrap();
+    world.post(ann, "open", "ahead");
+    world.now = now;
+    world.post(ann, "open", "one");
+    world.post(ann, "open", "two");
+    let messages = world.history(ann, "open", None);
+    let told = |it: &GroupChat| (it.chat.clone(), it.ts.as_deref().unwrap_or_default().into());
+    let told: Vec<(String, String)> = messages.iter().map(told).collect();
+    let expected = [
+        ("ahead", "2036-11-22T12:00:00.0000000Z"),
+        ("one", "2026-11-22T12:00:00.0000000Z"),
+        ("two", "2026-11-22T12:00:00.0000001Z"),
+    ];
+    assert_eq!(told, expected.map(|(chat, ts)| (chat.into(), ts.into())));
 }
 
 #[test]
@@ -442,4 +464,146 @@ fn what_is_not_supported_is_told_so() {
     }
     let reply = world.ask(ann, &Command::NodesPermCreateChild);
     assert_eq!((reply.outcome.code, reply.data), (200, ReplyData::Empty));
+}
+
+/// `count` rooms, called by their numbers, that everybody may enter.
+fn numbered_rooms(count: usize) -> String {
+    let mut rooms = "[[category]]\nname = \"Trading\"\n".to_owned();
+    for number in 0..count {
+        rooms.push_str(&format!(
+            "[[room]]\nname = \"Room {number:05} & more\"\nvalue = \"r{number:05}\"\n\
+             category = \"Trading\"\nprivacy = \"open\"\n"
+        ));
+    }
+    rooms
+}
+
+#[test]
+fn a_search_for_more_than_anybody_types_is_refused_in_words() {
+    let mut world = World::new();
+    let ann = world.leg("ann");
+    let many: String = (0..40).map(|number| format!("w{number} ")).collect();
+    for criteria in ["o ".repeat(500_000), "o".repeat(600), many] {
+        let query = QueryBlock::by_name(&criteria);
+        let reply = world.ask(ann, &Command::ChannelSearch(ChannelSearch { query }));
+        assert_eq!(reply.outcome.code, 413);
+        assert!(reply.outcome.text.contains("at most"), "{reply:?}");
+    }
+    // The same word again is no other word.
+    assert_eq!(search(&mut world, ann, &"o ".repeat(200)).len(), 3);
+}
+
+#[test]
+fn posts_go_before_a_search() {
+    let mut world = World::with(&numbered_rooms(1500), |_| {});
+    let (ann, bob) = (world.leg("ann"), world.leg("bob"));
+    world.join(ann, "r00001");
+    world.join(bob, "r00001");
+    world.inbox(bob);
+    let query = QueryBlock::by_name("r");
+    let command = Command::ChannelSearch(ChannelSearch { query });
+    let asked = Envelope::new(1).command(1, &command).finish();
+    let outcome = world
+        .core
+        .handle(ann, SendId(1), asked.clone(), Ticks::from(world.now));
+    assert!(matches!(outcome.effects[..], [Effect::Receipt { .. }]));
+    // One portion is not the whole of it, and what comes meanwhile is done at once.
+    assert!(world.core.list_on().is_none());
+    assert!(world.core.is_listing());
+    let post = GroupChat {
+        room: room("r00001"),
+        author: None,
+        ts: Some("x".into()),
+        chat: "hello".to_owned(),
+    };
+    let post = Envelope::new(2).group_chat(1, &post).finish();
+    let outcome = world
+        .core
+        .handle(bob, SendId(2), post, Ticks::from(world.now));
+    assert!(matches!(
+        outcome.effects[..],
+        [Effect::Receipt { .. }, Effect::Document { .. }]
+    ));
+    // No leg has more than so many, and a leg that is gone has none.
+    for _ in 0..15 {
+        world
+            .core
+            .handle(ann, SendId(3), asked.clone(), Ticks::from(world.now));
+    }
+    let outcome = world
+        .core
+        .handle(ann, SendId(4), asked, Ticks::from(world.now));
+    assert!(matches!(
+        outcome.effects[..],
+        [Effect::Receipt { .. }, Effect::Document { .. }]
+    ));
+    world.close(ann);
+    assert!(!world.core.is_listing());
+}
+
+#[test]
+fn a_search_in_portions_finds_what_there_is_by_name() {
+    let mut world = World::with(&numbered_rooms(1500), |_| {});
+    let ann = world.leg("ann");
+    let rooms = search(&mut world, ann, "9 room");
+    let expected: Vec<String> = (0..1500)
+        .map(|number| format!("Room {number:05} & more"))
+        .filter(|name| name.contains('9'))
+        .collect();
+    assert_eq!(names(&rooms), expected);
+    assert_eq!(search(&mut world, ann, "").len(), 999);
+}
+
+/// Who is in what, as the reply to a `bjoin` tells it and as the pool has it.
+fn enter_many(world: &mut World, leg: LegId, values: &[String]) -> (usize, usize) {
+    let rooms: Vec<RoomUri> = values.iter().map(|value| room(value)).collect();
+    let join = Command::BatchJoin(BatchJoin { rooms });
+    let reply = world.ask(leg, &join);
+    let mut entered: Vec<RoomUri> = Vec::new();
+    let mut failed = 0;
+    if let ReplyData::Join(reply) = reply.data {
+        entered.extend(reply.rooms.into_iter().map(|room| room.uri));
+        failed = reply.failures.len();
+        assert_eq!(entered.len() + failed, values.len());
+    } else {
+        assert_eq!(reply.outcome.code, 413, "{reply:?}");
+    }
+    let mut inside: Vec<RoomUri> = world
+        .core
+        .presence
+        .rooms_of(leg)
+        .into_iter()
+        .map(|key| world.core.catalog.by_key(key).unwrap().uri.clone())
+        .collect();
+    inside.sort();
+    entered.sort();
+    assert_eq!(inside, entered, "who is in a room is told so");
+    (entered.len(), failed)
+}
+
+#[test]
+fn a_user_is_in_the_rooms_that_the_reply_to_a_bjoin_has_and_in_no_others() {
+    let mut world = World::with(&numbered_rooms(10_000), |_| {});
+    let values: Vec<String> = (0..10_000).map(|number| format!("r{number:05}")).collect();
+    let ann = world.leg("ann");
+    let (entered, failed) = enter_many(&mut world, ann, &values);
+    assert!(entered > 100 && failed > 0, "{entered} {failed}");
+    let bob = world.leg("bob");
+    assert_eq!(enter_many(&mut world, bob, &values[..1500]), (1500, 0));
+    // More than can even be refused one by one.
+    let zoe = world.leg("zoe");
+    let unknown: Vec<String> = (0..14_000).map(|number| format!("x{number}")).collect();
+    assert_eq!(enter_many(&mut world, zoe, &unknown), (0, 0));
+}
+
+#[test]
+fn a_reply_to_a_bjoin_has_room_for_everybody_it_names() {
+    let mut world = World::with(&numbered_rooms(300), |_| {});
+    let values: Vec<String> = (0..300).map(|number| format!("r{number:05}")).collect();
+    for user in 0..60 {
+        let leg = world.leg(&format!("{}{user}", "a".repeat(200)));
+        enter_many(&mut world, leg, &values);
+    }
+    let ann = world.leg("ann");
+    assert_eq!(enter_many(&mut world, ann, &values), (300, 0));
 }

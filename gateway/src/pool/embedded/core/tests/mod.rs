@@ -127,7 +127,12 @@ impl World {
         if !kept && outcome.rests_on_commit == Some((leg, id)) {
             return Receipt::Unknown;
         }
-        self.deliver(outcome.effects).expect("a receipt")
+        let receipt = self.deliver(outcome.effects).expect("a receipt");
+        while self.core.is_listing() {
+            let effect = self.core.list_on();
+            self.deliver(effect);
+        }
+        receipt
     }
 
     pub(super) fn close(&mut self, leg: LegId) {
@@ -135,7 +140,7 @@ impl World {
         self.deliver(effects);
     }
 
-    fn deliver(&mut self, effects: Vec<Effect>) -> Option<Receipt> {
+    fn deliver(&mut self, effects: impl IntoIterator<Item = Effect>) -> Option<Receipt> {
         let mut answer = None;
         for effect in effects {
             match effect {
