@@ -300,7 +300,7 @@ pub struct Limits {
     pub headers: usize,
     /// Number of connections of legacy clients at one time.
     pub connections: usize,
-    /// Number of connections from one IP address at one time.
+    /// Number of connections from one IPv4 address, or one IPv6 network (/64), at one time.
     pub connections_per_address: usize,
     /// Number of messages that wait for a client that reads slowly.
     pub queue_messages: usize,

@@ -269,7 +269,7 @@ tables! {
         optional headers: Int<32, 4_096, 256>,
         /// Number of connections of legacy clients at one time.
         optional connections: Int<1, 1_000_000, 20_000>,
-        /// Number of connections from one IP address at one time.
+        /// Number of connections from one IPv4 address, or one IPv6 network (/64), at one time.
         optional connections_per_address: Int<1, 1_000_000, 1_000>,
         /// Number of messages that wait for a client that reads slowly.
         optional queue_messages: Int<16, 65_536, 512>,

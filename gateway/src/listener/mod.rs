@@ -95,7 +95,7 @@ pub async fn accept(
             accepted = socket.accept() => accepted,
         };
         let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+            Ok((stream, peer)) => (stream, transport::canonical(peer)),
             Err(error) => {
                 let (listener, error) = (Detail::new(&listener), Detail::new(error));
                 AcceptFailed { listener, error }.emit(&telemetry);
@@ -159,7 +159,7 @@ impl Arrival {
             }
         };
         let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
-        let local = local.to_string().into_boxed_str();
+        let local = transport::canonical(local).to_string().into_boxed_str();
         let name = match (&self.acceptor, &stream) {
             (Some(acceptor), Stream::Tls(stream)) => acceptor.name_of(stream),
             _ => None,

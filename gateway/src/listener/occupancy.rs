@@ -1,4 +1,4 @@
-//! How many may be connected at a time: in all, and from one address.
+//! How many may be connected at a time: in all, and from one source (an IPv4 address, or a /64 network over IPv6).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashMap;
 
 use crate::telemetry::events::connection::ConnectionRefusal;
+use crate::transport::source;
 
 /// Counts the connections of all listeners.
 #[derive(Debug)]
@@ -55,8 +56,7 @@ impl Occupancy {
 
     /// Admits a client, if there is room.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, ConnectionRefusal> {
-        // An IPv4 client of a dual-stack listener is the same client.
-        let address = address.to_canonical();
+        let address = source(address);
         if self.all.fetch_add(1, Ordering::AcqRel) >= self.most.load(Ordering::Acquire) {
             self.all.fetch_sub(1, Ordering::AcqRel);
             return Err(ConnectionRefusal::Limit);
@@ -112,6 +112,19 @@ mod tests {
         );
         drop(first);
         let _third = occupancy.admit(address(1)).unwrap();
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_share_its_limit() {
+        let occupancy = Arc::new(Occupancy::new(3, 2));
+        let admit = |address: &str| occupancy.admit(address.parse().unwrap());
+        let _first = admit("2001:db8::1").unwrap();
+        let _second = admit("2001:db8::ffff:0:0:2").unwrap();
+        assert_eq!(
+            admit("2001:db8::3").unwrap_err(),
+            ConnectionRefusal::AddressLimit
+        );
+        let _other = admit("2001:db8:0:1::1").unwrap();
     }
 
     #[test]

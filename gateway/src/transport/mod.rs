@@ -3,6 +3,7 @@
 //! Everything above works on [`Stream`]; rustls is named in [`tls`] alone, so a library that breaks its interface costs
 //! one file.
 
+mod address;
 mod outbox;
 pub mod tls;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+pub(crate) use address::{canonical, source};
 pub(crate) use outbox::Outbox;
 
 /// Silence after which the kernel probes a peer, so that a machine that was switched off is noticed.

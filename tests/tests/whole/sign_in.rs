@@ -1,9 +1,12 @@
 //! Signing in and out, and who is let in at all.
 
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use holdover_protocol::sip::digest::{Challenge, Ha1};
 use holdover_protocol::sip::{Name, Response};
+use holdover_tests::binary::Process;
 use holdover_tests::client::{CHANNEL, Client, LOOKUP};
 use holdover_tests::gateway::{DOMAIN, Installation, TestGateway};
 
@@ -287,4 +290,22 @@ async fn tls_takes_as_long_as_the_slowest_only_for_the_slowest() {
         begun.elapsed()
     );
     gateway.stop().await;
+}
+
+#[test]
+fn an_ipv4_client_of_a_dual_stack_listener_is_logged_by_its_ipv4_address() {
+    let listener = "[[listener]]\nname = \"both\"\naddress = \"[::]:0\"\nsign_in = \"open\"\ninsecure = true\n";
+    let installation = Installation::new("\"open\"", listener);
+    let gateway = Process::start(&installation.config());
+    let opened = gateway.line(|line| line.contains("listener=both"));
+    let (_, rest) = opened.split_once("listen.addr=[::]:").unwrap();
+    let port: u16 = rest.split(' ').next().unwrap().parse().unwrap();
+    let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    client.write_all(b"(not SIP)\r\n\r\n").unwrap();
+    let line = gateway.line(|line| line.contains("downstream.addr="));
+    let address = client.local_addr().unwrap();
+    assert!(
+        line.contains(&format!("downstream.addr={address}")),
+        "{line}"
+    );
 }

@@ -186,7 +186,7 @@ async fn accept(bound: Bound, context: Arc<Context>, tracker: TaskTracker) {
             accepted = bound.socket.accept() => accepted,
         };
         let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+            Ok((stream, peer)) => (stream, transport::canonical(peer)),
             Err(error) => {
                 let (listener, error) = (Detail::new(&bound.name), Detail::new(error));
                 AcceptFailed { listener, error }.emit(telemetry);
