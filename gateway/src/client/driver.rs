@@ -3,15 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use bytes::{Buf as _, BytesMut};
 use holdover_protocol::sip::{Decoded, Decoder, KeepAlive, Limits};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt as _, ReadHalf, WriteHalf};
 
 use super::connect::{ConnectError, Server};
 use super::core::Client;
 use super::event::{Event, Output};
 use super::profile::Profile;
-use crate::transport::Stream;
+use crate::transport::{Outbox, STALL, Stream, now};
 
 /// A client and its connection. There is no task behind it: it gets on while somebody awaits [`Driver::next`].
 pub struct Driver {
@@ -19,7 +18,7 @@ pub struct Driver {
     read: ReadHalf<Stream>,
     write: WriteHalf<Stream>,
     decoder: Decoder,
-    unsent: BytesMut,
+    outbox: Outbox,
     events: VecDeque<Event>,
     is_over: bool,
 }
@@ -38,7 +37,7 @@ impl Driver {
             read,
             write,
             decoder: Decoder::new(Limits::default()),
-            unsent: BytesMut::new(),
+            outbox: Outbox::default(),
             events: VecDeque::new(),
             is_over: false,
         })
@@ -58,8 +57,7 @@ impl Driver {
             }
             if self.is_over {
                 // The last words; a server that is gone already misses nothing.
-                let _unread = self.write.write_all_buf(&mut self.unsent).await;
-                let _closed = self.write.shutdown().await;
+                self.outbox.finish(&mut self.write).await;
                 return None;
             }
             self.step().await;
@@ -68,7 +66,11 @@ impl Driver {
 
     /// Waits for one thing to happen and lets the client handle it.
     async fn step(&mut self) {
-        let deadline = self.client.poll_timeout();
+        let stalls_at = self.outbox.stalls_at(STALL);
+        let deadline = [self.client.poll_timeout(), stalls_at]
+            .into_iter()
+            .flatten()
+            .min();
         let timeout = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -76,7 +78,7 @@ impl Driver {
             }
         };
         tokio::select! {
-            written = self.write.write_buf(&mut self.unsent), if self.unsent.has_remaining() => {
+            written = self.outbox.write(&mut self.write), if self.outbox.is_waiting() => {
                 if written.is_err() {
                     self.client.handle_closed();
                 }
@@ -85,7 +87,12 @@ impl Driver {
                 Ok(0) | Err(_) => self.client.handle_closed(),
                 Ok(_) => self.decode(),
             },
-            () = timeout => self.client.handle_timeout(Instant::now()),
+            () = timeout => {
+                if stalls_at.is_some_and(|at| at <= now()) {
+                    return self.client.handle_closed();
+                }
+                self.client.handle_timeout(Instant::now());
+            }
         }
     }
 
@@ -93,7 +100,7 @@ impl Driver {
         loop {
             match self.decoder.decode() {
                 Decoded::NeedMore { .. } => return,
-                Decoded::KeepAlive(KeepAlive::Ping) => self.unsent.extend_from_slice(b"\r\n"),
+                Decoded::KeepAlive(KeepAlive::Ping) => self.outbox.queue(b"\r\n"),
                 Decoded::KeepAlive(KeepAlive::Pong) => {}
                 Decoded::Message(message) => self.client.handle(Instant::now(), &message),
                 Decoded::Malformed { fault, .. } => self.client.handle_fault(&fault, false),
@@ -105,7 +112,7 @@ impl Driver {
     fn carry_out(&mut self) {
         while let Some(output) = self.client.poll_output() {
             match output {
-                Output::Send(octets) => self.unsent.extend_from_slice(&octets),
+                Output::Send(octets) => self.outbox.queue(&octets),
                 Output::Event(event) => self.events.push_back(event),
                 Output::Close => self.is_over = true,
             }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::queue;
 use crate::telemetry::events::connection::ConnectionEnd;
-use crate::transport::{Outbox, Stream};
+use crate::transport::{Outbox, STALL, Stream, now};
 
 /// Octets read at once.
 const READ_SIZE: usize = 16 * 1024;
@@ -68,7 +68,7 @@ impl Pump {
     /// Moves octets until there is something to do.
     pub(super) async fn next(&mut self, close: &CancellationToken, until: Instant) -> Woken {
         loop {
-            let stalled = self.outbox.stalls_at();
+            let stalled = self.outbox.stalls_at(STALL);
             let deadline = stalled.map_or(until, |stalled| stalled.min(until));
             let has_room = self.outbox.len() < PENDING_BYTES;
             tokio::select! {
@@ -96,8 +96,7 @@ impl Pump {
                     };
                 }
                 () = tokio::time::sleep_until(deadline.into()) => {
-                    let now = Instant::now();
-                    if stalled.is_some_and(|stalled| stalled <= now) {
+                    if stalled.is_some_and(|stalled| stalled <= now()) {
                         return Woken::Ended(ConnectionEnd::Slow);
                     }
                     return Woken::Timeout;

@@ -10,7 +10,7 @@ pub mod tls;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -21,6 +21,14 @@ pub(crate) use outbox::Outbox;
 /// Silence after which the kernel probes a peer, so that a machine that was switched off is noticed.
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How long a client, a front end or a gateway may leave what is written to it unread.
+pub(crate) const STALL: Duration = Duration::from_secs(20);
+
+/// The time, by the clock that the timers go by.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 /// A connection to a peer.
 #[derive(Debug)]

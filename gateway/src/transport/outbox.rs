@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-/// How long a peer may leave what is written to it unread.
-const STALL: Duration = Duration::from_secs(20);
+use super::now;
 
 /// How long the last words may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -29,7 +28,7 @@ impl Outbox {
     /// Puts octets behind those that are to be written.
     pub(crate) fn queue(&mut self, octets: &[u8]) {
         if self.pending.is_empty() {
-            self.stalled_since = Some(Instant::now());
+            self.stalled_since.get_or_insert_with(now);
         }
         self.pending.extend_from_slice(octets);
     }
@@ -44,9 +43,9 @@ impl Outbox {
         self.unflushed || !self.pending.is_empty()
     }
 
-    /// When the peer is given up, if it takes nothing until then.
-    pub(crate) fn stalls_at(&self) -> Option<Instant> {
-        self.stalled_since.map(|since| since + STALL)
+    /// When the peer has taken nothing for so long, if it takes nothing until then.
+    pub(crate) fn stalls_at(&self, patience: Duration) -> Option<Instant> {
+        self.stalled_since.map(|since| since + patience)
     }
 
     /// Hands over what the transport takes, and sees to it that it leaves: TLS encrypts more than the socket takes, and
@@ -81,7 +80,7 @@ impl Outbox {
 
     /// The peer took something.
     fn moved(&mut self) -> Poll<io::Result<()>> {
-        self.stalled_since = self.is_waiting().then(Instant::now);
+        self.stalled_since = self.is_waiting().then(now);
         if self.pending.is_empty() {
             self.pending = BytesMut::new();
         }
@@ -152,6 +151,6 @@ mod tests {
         }
         assert_eq!(to.sent, b"INFO sip");
         assert!(!outbox.is_waiting());
-        assert_eq!(outbox.stalls_at(), None);
+        assert_eq!(outbox.stalls_at(Duration::ZERO), None);
     }
 }

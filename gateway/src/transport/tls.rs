@@ -247,3 +247,44 @@ impl AsyncWrite for Stream {
         Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
     }
 }
+
+/// TLS over pipes, for tests of what writes to it.
+#[cfg(test)]
+pub(crate) mod testing {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio::io::DuplexStream;
+    use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+    use super::*;
+
+    /// Both ends of a connection whose pipe holds `room` octets each way: the client's, the server's.
+    pub(crate) async fn pair(
+        room: usize,
+    ) -> (
+        client::TlsStream<DuplexStream>,
+        server::TlsStream<DuplexStream>,
+    ) {
+        let name = "peer.contoso.com";
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed([name.to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let trusting = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let serving = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let (ours, theirs) = tokio::io::duplex(room);
+        let connector = TlsConnector::from(Arc::new(trusting));
+        let acceptor = TlsAcceptor::from(Arc::new(serving));
+        let (ours, theirs) = tokio::join!(
+            connector.connect(ServerName::try_from(name).unwrap(), ours),
+            acceptor.accept(theirs)
+        );
+        (ours.unwrap(), theirs.unwrap())
+    }
+}

@@ -24,7 +24,7 @@ use crate::telemetry::events::connection::{ConnectionClosed, ConnectionEnd};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::serve::{DialogClosed, DialogEnd, DialogOpened};
 use crate::telemetry::{Detail, Emit as _, Telemetry};
-use crate::transport::{Outbox, Stream};
+use crate::transport::{Outbox, STALL, Stream};
 
 /// Octets waiting to be written beyond which nothing more is taken in.
 const PENDING_BYTES: usize = 1 << 20;
@@ -105,7 +105,7 @@ impl Connection {
     ) -> ConnectionEnd {
         let stop = self.context.stop.clone();
         loop {
-            let deadline = [self.outbox.stalls_at(), self.core.poll_timeout()]
+            let deadline = [self.outbox.stalls_at(STALL), self.core.poll_timeout()]
                 .into_iter()
                 .flatten()
                 .min();
@@ -155,7 +155,7 @@ impl Connection {
 
     fn handle_timeout(&mut self) -> Option<ConnectionEnd> {
         let now = Instant::now();
-        if self.outbox.stalls_at().is_some_and(|at| at <= now) {
+        if self.outbox.stalls_at(STALL).is_some_and(|at| at <= now) {
             return Some(ConnectionEnd::Slow);
         }
         self.core.handle_timeout(now);

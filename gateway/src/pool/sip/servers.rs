@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::dial::DialError;
 use super::health::{Change, Health};
 use super::leg::Sign;
-use super::link::{Common, LinkHandle, Stage, now};
+use super::link::{Common, LinkHandle, Stage};
 use super::random::Random;
 use crate::telemetry::events::pool::{
     PoolServerDown, PoolServerEjected, PoolServerRemoved, PoolServerRestored, PoolServerUp,
     PoolTlsFailed, ServerFailure,
 };
 use crate::telemetry::{Detail, Emit as _};
+use crate::transport::now;
 
 /// One server and the links to it.
 #[derive(Debug)]

@@ -10,15 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use holdover_protocol::sip::{
     Decoded, Decoder, Fault, KeepAlive, Message, Method, Request, Response, Status,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 
 use super::ping::{Due, Ping, Verdict};
-use super::{Command, Common, Gate, LinkHandle, Stage, lost, now, refuse};
+use super::{Command, Common, Gate, LinkHandle, Stage, lost, refuse};
 use crate::pool::sip::answer;
 use crate::pool::sip::dial::{DialError, Dialled, host};
 use crate::pool::sip::leg::{Context, LegCore, Output};
@@ -28,6 +27,7 @@ use crate::pool::{LegClosed, LegEvent, LegSink};
 use crate::telemetry::events::pool::{LegRefused, PoolFault, ServerLoss};
 use crate::telemetry::{Detail, Emit as _};
 use crate::transport::tls::upstream::pool_failure_of;
+use crate::transport::{Outbox, now};
 
 /// Octets read at once.
 const READ_SIZE: usize = 64 * 1024;
@@ -40,9 +40,6 @@ const CHOKED: usize = 4 << 20;
 
 /// How long a server may take nothing of what is written.
 const STALL: Duration = Duration::from_secs(10);
-
-/// How long the last words may take.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Commands taken before the network has its turn again.
 const BATCH: usize = 64;
@@ -76,10 +73,7 @@ pub(super) struct Connection {
     /// Boxed: the map has room for more than there are.
     legs: HashMap<u64, Box<Leg>>,
     timers: BTreeSet<(Instant, u64)>,
-    /// Octets to write.
-    pending: BytesMut,
-    /// Since when the server has not taken any.
-    stalled_since: Option<Instant>,
+    outbox: Outbox,
     ping: Ping,
     proved: bool,
 }
@@ -87,7 +81,7 @@ pub(super) struct Connection {
 enum Step {
     Shutdown,
     Retired,
-    Written(io::Result<usize>),
+    Written(io::Result<()>),
     Read(io::Result<usize>),
     Command(Option<Command>),
     Timeout,
@@ -126,8 +120,7 @@ impl Connection {
             random,
             legs: HashMap::new(),
             timers: BTreeSet::new(),
-            pending: BytesMut::new(),
-            stalled_since: None,
+            outbox: Outbox::default(),
             proved: false,
         }
     }
@@ -136,7 +129,7 @@ impl Connection {
     fn takes_commands(&self) -> bool {
         match self.handle.stage() {
             Stage::Connecting => false,
-            Stage::Ready => self.pending.len() < FULL,
+            Stage::Ready => self.outbox.len() < FULL,
             Stage::Down => true,
         }
     }
@@ -165,10 +158,10 @@ impl Connection {
             let step = tokio::select! {
                 () = shutdown.cancelled() => Step::Shutdown,
                 () = retired.cancelled(), if self.legs.is_empty() => Step::Retired,
-                written = write.write_buf(&mut self.pending), if !self.pending.is_empty() => {
+                written = self.outbox.write(&mut write), if self.outbox.is_waiting() => {
                     Step::Written(written)
                 }
-                received = receive(&mut read, &mut self.decoder), if self.pending.len() < CHOKED => {
+                received = receive(&mut read, &mut self.decoder), if self.outbox.len() < CHOKED => {
                     Step::Read(received)
                 }
                 command = inbox.recv(), if self.takes_commands() => {
@@ -181,18 +174,12 @@ impl Connection {
                 // No handle is left: nobody can want anything of this pool any more.
                 Step::Shutdown | Step::Command(None) => Some(Ended::Shutdown),
                 Step::Retired => Some(Ended::Retired),
-                Step::Written(Ok(1..)) => {
-                    self.stalled_since = (!self.pending.is_empty()).then_some(now);
-                    if self.pending.is_empty() {
-                        self.pending = BytesMut::new();
-                    }
-                    None
-                }
+                Step::Written(Ok(())) => None,
                 Step::Read(Ok(1..)) => {
                     self.ping.heard(now);
                     self.decode(now)
                 }
-                Step::Written(Ok(_)) | Step::Read(Ok(_)) => {
+                Step::Read(Ok(_)) => {
                     Some(lost(ServerLoss::Closed, "the server closed the connection"))
                 }
                 Step::Written(Err(error)) | Step::Read(Err(error)) => Some(network(error)),
@@ -230,11 +217,7 @@ impl Connection {
             .fetch_sub(self.legs.len(), Ordering::Relaxed);
         self.legs.clear();
         if orderly {
-            let last_words = async {
-                let _unread = write.write_all_buf(&mut self.pending).await;
-                let _closed = write.shutdown().await;
-            };
-            let _in_time = tokio::time::timeout(LAST_WORDS, last_words).await;
+            self.outbox.finish(&mut write).await;
         }
         ended
     }
@@ -243,7 +226,7 @@ impl Connection {
         let mut deadline = self.ping.poll_timeout();
         let others = [
             self.timers.first().map(|&(due, _)| due),
-            self.stalled_since.map(|since| since + STALL),
+            self.outbox.stalls_at(STALL),
             // A question that is open answers for the ejection as well.
             self.server
                 .ejected_until()
@@ -256,7 +239,7 @@ impl Connection {
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Option<Ended> {
-        if self.stalled_since.is_some_and(|since| since + STALL <= now) {
+        if self.outbox.stalls_at(STALL).is_some_and(|at| at <= now) {
             return Some(lost(
                 ServerLoss::Stalled,
                 "the server takes nothing of what is sent to it",
@@ -271,7 +254,7 @@ impl Connection {
             }
             Some(Due::Ask) => self.ask(now),
             Some(Due::KeepAlive) => {
-                self.queue(now, b"\r\n\r\n");
+                self.outbox.queue(b"\r\n\r\n");
                 self.ping.kept_alive(now);
             }
             None => {}
@@ -303,7 +286,7 @@ impl Connection {
     fn ask(&mut self, now: Instant) {
         let unique = self.random.draw();
         let question = self.ping.ask(now, &self.context, unique);
-        self.queue(now, &question);
+        self.outbox.queue(&question);
     }
 
     fn prove(&mut self) {
@@ -367,7 +350,7 @@ impl Connection {
             match self.decoder.decode() {
                 Decoded::NeedMore { .. } => return None,
                 // RFC 5626 §4.4.1: a ping is answered with one line end.
-                Decoded::KeepAlive(KeepAlive::Ping) => self.queue(now, b"\r\n"),
+                Decoded::KeepAlive(KeepAlive::Ping) => self.outbox.queue(b"\r\n"),
                 Decoded::KeepAlive(KeepAlive::Pong) => {}
                 Decoded::Message(Message::Request(request)) => self.request(now, &request),
                 Decoded::Message(Message::Response(response)) => {
@@ -375,19 +358,19 @@ impl Connection {
                         return Some(ended);
                     }
                 }
-                Decoded::Malformed { message, fault } => self.fault(now, message.as_ref(), &fault),
+                Decoded::Malformed { message, fault } => self.fault(message.as_ref(), &fault),
                 Decoded::Fatal { message, fault } => {
-                    self.fault(now, message.as_ref(), &fault);
+                    self.fault(message.as_ref(), &fault);
                     return Some(lost(ServerLoss::Fault, fault));
                 }
             }
         }
     }
 
-    fn fault(&mut self, now: Instant, message: Option<&Message>, fault: &Fault) {
+    fn fault(&mut self, message: Option<&Message>, fault: &Fault) {
         let tag = self.own_tag();
         if let Some(answer) = message.and_then(|message| fault.answer(message, &tag)) {
-            self.queue(now, &answer.finish());
+            self.outbox.queue(&answer.finish());
         }
         PoolFault {
             pool: self.common.pool.clone(),
@@ -417,7 +400,7 @@ impl Connection {
                 Ok(()) => answer::plain(request, Status::NO_SUCH_DIALOG, Some(&tag)),
             },
         };
-        self.queue(now, &answer);
+        self.outbox.queue(&answer);
     }
 
     fn response(&mut self, now: Instant, response: &Response) -> Option<Ended> {
@@ -451,10 +434,7 @@ impl Connection {
         while let Some(output) = leg.core.poll_output() {
             match output {
                 Output::Send(message) => {
-                    if self.pending.is_empty() {
-                        self.stalled_since = Some(now);
-                    }
-                    self.pending.extend_from_slice(&message);
+                    self.outbox.queue(&message);
                     // Neither a response nor an ACK is answered.
                     if !message.starts_with(b"SIP/2.0") && !message.starts_with(b"ACK ") {
                         self.ping.sent(now);
@@ -493,13 +473,6 @@ impl Connection {
             }
             self.timers.insert((due, number));
         }
-    }
-
-    fn queue(&mut self, now: Instant, message: &[u8]) {
-        if self.pending.is_empty() {
-            self.stalled_since = Some(now);
-        }
-        self.pending.extend_from_slice(message);
     }
 
     /// A tag for answers outside of all legs' dialogs.

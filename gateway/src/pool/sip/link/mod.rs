@@ -10,7 +10,7 @@ mod ping;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use holdover_config::PoolName;
@@ -27,6 +27,7 @@ use super::servers::Server;
 use crate::pool::{LegClosed, LegEvent, LegSink, SendId};
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::pool::ServerLoss;
+use crate::transport::now;
 
 /// Documents of one leg that may wait for the link.
 const PER_LEG: usize = 128;
@@ -288,11 +289,6 @@ fn refuse(command: Command, handle: &LinkHandle) {
         Command::Send { document, gate, .. } => handle.taken(&document, &gate),
         Command::Close { .. } => {}
     }
-}
-
-/// The time, by the clock that the timers go by.
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// What ended a connection that was up.

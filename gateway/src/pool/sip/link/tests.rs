@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use holdover_protocol::sip::{Decoded, Decoder, Message, Method, Name, Request, Status, respond};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant as Clock, advance, timeout};
 
 use super::*;
@@ -15,13 +15,20 @@ use crate::pool::sip::servers::Servers;
 /// Longer than anything here may take on the wound clock.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// One end of a pipe, with or without TLS.
+trait Ends: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Ends for S {}
+
+type End = Box<dyn Ends>;
+
 /// What each dial of a link yields.
-struct Pipes(mpsc::UnboundedReceiver<DuplexStream>);
+struct Pipes(mpsc::UnboundedReceiver<End>);
 
 impl Dial for Pipes {
-    type Stream = DuplexStream;
+    type Stream = End;
 
-    async fn dial(&mut self) -> Result<Dialled<DuplexStream>, DialError> {
+    async fn dial(&mut self) -> Result<Dialled<End>, DialError> {
         match self.0.try_recv() {
             Ok(stream) => Ok(Dialled {
                 stream,
@@ -67,11 +74,18 @@ impl LegSink for Session {
 
 /// A server's end of a connection.
 struct Peer {
-    stream: DuplexStream,
+    stream: End,
     decoder: Decoder,
 }
 
 impl Peer {
+    fn new(stream: End) -> Self {
+        Self {
+            stream,
+            decoder: Decoder::new(Limits::default()),
+        }
+    }
+
     async fn receive(&mut self) -> Message {
         loop {
             match self.decoder.decode() {
@@ -148,7 +162,7 @@ struct Bench {
     server: Arc<Server>,
     handle: Arc<LinkHandle>,
     common: Arc<Common>,
-    pipes: mpsc::UnboundedSender<DuplexStream>,
+    pipes: mpsc::UnboundedSender<End>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -159,6 +173,12 @@ impl Bench {
     }
 
     fn with_room(ping: Option<u64>, room: usize) -> (Self, Peer) {
+        let (ours, theirs) = tokio::io::duplex(room);
+        Self::over(ping, Box::new(ours), Box::new(theirs))
+    }
+
+    /// The same over a connection that is there.
+    fn over(ping: Option<u64>, ours: End, theirs: End) -> (Self, Peer) {
         let (handle, inbox) = LinkHandle::new();
         let address = "pc1.contoso.com:5041".parse().unwrap();
         let server = Arc::new(Server::new(address, vec![Arc::clone(&handle)], 1));
@@ -179,7 +199,7 @@ impl Bench {
             lost: Notify::new(),
         });
         let (pipes, dials) = mpsc::unbounded_channel();
-        let peer = connection(&pipes, room);
+        pipes.send(ours).unwrap();
         let link = Link {
             dial: Pipes(dials),
             inbox,
@@ -195,7 +215,7 @@ impl Bench {
             pipes,
             task: tokio::spawn(link.run()),
         };
-        (bench, peer)
+        (bench, Peer::new(theirs))
     }
 
     fn open(&self, leg: u64, session: &Arc<Session>) -> Arc<Gate> {
@@ -218,13 +238,10 @@ impl Bench {
 }
 
 /// Makes the next dial succeed.
-fn connection(pipes: &mpsc::UnboundedSender<DuplexStream>, room: usize) -> Peer {
-    let (ours, stream) = tokio::io::duplex(room);
-    pipes.send(ours).unwrap();
-    Peer {
-        stream,
-        decoder: Decoder::new(Limits::default()),
-    }
+fn connection(pipes: &mpsc::UnboundedSender<End>, room: usize) -> Peer {
+    let (ours, theirs) = tokio::io::duplex(room);
+    pipes.send(Box::new(ours)).unwrap();
+    Peer::new(Box::new(theirs))
 }
 
 /// Waits until something holds; the clock is wound while everything sleeps.
@@ -448,6 +465,45 @@ async fn a_server_that_reads_nothing_fills_its_own_link_only() {
         "1"
     );
     assert_eq!(other.handle.stage(), Stage::Ready);
+}
+
+/// A link over TLS with eight posts on their way to a server that reads nothing: TLS has taken them all, and the pipe has
+/// room for less.
+async fn a_closed_window() -> (Bench, Peer) {
+    static BODY: [u8; 4096] = [b'x'; 4096];
+    let (ours, theirs) = crate::transport::tls::testing::pair(8192).await;
+    let (bench, mut peer) = Bench::over(None, Box::new(ours), Box::new(theirs));
+    let session = Session::new(99);
+    let gate = bench.open(1, &session);
+    peer.accept().await;
+    for id in 0..8 {
+        bench.send(1, &gate, id, &BODY);
+    }
+    until(|| bench.handle.waiting_bytes.load(Ordering::Relaxed) == 0).await;
+    (bench, peer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_tls_holds_back_leaves_as_soon_as_the_server_reads() {
+    let (_bench, mut peer) = a_closed_window().await;
+    advance(Duration::from_secs(1)).await;
+    let begun = Clock::now();
+    for _ in 0..8 {
+        peer.request(Method::Info).await;
+    }
+    assert!(begun.elapsed() < Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_leaves_unread_what_tls_holds_back_is_given_up() {
+    let (bench, _peer) = a_closed_window().await;
+    let begun = Clock::now();
+    until(|| bench.handle.stage() == Stage::Down).await;
+    assert!(begun.elapsed() <= Duration::from_secs(11));
+    assert_eq!(
+        bench.counted("holdover_pool_servers_lost_total{reason=\"stalled\"}"),
+        "1"
+    );
 }
 
 #[tokio::test(start_paused = true)]
