@@ -92,11 +92,25 @@ impl<T> Sender<T> {
     ///
     /// There is none, or nobody receives any more.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        self.put(message, self.0.capacity)
+    }
+
+    /// Puts a message in, whether or not there is room: for the few that must arrive, and in their order.
+    ///
+    /// # Errors
+    ///
+    /// Nobody receives any more. The message is handed back.
+    pub fn push(&self, message: T) -> Result<(), T> {
+        self.put(message, usize::MAX)
+            .map_err(TrySendError::into_inner)
+    }
+
+    fn put(&self, message: T, capacity: usize) -> Result<(), TrySendError<T>> {
         let mut state = self.0.lock();
         if state.is_closed {
             return Err(TrySendError::Closed(message));
         }
-        if state.items.len() >= self.0.capacity {
+        if state.items.len() >= capacity {
             return Err(TrySendError::Full(message));
         }
         state.items.push_back(message);
@@ -277,6 +291,20 @@ mod tests {
         sender.try_send(4).unwrap();
         let rest: Vec<i32> = std::iter::from_fn(|| receiver.try_recv()).collect();
         assert_eq!(rest, [2, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn what_must_arrive_is_taken_beyond_the_bound_and_in_order() {
+        let (sender, mut receiver) = bounded(1);
+        sender.try_send(1).unwrap();
+        sender.push(2).unwrap();
+        sender.push(3).unwrap();
+        assert_eq!(sender.capacity(), 0);
+        assert!(matches!(sender.try_send(4), Err(TrySendError::Full(4))));
+        let all: Vec<i32> = std::iter::from_fn(|| receiver.try_recv()).collect();
+        assert_eq!(all, [1, 2, 3]);
+        drop(receiver);
+        assert_eq!(sender.push(5), Err(5));
     }
 
     #[tokio::test]

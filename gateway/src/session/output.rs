@@ -65,6 +65,8 @@ pub enum FinishReason {
     Displaced,
     /// Holdover is shutting down.
     Drain,
+    /// An error of this program ended it.
+    Panicked,
 }
 
 /// What happened, for the event log. Never message text.

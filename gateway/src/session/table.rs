@@ -9,9 +9,12 @@ use holdover_protocol::sip::dialog::DialogKey;
 use holdover_protocol::sip::{Request, Status};
 use holdover_protocol::user::UserUri;
 
-use super::task::SessionInput;
+use super::task::{Attach, SessionInput};
 use crate::listener::uas::Endpoint;
 use crate::queue::{self, TrySendError};
+
+/// Sessions of one user that may wait for their clients. Few people have more than three endpoints.
+const WAITING_OF_USER: usize = 8;
 
 /// One session, as others see it.
 #[derive(Debug)]
@@ -59,8 +62,7 @@ impl SessionHandle {
     ///
     /// The request, and what it is to be answered: the session is over, or has too much to do.
     pub fn offer(&self, request: Box<Request>) -> Result<(), (Box<Request>, Status)> {
-        // Half of it is for what the pools say: where that does not fit, the leg is lost.
-        if self.mailbox.capacity() <= self.mailbox.max_capacity() / 2 && !self.mailbox.is_closed() {
+        if !self.has_room() && !self.mailbox.is_closed() {
             return Err((request, Status::SERVICE_UNAVAILABLE));
         }
         match self.mailbox.try_send(SessionInput::Request(request)) {
@@ -75,28 +77,84 @@ impl SessionHandle {
         }
     }
 
-    /// Tells it something that must arrive.
+    /// Whether it has room for a request of the client. Half of the mailbox is for what the pools say: where that does not
+    /// fit, the leg is lost.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.mailbox.capacity() > self.mailbox.max_capacity() / 2
+    }
+
+    /// Tells it something that must arrive, after all that it was told before.
     pub fn tell(&self, input: SessionInput) {
-        if let Err(TrySendError::Full(input)) = self.mailbox.try_send(input) {
-            let mailbox = self.mailbox.clone();
-            tokio::spawn(async move {
-                let _over = mailbox.send(input).await;
-            });
-        }
+        // A session that is over need not know.
+        let _over = self.mailbox.push(input);
     }
 
-    /// Gives the session back.
-    pub(super) fn release(&self) {
-        self.attached.store(false, Ordering::Release);
-    }
-
-    /// Takes the session, for a client or to end it, if nobody has it.
-    pub(super) fn claim(&self) -> bool {
-        !self.attached.swap(true, Ordering::AcqRel)
+    /// Notes whether it has a client.
+    pub(super) fn set_attached(&self, attached: bool) {
+        self.attached.store(attached, Ordering::Release);
     }
 
     fn dialog(&self) -> std::sync::MutexGuard<'_, Option<DialogKey>> {
         self.dialog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to give a session another client, or to end it. Dropped without either, the session waits on as it did.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    session: Arc<SessionHandle>,
+    /// Whether it waited for a client when it was claimed, and does again when this is dropped.
+    waited: bool,
+}
+
+impl Claim {
+    /// Claims a session that waits for a client, unless somebody else has.
+    pub(super) fn waiting(session: &Arc<SessionHandle>) -> Option<Self> {
+        let claim = Self::any(session);
+        claim.waited.then_some(claim)
+    }
+
+    /// Claims a session, whether or not it has a client.
+    fn any(session: &Arc<SessionHandle>) -> Self {
+        Self {
+            session: Arc::clone(session),
+            waited: !session.attached.swap(true, Ordering::AcqRel),
+        }
+    }
+
+    /// Gives it this client.
+    ///
+    /// # Errors
+    ///
+    /// It ended in this very moment, or has no room for even this. What was to be attached is handed back.
+    pub(super) fn attach(self, with: Box<Attach>) -> Result<Arc<SessionHandle>, Box<Attach>> {
+        match self.session.mailbox.try_send(SessionInput::Attach(with)) {
+            Ok(()) => Ok(self.keep()),
+            Err(unsent) => match unsent.into_inner() {
+                SessionInput::Attach(with) => Err(with),
+                _ => Ok(self.keep()),
+            },
+        }
+    }
+
+    /// Ends it, because the user has too many.
+    pub(super) fn displace(self) {
+        self.keep().tell(SessionInput::Displaced);
+    }
+
+    /// It is the caller's from now on.
+    pub(crate) fn keep(mut self) -> Arc<SessionHandle> {
+        self.waited = false;
+        Arc::clone(&self.session)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.waited {
+            self.session.set_attached(false);
+        }
     }
 }
 
@@ -109,26 +167,25 @@ pub struct SessionTable {
 }
 
 impl SessionTable {
-    /// The session of this endpoint that waits for a client. It is the caller's now.
+    /// The session of this endpoint that waits for a client.
     #[must_use]
-    pub fn claim(&self, endpoint: &Endpoint) -> Option<Arc<SessionHandle>> {
+    pub(crate) fn claim(&self, endpoint: &Endpoint) -> Option<Claim> {
         let sessions = self.sessions.get(&endpoint.user)?;
         let mut sessions = sessions.iter().filter(|it| it.endpoint == *endpoint);
-        sessions.find(|session| session.claim()).cloned()
+        sessions.find_map(Claim::waiting)
     }
 
     /// The session of this endpoint, whether or not it has a client: for a front end, whose registrar knows each
-    /// endpoint once, so that an endpoint's new dialog takes the place of its old one. It is the caller's now.
+    /// endpoint once, so that an endpoint's new dialog takes the place of its old one.
     #[must_use]
-    pub fn take(&self, endpoint: &Endpoint) -> Option<Arc<SessionHandle>> {
+    pub(crate) fn take(&self, endpoint: &Endpoint) -> Option<Claim> {
         if endpoint.epid.is_empty() {
             // Nobody can tell the user's clients apart.
             return self.claim(endpoint);
         }
         let sessions = self.sessions.get(&endpoint.user)?;
         let session = sessions.iter().find(|it| it.endpoint == *endpoint)?;
-        let _had_client = !session.claim();
-        Some(Arc::clone(session))
+        Some(Claim::any(session))
     }
 
     /// Whether there is a session of this endpoint.
@@ -149,18 +206,20 @@ impl SessionTable {
         })
     }
 
-    /// The session that is to make room, if this many of the user's wait for a client already: the one that was opened first.
-    /// It is the caller's now.
-    #[must_use]
-    pub(super) fn displace(&self, user: &UserUri, most: usize) -> Option<Arc<SessionHandle>> {
-        let sessions = self.sessions.get(user)?;
+    /// Bounds what a user leaves behind like what a user has: if more than so many of the user's sessions wait for a client,
+    /// the one that was opened first ends. Whoever came back each time as another endpoint would keep as many as fit into
+    /// a grace.
+    pub(super) fn displace(&self, user: &UserUri) {
+        let Some(sessions) = self.sessions.get(user) else {
+            return;
+        };
         // A session that ends is not counted, nor one that a client has.
         let waits = |it: &&Arc<SessionHandle>| !it.is_attached() && !it.mailbox.is_closed();
-        if sessions.iter().filter(waits).count() < most {
-            return None;
+        if sessions.iter().filter(waits).count() > WAITING_OF_USER
+            && let Some(oldest) = sessions.iter().filter(waits).find_map(Claim::waiting)
+        {
+            oldest.displace();
         }
-        let mut waiting = sessions.iter().filter(waits);
-        waiting.find(|session| session.claim()).cloned()
     }
 
     /// Adds a session that has a client.

@@ -19,12 +19,12 @@ use super::attachment::{Attachment, Way};
 use super::core::{SessionCore, SessionSettings};
 use super::decisions::{Decided, Target};
 use super::output::{CloseReason, Event, FinishReason, Output};
-use super::table::{SessionHandle, SessionTable};
+use super::table::{Claim, SessionHandle, SessionTable};
 use super::tell::Teller;
 use crate::decisions::{DecisionLog, Outcome, Record};
 use crate::listener::uas::Endpoint;
 use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
-use crate::queue;
+use crate::queue::{self, TrySendError};
 use crate::routing::{Caller, Router};
 use crate::shadow::{Differed, ShadowReport};
 use crate::telemetry::{SessionId, Telemetry};
@@ -119,9 +119,6 @@ pub struct SessionContext {
     pub telemetry: Telemetry,
 }
 
-/// Sessions of one user that may wait for their clients. Few people have more than three endpoints.
-const WAITING_OF_USER: usize = 8;
-
 /// Gives a client's channel dialog to the session that waits for it, or to a new one.
 ///
 /// Answers the session's handle; the connection keeps it as long as the dialog lives.
@@ -135,25 +132,12 @@ pub fn attach(
         Way::Own => context.table.claim(&endpoint),
         Way::FrontEnd { .. } => context.table.take(&endpoint),
     };
-    if let Some(session) = waiting {
-        match session.mailbox().try_send(SessionInput::Attach(attach)) {
-            Ok(()) => return session,
-            // It ended in this very moment, or has no room for even this: the client gets a fresh one.
-            Err(unsent) => {
-                session.release();
-                match unsent.into_inner() {
-                    SessionInput::Attach(returned) => attach = returned,
-                    _ => return session,
-                }
-            }
+    if let Some(claim) = waiting {
+        match claim.attach(attach) {
+            Ok(session) => return session,
+            // The client gets a fresh one.
+            Err(unsent) => attach = unsent,
         }
-    }
-    // What a user leaves behind is bounded like what a user has: who comes back each time as another endpoint would keep
-    // sessions for a whole grace, as many as fit into it.
-    if attach.attachment.way == Way::Own
-        && let Some(oldest) = context.table.displace(&endpoint.user, WAITING_OF_USER)
-    {
-        oldest.tell(SessionInput::Displaced);
     }
     let settings = context.settings.load_full();
     let (mailbox, inbox) = queue::bounded(settings.mailbox());
@@ -175,6 +159,7 @@ pub fn attach(
         connection: None,
         legs: Vec::new(),
         epoch: 0,
+        finished: None,
     };
     tokio::spawn(task.run(inbox, attach));
     handle
@@ -197,6 +182,24 @@ struct Task {
     connection: Option<ConnectionHandle>,
     legs: Vec<OpenLeg>,
     epoch: u32,
+    /// Why it is over, once it is.
+    finished: Option<FinishReason>,
+}
+
+impl Drop for Task {
+    /// Leaves nothing behind that says there is a session, also after a panic.
+    fn drop(&mut self) {
+        self.context.table.remove(&self.handle);
+        let panicked = std::thread::panicking();
+        if panicked && let Some(close) = self.connection.as_ref().and_then(|it| it.close.as_ref()) {
+            close.cancel();
+        }
+        self.teller.close(match self.finished {
+            Some(reason) => reason,
+            None if panicked => FinishReason::Panicked,
+            None => FinishReason::Drain,
+        });
+    }
 }
 
 impl Task {
@@ -211,8 +214,8 @@ impl Task {
     ) -> impl Future<Output = ()> + Send {
         async move {
             self.handle_input(SessionInput::Attach(first));
-            let mut finished = self.carry_out();
-            while finished.is_none() {
+            self.finished = self.carry_out();
+            while self.finished.is_none() {
                 match self.core.poll_timeout() {
                     Some(deadline) if deadline <= Instant::now() => {
                         self.handle_timeout(&mut inbox).await;
@@ -237,11 +240,10 @@ impl Task {
                         self.handle_input(input);
                     }
                 }
-                finished = self.carry_out();
+                self.finished = self.carry_out();
             }
             self.context.table.remove(&self.handle);
             self.refuse_the_rest(&mut inbox);
-            self.teller.close(finished.unwrap_or(FinishReason::Drain));
         }
     }
 
@@ -262,16 +264,19 @@ impl Task {
     /// Tells the core that time has passed. That can end a session without a client, so it is claimed first: where a
     /// client was faster, its dialog is in the mailbox or about to be, and comes first.
     async fn handle_timeout(&mut self, inbox: &mut queue::Receiver<SessionInput>) {
-        let has_client = self.core.is_reachable();
-        if !has_client && !self.handle.claim() {
-            if let Some(input) = inbox.recv().await {
-                self.handle_input(input);
+        let mut claim = None;
+        if !self.core.is_reachable() {
+            claim = Claim::waiting(&self.handle);
+            if claim.is_none() {
+                if let Some(input) = inbox.recv().await {
+                    self.handle_input(input);
+                }
+                return;
             }
-            return;
         }
         self.core.handle_timeout(Instant::now());
-        if !has_client && !self.core.is_finished() {
-            self.handle.release();
+        if self.core.is_finished() {
+            claim.map(Claim::keep);
         }
     }
 
@@ -284,7 +289,7 @@ impl Task {
         match input {
             SessionInput::Attach(attach) => {
                 // It may have been given back since this was sent.
-                let _claimed = self.handle.claim();
+                self.handle.set_attached(true);
                 let Attach {
                     dialog,
                     attachment,
@@ -302,6 +307,9 @@ impl Task {
                 self.teller.moved(moved.connection.peer);
                 self.connection = Some(moved.connection);
                 self.core.handle_moved(now, &moved.attachment);
+                if self.core.is_reachable() {
+                    self.handle.set_attached(true);
+                }
             }
             SessionInput::Request(request) => {
                 self.core.handle_downstream(now, request, &decisions);
@@ -372,9 +380,14 @@ impl Task {
             match output {
                 Output::Downstream(message) => {
                     let connection = self.connection.as_ref();
-                    if connection.is_some_and(|to| to.outbound.try_send(message).is_err()) {
-                        let queued = self.core.queued();
-                        self.close_connection(CloseReason::Slow { queued });
+                    match connection.map(|to| to.outbound.try_send(message)) {
+                        None | Some(Ok(())) => {}
+                        Some(Err(TrySendError::Full(_))) => {
+                            let queued = self.core.queued();
+                            self.close_connection(CloseReason::Slow { queued });
+                        }
+                        // The connection is gone, and what says so is in the mailbox.
+                        Some(Err(TrySendError::Closed(_))) => self.connection = None,
                     }
                 }
                 Output::CloseConnection(reason) => self.close_connection(reason),
@@ -422,7 +435,11 @@ impl Task {
                 Output::Event(event) => {
                     // The connection may live on: what is sent in the dialog that is gone must be answered 481.
                     if event == Event::Detached {
-                        self.handle.release();
+                        self.handle.set_attached(false);
+                        // One that has nothing to keep ends by itself at once.
+                        if !self.core.has_nothing_to_keep() {
+                            self.context.table.displace(&self.handle.endpoint.user);
+                        }
                     }
                     let grace = self.context.settings.load().grace;
                     self.teller.event(event, &self.context.pools, grace);

@@ -77,6 +77,7 @@ impl Teller {
             FinishReason::NothingOpen => SessionEnd::NothingOpen,
             FinishReason::Displaced => SessionEnd::Displaced,
             FinishReason::Drain => SessionEnd::Draining,
+            FinishReason::Panicked => SessionEnd::Panicked,
         };
         let lasted = self.opened.elapsed();
         SessionClosed {

@@ -149,6 +149,30 @@ async fn who_comes_back_in_time_never_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_connections_that_end_together_leave_few_sessions() {
+    let gateway = TestGateway::start("").await;
+    let mut clients = Vec::new();
+    for number in 0..20 {
+        let mut client = Client::tcp(gateway.tcp, "ann").await;
+        client.epid = format!("{number:012x}");
+        client.sign_in().await;
+        client.join("deals").await;
+        clients.push(client);
+    }
+    assert_eq!(gateway.metric("holdover_sessions"), 20);
+    for client in clients {
+        client.reset();
+    }
+    gateway
+        .metric_reaches("holdover_sessions_detached_total", |count| count == 20)
+        .await;
+    gateway
+        .metric_reaches("holdover_sessions", |sessions| sessions == 8)
+        .await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_belongs_to_one_user() {
     let gateway = TestGateway::start("").await;
     let mut client = Client::tcp(gateway.tcp, "eve@fabrikam.com").await;

@@ -208,8 +208,10 @@ impl Connection<'_> {
                     self.seat.opened(session);
                 }
                 Output::Request(session, request) => {
-                    // Where a client's request comes from is where its session answers.
-                    self.seat.bring(&session);
+                    // Where a client's request comes from is where its session answers, if it takes the request.
+                    if session.has_room() {
+                        self.seat.bring(&session);
+                    }
                     if let Err((request, status)) = session.offer(request) {
                         self.pump
                             .queue(&answer::refuse(&request, status, None, None));

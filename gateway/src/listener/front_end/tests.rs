@@ -16,7 +16,7 @@ use crate::admission::{Gate, Turned};
 use crate::listener::uas::{Door, Endpoint, Service};
 use crate::queue;
 use crate::routing::Caller;
-use crate::session::table::{SessionHandle, SessionTable};
+use crate::session::table::{Claim, SessionHandle, SessionTable};
 use crate::session::task::SessionInput;
 use crate::session::{Refusal, RefusalReason, SentBy};
 
@@ -126,13 +126,17 @@ impl FrontEnd {
             else {
                 continue;
             };
-            let session = self.table.take(endpoint).unwrap_or_else(|| {
-                let (mailbox, inbox) = queue::bounded(8);
-                self.mailboxes.push(inbox);
-                let session = self.table.insert(endpoint.clone(), mailbox);
-                self.sessions.push(Arc::clone(&session));
-                session
-            });
+            let session = self
+                .table
+                .take(endpoint)
+                .map(Claim::keep)
+                .unwrap_or_else(|| {
+                    let (mailbox, inbox) = queue::bounded(8);
+                    self.mailboxes.push(inbox);
+                    let session = self.table.insert(endpoint.clone(), mailbox);
+                    self.sessions.push(Arc::clone(&session));
+                    session
+                });
             self.table.bind(&session, dialog.key());
             self.clients.push((*client, caller.clone()));
         }

@@ -41,28 +41,53 @@ fn come_as(
     epid: &str,
 ) -> (Arc<SessionHandle>, queue::Receiver<Bytes>) {
     let (outbound, sent) = queue::bounded(16);
-    let endpoint = Endpoint {
-        user: UserUri::parse("sip:ann@contoso.com").unwrap(),
-        epid: epid.into(),
-        door: Door::Own,
-    };
-    let attachment = Attachment {
+    let close = Some(CancellationToken::new());
+    let connection = to(outbound, close);
+    let session = come_over(context, number, epid, Way::Own, connection);
+    (session, sent)
+}
+
+/// The way to a connection.
+fn to(outbound: queue::Sender<Bytes>, close: Option<CancellationToken>) -> ConnectionHandle {
+    ConnectionHandle {
+        outbound,
+        close,
+        peer: ([192, 0, 2, 7], 50_000).into(),
+    }
+}
+
+fn attachment(number: u64, way: Way) -> Attachment {
+    Attachment {
         connection: number,
         sent_by: SentBy {
             transport: "TCP",
             address: "192.0.2.1:5060".into(),
         },
-        way: Way::Own,
+        way,
+    }
+}
+
+/// The same on this connection.
+fn come_over(
+    context: &Arc<SessionContext>,
+    number: u64,
+    epid: &str,
+    way: Way,
+    connection: ConnectionHandle,
+) -> Arc<SessionHandle> {
+    let endpoint = Endpoint {
+        user: UserUri::parse("sip:ann@contoso.com").unwrap(),
+        epid: epid.into(),
+        door: match way {
+            Way::Own => Door::Own,
+            Way::FrontEnd { .. } => Door::FrontEnd,
+        },
     };
     let with = Attach {
         dialog: Box::new(Dialog::accept(&request("INVITE", 1, ""), "l").unwrap()),
-        attachment,
+        attachment: attachment(number, way),
         branch: number << 32,
-        connection: ConnectionHandle {
-            outbound,
-            close: Some(CancellationToken::new()),
-            peer: ([192, 0, 2, 7], 50_000).into(),
-        },
+        connection,
         caller: Caller {
             user: endpoint.user.clone(),
             network: None,
@@ -70,8 +95,20 @@ fn come_as(
             client: None,
         },
     };
-    (attach(context, endpoint, Box::new(with)), sent)
+    attach(context, endpoint, Box::new(with))
 }
+
+/// What was counted under this name.
+fn counted(context: &SessionContext, name: &str) -> String {
+    let exposition = context.telemetry.exposition();
+    let line = exposition
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name}")).to_owned()
+}
+
+const ASK: &str = "<xccos ver=\"1\" envid=\"1\" xmlns=\"urn:parlano:xml:ns:xccos\">\
+                   <cmd id=\"cmd:requri\" seqid=\"1\"><data/></cmd></xccos>";
 
 fn size_of_result<A, B, C, R>(_: impl FnOnce(A, B, C) -> R) -> usize {
     size_of::<R>()
@@ -96,7 +133,7 @@ async fn a_sign_out_on_the_connection_before_does_not_end_the_session() {
     let context = context();
     let (session, _sent) = come(&context, 1);
     // The client is gone, and its session does not know it yet.
-    session.release();
+    session.set_attached(false);
     let (resumed, mut sent) = come(&context, 2);
     assert_eq!(resumed.id, session.id);
 
@@ -112,9 +149,7 @@ async fn a_sign_out_on_the_connection_before_does_not_end_the_session() {
 async fn a_request_in_a_dialog_that_the_client_gave_up_is_answered() {
     let context = context();
     let (session, mut sent) = come(&context, 1);
-    let ask = "<xccos ver=\"1\" envid=\"1\" xmlns=\"urn:parlano:xml:ns:xccos\">\
-               <cmd id=\"cmd:requri\" seqid=\"1\"><data/></cmd></xccos>";
-    send(&session, SessionInput::Request(request("INFO", 2, ask))).await;
+    send(&session, SessionInput::Request(request("INFO", 2, ASK))).await;
     assert!(text(&mut sent).await.starts_with("SIP/2.0 200 "));
     let info = text(&mut sent).await;
     let header = |name: &str| info.lines().find(|line| line.starts_with(name)).unwrap();
@@ -130,7 +165,7 @@ async fn a_request_in_a_dialog_that_the_client_gave_up_is_answered() {
         panic!("{gone}");
     };
     send(&session, SessionInput::Response(Box::new(gone))).await;
-    send(&session, SessionInput::Request(request("INFO", 3, ask))).await;
+    send(&session, SessionInput::Request(request("INFO", 3, ASK))).await;
     assert!(text(&mut sent).await.starts_with("SIP/2.0 481 "));
 }
 
@@ -140,28 +175,123 @@ async fn a_user_leaves_only_so_many_sessions_behind() {
     let mut left = Vec::new();
     for number in 0..20 {
         let (session, _sent) = come_as(&context, number, &format!("{number:012x}"));
-        // Its client is gone.
-        session.release();
+        tokio::task::yield_now().await;
         left.push(session);
     }
-    let (waiting, displaced) = (left.split_off(12), left);
-    for session in displaced {
+    // Whoever has a client keeps it, however many there are.
+    assert!(left.iter().all(|it| !it.mailbox().is_closed()));
+    // All clients are gone at once.
+    for session in &left {
+        session.set_attached(false);
+    }
+    for session in &left {
+        context.table.displace(&session.endpoint.user);
+    }
+    let waiting = left.split_off(12);
+    for session in left {
         session.mailbox().closed().await;
     }
     assert!(waiting.iter().all(|it| !it.mailbox().is_closed()));
-    // Whoever has a client keeps it, however many there are.
-    let clients: Vec<_> = (20..40)
-        .map(|number| come_as(&context, number, &format!("{number:012x}")).0)
+    assert!(waiting.iter().all(|it| !it.is_attached()));
+}
+
+#[tokio::test]
+async fn a_client_that_says_goodbye_and_closes_is_not_slow() {
+    let context = context();
+    let (session, sent) = come(&context, 1);
+    // As a client quits: BYE, and its connection is gone before the answer.
+    drop(sent);
+    session.tell(SessionInput::Request(request("BYE", 2, "")));
+    session.tell(SessionInput::ConnectionLost(1));
+    session.mailbox().closed().await;
+    tokio::task::yield_now().await;
+    assert_eq!(counted(&context, "holdover_slow_clients_closed_total"), "0");
+    assert_eq!(counted(&context, "holdover_sessions"), "0");
+}
+
+#[tokio::test]
+async fn sessions_move_with_whatever_they_were_saying_when_the_connection_broke() {
+    let context = context();
+    let way = Way::FrontEnd { client: 1 };
+    let (before, lost) = queue::bounded(1_000);
+    let sessions: Vec<_> = (0..20)
+        .map(|number| {
+            let epid = format!("{number:012x}");
+            come_over(&context, 1, &epid, way, to(before.clone(), None))
+        })
         .collect();
-    assert!(clients.iter().all(|it| !it.mailbox().is_closed()));
-    assert!(clients.iter().all(|it| it.is_attached()));
+    drop(lost);
+    let mut moved = Vec::new();
+    for session in &sessions {
+        let (after, sent) = queue::bounded(16);
+        moved.push(sent);
+        // Its mailbox is full meanwhile.
+        session.tell(SessionInput::Request(request("INFO", 2, ASK)));
+        while session
+            .mailbox()
+            .try_send(SessionInput::ConnectionLost(0))
+            .is_ok()
+        {}
+        session.tell(SessionInput::ConnectionLost(1));
+        session.tell(SessionInput::Moved(Box::new(Moved {
+            attachment: attachment(2, Way::FrontEnd { client: 0 }),
+            connection: to(after, None),
+        })));
+    }
+    for (session, sent) in sessions.iter().zip(&mut moved) {
+        assert!(text(sent).await.starts_with("INFO "));
+        assert!(session.is_attached(), "it is not one that waits");
+    }
+    assert_eq!(counted(&context, "holdover_slow_clients_closed_total"), "0");
+}
+
+#[tokio::test]
+async fn a_session_that_panics_leaves_nothing_behind() {
+    let context = context();
+    let (session, _sent) = come(&context, 1);
+    let close = CancellationToken::new();
+    let task = Task {
+        core: SessionCore::new(
+            Instant::now(),
+            session.endpoint.user.clone(),
+            context.settings.load_full(),
+        ),
+        teller: Teller::open(
+            context.telemetry.clone(),
+            SessionId(session.id),
+            session.endpoint.user.clone(),
+            ([192, 0, 2, 7], 50_000).into(),
+            "call",
+        ),
+        caller: Caller {
+            user: session.endpoint.user.clone(),
+            network: None,
+            listener: None,
+            client: None,
+        },
+        context: Arc::clone(&context),
+        handle: Arc::clone(&session),
+        connection: Some(to(queue::bounded(1).0, Some(close.clone()))),
+        legs: Vec::new(),
+        epoch: 0,
+        finished: None,
+    };
+    let panicking = tokio::spawn(async move {
+        let _task = task;
+        panic!("as if in the core");
+    });
+    assert!(panicking.await.unwrap_err().is_panic());
+    assert!(context.table.all().is_empty());
+    assert!(close.is_cancelled(), "its client comes again");
+    let closed = "holdover_sessions_closed_total{reason=\"panicked\"}";
+    assert_eq!(counted(&context, closed), "1");
 }
 
 #[tokio::test]
 async fn a_session_that_could_not_be_taken_can_be_taken_later() {
     let context = context();
     let (session, _sent) = come(&context, 1);
-    session.release();
+    session.set_attached(false);
     // Its task does not run meanwhile: this one never waits.
     while session
         .mailbox()

@@ -22,6 +22,8 @@ label! {
         Displaced = "displaced",
         /// The gateway is going down.
         Draining = "draining",
+        /// An error in Holdover itself ended it; what it was is on standard error. Please report it.
+        Panicked = "panicked",
     }
 }
 
