@@ -3,6 +3,7 @@
 //! Bytes to meaning and back, nothing else: no sockets, no files, no tasks and no clock. Where time matters it is an
 //! argument.
 
+pub mod fold;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod room;

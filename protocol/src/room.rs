@@ -2,7 +2,8 @@
 //!
 //! All three have the shape `scheme://domain/value`. The value is opaque: a GUID in every capture, a small number in one
 //! sample, and whatever a migration made of it. Clients compare these identifiers byte for byte, so neither case nor
-//! anything else is normalised here.
+//! anything else is normalised here. Whoever finds a room by what a person or a database wrote asks
+//! [`RoomUri::is_same_room`], to which the spellings of one GUID are equal.
 
 use std::fmt;
 use std::str::FromStr;
@@ -207,6 +208,39 @@ identifier! {
     FileLink, "ma-filelink://"
 }
 
+impl RoomUri {
+    /// Whether both name one room: domains compare ignoring ASCII case, GUIDs by their number, other values exactly.
+    pub fn is_same_room(&self, other: &Self) -> bool {
+        self.domain().eq_ignore_ascii_case(other.domain())
+            && (self.value() == other.value()
+                || guid(self.value()).is_some_and(|own| guid(other.value()) == Some(own)))
+    }
+}
+
+/// The number of a GUID in one of the spellings that tools print: groups of 8, 4, 4, 4 and 12 hexadecimal digits of
+/// either case with hyphens between them, alone or in braces. `None` for any other text.
+pub fn guid(value: &str) -> Option<[u8; 16]> {
+    let bare = match value.strip_prefix('{') {
+        Some(rest) => rest.strip_suffix('}')?,
+        None => value,
+    };
+    if bare.len() != 36 {
+        return None;
+    }
+    let mut number = [0; 16];
+    let mut rest = bare.as_bytes();
+    for (at, octet) in number.iter_mut().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            rest = rest.strip_prefix(b"-")?;
+        }
+        let (pair, behind) = rest.split_first_chunk::<2>()?;
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        *octet = u8::try_from(high? << 4 | low?).ok()?;
+        rest = behind;
+    }
+    Some(number)
+}
+
 impl FileLink {
     /// The value of the room the file was posted to: the part of the value before its first slash.
     pub fn room_value(&self) -> &str {
@@ -289,6 +323,33 @@ mod tests {
             RoomUri::new("d/e", "v").unwrap_err(),
             IdError::SlashInDomain
         );
+    }
+
+    #[test]
+    fn spellings_of_a_guid_are_one_room() {
+        const GUID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+        let room = |domain: &str, value: &str| RoomUri::new(domain, value).unwrap();
+        let lower = room("contoso.com", GUID);
+        for same in [
+            GUID.to_uppercase(),
+            format!("{{{GUID}}}"),
+            format!("{{{}}}", GUID.to_uppercase()),
+            GUID.replacen("fad", "fAd", 1),
+        ] {
+            assert!(lower.is_same_room(&room("Contoso.COM", &same)), "{same}");
+        }
+        for other in [
+            format!("{{{GUID}"),
+            format!("{GUID}}}"),
+            GUID.replace('-', ""),
+            GUID.replacen('0', "1", 1),
+            GUID.replacen('0', "+", 1),
+            GUID.replacen("fad5b-", "fad-5b", 1),
+        ] {
+            assert!(!lower.is_same_room(&room("contoso.com", &other)), "{other}");
+        }
+        assert!(!lower.is_same_room(&room("fabrikam.com", GUID)));
+        assert!(!room("d", "deals").is_same_room(&room("d", "Deals")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use holdover_protocol::fold::fold;
 use jiff::Timestamp;
 
 use super::Reviewed;
@@ -227,7 +228,7 @@ fn covered<T: ToString>(
     let mut seen: HashMap<String, usize> = HashMap::new();
     for (number, item) in list.iter().enumerate() {
         let text = item.to_string();
-        let by = if let Some(first) = seen.get(&text.to_ascii_lowercase()) {
+        let by = if let Some(first) = seen.get(&*fold(&text)) {
             list.get(*first).filter(|first| covers(first, item))
         } else if list.len() <= COMPARED {
             list.iter()
@@ -242,7 +243,7 @@ fn covered<T: ToString>(
             None
         };
         if let Some(by) = by {
-            let message = if by.to_string().eq_ignore_ascii_case(&text) {
+            let message = if fold(&by.to_string()) == fold(&text) {
                 format!("`{text}` is listed twice")
             } else {
                 format!("`{text}` is in `{}` already", by.to_string())
@@ -251,6 +252,6 @@ fn covered<T: ToString>(
             let warning = reviewed.warning(codes::NO_EFFECT, span, message);
             found.push(warning.label("no effect").help("remove it"));
         }
-        seen.entry(text.to_ascii_lowercase()).or_insert(number);
+        seen.entry(fold(&text).into_owned()).or_insert(number);
     }
 }

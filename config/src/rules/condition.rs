@@ -226,12 +226,10 @@ pub enum RoomPattern {
 }
 
 impl RoomPattern {
-    /// Whether a room is meant. Identifiers compare as in the directory: values exactly, domains ignoring case.
+    /// Whether a room is meant. Identifiers compare as in the directory ([`RoomUri::is_same_room`]).
     pub(super) fn matches(&self, room: &RoomUri) -> bool {
         match self {
-            Self::One(one) => {
-                one.value() == room.value() && one.domain().eq_ignore_ascii_case(room.domain())
-            }
+            Self::One(one) => one.is_same_room(room),
             Self::Many(glob) => glob.matches(room.as_str()),
         }
     }

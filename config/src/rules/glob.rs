@@ -4,12 +4,14 @@
 
 use std::fmt;
 
-/// A pattern: `*` stands for any text, `?` for one character. ASCII letters match in either case.
+use holdover_protocol::fold::fold;
+
+/// A pattern: `*` stands for any text, `?` for one character. Letters match in either case.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Glob {
     /// As it was written.
     text: Box<str>,
-    /// In lower case.
+    /// With its letters folded.
     folded: Box<str>,
 }
 
@@ -19,14 +21,18 @@ impl Glob {
     pub fn new(text: &str) -> Self {
         Self {
             text: text.into(),
-            folded: text.to_ascii_lowercase().into(),
+            folded: fold(text).into(),
         }
     }
 
     /// Whether it matches all of `text`. Takes time in proportion to the product of both lengths at the worst.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        matches(self.folded.as_bytes(), text.as_bytes(), false)
+        // ASCII is folded on the way.
+        if text.is_ascii() {
+            return matches(self.folded.as_bytes(), text.as_bytes(), false);
+        }
+        matches(self.folded.as_bytes(), fold(text).as_bytes(), false)
     }
 
     /// Whether it matches everything that `other` matches.
@@ -85,12 +91,12 @@ impl Glob {
         &self.text
     }
 
-    /// As it is compared: in lower case.
+    /// As it is compared: with its letters folded.
     pub(super) fn folded(&self) -> &str {
         &self.folded
     }
 
-    /// What follows the last `@`, if no wildcard is in it: in lower case.
+    /// What follows the last `@`, if no wildcard is in it, with its letters folded.
     pub(crate) fn domain(&self) -> Option<&str> {
         let (_, domain) = self.folded.rsplit_once('@')?;
         (!domain.contains(['*', '?'])).then_some(domain)
@@ -183,6 +189,14 @@ mod tests {
             ("*aab", "aaaaaaab", true),
             ("night*", "Night Shift", true),
             ("a**b", "ab", true),
+            ("BÖRSE", "Börse", true),
+            ("börse*", "BÖRSE Frankfurt", true),
+            ("*биржа", "Московская БИРЖА", true),
+            ("B?RSE", "börse", true),
+            ("ΟΔΟΣ", "οδος", true),
+            ("straße", "STRAẞE", true),
+            ("k?", "\u{212a}\u{212a}", true),
+            ("börse", "borse", false),
         ] {
             assert_eq!(
                 Glob::new(pattern).matches(text),
@@ -208,6 +222,10 @@ mod tests {
             ("*a*", "*b*", false, false, true),
             ("*ab*", "*ab", true, false, true),
             ("ü?", "?x", false, false, true),
+            ("*Ö*", "bör", true, false, true),
+            ("БИР*", "*жа", false, false, true),
+            ("Ö", "ö", true, true, true),
+            ("?", "Ö", true, false, true),
             ("**", "*", true, true, true),
             ("a*b*c", "a*c", false, true, true),
         ] {

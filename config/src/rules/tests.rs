@@ -71,12 +71,33 @@ const ADDRESSES: &[&str] = &[
     "::ffff:10.1.2.3",
 ];
 
-const TEXTS: &[&str] = &["", "Ops / Zürich", "ops", "Night", "xxopsyy", "OC/3.5"];
+const TEXTS: &[&str] = &[
+    "",
+    "Ops / Zürich",
+    "ops",
+    "Night",
+    "xxopsyy",
+    "OC/3.5",
+    "БИРЖА",
+];
 
 /// Patterns of texts: with a begin, an end, a midst, all of them or none.
 fn globs() -> impl Strategy<Value = Box<[Glob]>> {
     let texts = &[
-        "*", "ops*", "*ops", "*OPS*", "?ps", "Night", "*ich", "o*s", "OC/?.?", "*/*",
+        "*",
+        "ops*",
+        "*ops",
+        "*OPS*",
+        "?ps",
+        "Night",
+        "*ich",
+        "o*s",
+        "OC/?.?",
+        "*/*",
+        "*ZÜRICH",
+        "Биржа",
+        "*ИРЖ*",
+        "бир*",
     ][..];
     let globs = prop::collection::vec(prop::sample::select(texts), 1..3);
     globs.prop_map(|texts| texts.iter().map(|text| Glob::new(text)).collect())

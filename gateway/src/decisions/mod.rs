@@ -103,10 +103,10 @@ impl Filter {
     fn fits(&self, record: &Record) -> bool {
         self.user.as_ref().is_none_or(|user| *user == record.user)
             && self.room.as_ref().is_none_or(|wanted| {
-                record.room.as_ref().is_some_and(|room| {
-                    room.value() == wanted.value()
-                        && room.domain().eq_ignore_ascii_case(wanted.domain())
-                })
+                record
+                    .room
+                    .as_ref()
+                    .is_some_and(|room| room.is_same_room(wanted))
             })
     }
 }

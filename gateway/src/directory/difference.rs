@@ -1,8 +1,10 @@
 //! What changed between two versions of the directory, in numbers. Pure.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::Directory;
+use super::{Directory, Further};
 
 /// How many rooms became what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,12 +29,9 @@ impl Difference {
                 continue;
             };
             stayed += 1;
-            let is_same = old.says_what(entry)
-                && before
-                    .further(old)
-                    .iter()
-                    .map(|further| further.id())
-                    .eq(after.further(entry).iter().map(|further| further.id()));
+            let (further, new) = (before.further(old), after.further(entry));
+            let said = |further: &Arc<Further>| (further.pool().clone(), further.migrated());
+            let is_same = old.says_what(entry) && further.iter().map(said).eq(new.iter().map(said));
             difference.changed += usize::from(!is_same);
         }
         difference.removed = before.rooms().saturating_sub(stayed);

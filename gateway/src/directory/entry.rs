@@ -173,6 +173,9 @@ impl Entry {
         let of = |entry: &Self| (entry.state(), entry.name_length);
         of(self) == of(other)
             && self.pool() == other.pool()
+            // In the very spelling: it is what the pool and clients are told.
+            && self.legacy == other.legacy
+            && self.migrated == other.migrated
             && self.migrated_id() == other.migrated_id()
             && self.text == other.text
             && self.category() == other.category()

@@ -15,8 +15,8 @@ use super::entry::{Entry, State};
 use super::further::{Further, Row};
 use super::value::ValueRef;
 
-/// An identifier as the index compares it: values exactly, domains without regard to ASCII case, and migrated ids only
-/// within their pool.
+/// An identifier as the index compares it: GUIDs by their number, other values exactly, domains without regard to ASCII
+/// case (as [`RoomUri::is_same_room`] does), and migrated ids only within their pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Id<'a> {
     /// The pool of a migrated id; legacy ids have none.
@@ -37,7 +37,7 @@ impl<'a> Id<'a> {
 
 impl PartialEq for Id<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
+        self.value.is_same(other.value)
             && self.domain.eq_ignore_ascii_case(other.domain)
             && self.pool == other.pool
     }
@@ -47,7 +47,7 @@ impl Eq for Id<'_> {}
 
 impl Hash for Id<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.value.hash(state);
+        self.value.hash_key(state);
         self.pool.hash(state);
         let mut folded = [0; 32];
         for part in self.domain.as_bytes().chunks(folded.len()) {

@@ -408,6 +408,35 @@ fn a_room_that_names_no_pool_lives_on_the_default_pool() {
     );
 }
 
+#[test]
+fn a_guid_is_found_in_any_spelling_and_listed_once() {
+    const GUID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    let braced = format!("{{{}}}", GUID.to_uppercase());
+    let row = |legacy: &str, name: &str| {
+        format!("ma-chan://old.example/{legacy},hq,ma-chan://new.example/1,merged,{name},\n")
+    };
+    let directory = |legacy: &str| {
+        let text = format!("{HEADER}{}", row(legacy, "Deals"));
+        Directory::new(load_texts(&[text]).unwrap())
+    };
+    for listed in [GUID.to_owned(), GUID.to_uppercase(), braced.clone()] {
+        let directory = directory(&listed);
+        for asked in [GUID.to_owned(), GUID.to_uppercase(), braced.clone()] {
+            let found = self::listed(&directory, &old(&asked));
+            assert_eq!(found.legacy(), old(&listed), "asked for {asked}");
+        }
+    }
+    let twice = rows(&(row(GUID, "") + &row(&braced, "")));
+    let expected = format!("3:1 HD010 the legacy id `{}` is listed at ", old(&braced));
+    assert!(
+        twice.len() == 1 && twice[0].starts_with(&expected),
+        "{twice:?}"
+    );
+    // A change of spelling is one: lists of rooms are told in it.
+    let changed = Difference::between(&directory(GUID), &directory(&braced));
+    assert_eq!((changed.added, changed.changed), (0, 1));
+}
+
 /// A few ids that often coincide, in spellings that differ in case.
 fn some_id() -> impl Strategy<Value = String> {
     let domain = prop_oneof![Just("d.example"), Just("D.example"), Just("e.example")];
@@ -417,12 +446,13 @@ fn some_id() -> impl Strategy<Value = String> {
         Just("A"),
         Just("0f8fad5b-d9cb-469f-a165-70867728950e"),
         Just("0F8FAD5B-D9CB-469F-A165-70867728950E"),
+        Just("{0F8FAD5B-D9CB-469F-A165-70867728950E}"),
     ];
     (domain, value).prop_map(|(domain, value)| format!("ma-chan://{domain}/{value}"))
 }
 
 fn same(a: &RoomUri, b: &RoomUri) -> bool {
-    a.domain().eq_ignore_ascii_case(b.domain()) && a.value() == b.value()
+    a.is_same_room(b)
 }
 
 proptest! {

@@ -1,5 +1,9 @@
 //! The values of identifiers, small: a million of them are held twice.
 
+use std::hash::{Hash as _, Hasher};
+
+use holdover_protocol::room;
+
 /// Sixteen bytes without alignment, so that a [`Value`] is no larger than its text's pointer, length and a tag.
 type Guid = [u8; 16];
 
@@ -15,7 +19,7 @@ pub(super) enum Value {
 }
 
 /// A [`Value`] that is asked about and not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueRef<'a> {
     Lower(Guid),
     Upper(Guid),
@@ -30,6 +34,31 @@ impl<'a> ValueRef<'a> {
                 _ => Self::Upper(guid),
             },
             _ => Self::Text(text),
+        }
+    }
+
+    /// Whether both name the same: GUIDs in whatever spelling, anything else in the same one.
+    pub(super) fn is_same(self, other: Self) -> bool {
+        match (self.guid(), other.guid()) {
+            (Some(own), Some(other)) => own == other,
+            (None, None) => self == other,
+            _ => false,
+        }
+    }
+
+    /// Hashes what [`Self::is_same`] compares.
+    pub(super) fn hash_key<H: Hasher>(self, state: &mut H) {
+        match (self.guid(), self) {
+            (Some(guid), _) => guid.hash(state),
+            (None, Self::Text(text)) => text.hash(state),
+            (None, _) => {}
+        }
+    }
+
+    fn guid(self) -> Option<Guid> {
+        match self {
+            Self::Lower(guid) | Self::Upper(guid) => Some(guid),
+            Self::Text(text) => room::guid(text),
         }
     }
 
@@ -166,6 +195,21 @@ mod tests {
                 "{other}"
             );
         }
+    }
+
+    #[test]
+    fn spellings_of_a_guid_are_the_same_and_texts_are_not() {
+        let lower = ValueRef::new(GUID);
+        for spelling in [
+            GUID.to_uppercase(),
+            format!("{{{GUID}}}"),
+            format!("{{{}}}", GUID.to_uppercase()),
+            GUID.replacen("fad", "fAd", 1),
+        ] {
+            assert!(lower.is_same(ValueRef::new(&spelling)), "{spelling}");
+        }
+        assert!(!lower.is_same(ValueRef::new(&GUID.replacen('0', "1", 1))));
+        assert!(!ValueRef::new("deals").is_same(ValueRef::new("Deals")));
     }
 
     proptest! {

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use holdover_protocol::room::RoomUri;
+use holdover_protocol::fold::fold;
+use holdover_protocol::room::{self, RoomUri};
 
 use super::super::condition::{RoomPattern, Test, UserPattern};
 use super::super::glob::Glob;
@@ -162,10 +163,19 @@ impl Kinds {
 
 impl Parts {
     fn of(&self, text: u8, said: &str, look: &mut impl FnMut(u64)) {
-        if self.whole {
-            look(whole(Kind::Text(text), said));
+        if !self.whole && self.begins == 0 && self.ends == 0 && self.midst.is_none() {
+            return;
         }
-        let bytes = said.as_bytes();
+        // ASCII is folded on the way.
+        let folded = if said.is_ascii() {
+            said.into()
+        } else {
+            fold(said)
+        };
+        if self.whole {
+            look(whole(Kind::Text(text), &folded));
+        }
+        let bytes = folded.as_bytes();
         if self.begins != 0 {
             parts(
                 self.begins,
@@ -387,7 +397,7 @@ fn seed(kind: Kind, part: u8) -> u64 {
     u64::from(kind) << 8 | u64::from(part)
 }
 
-/// A key of all of a text, in either case.
+/// A key of all of a text that is folded, or is ASCII.
 fn whole(kind: Kind, text: &str) -> u64 {
     let mut hash = Hash::new(seed(kind, WHOLE));
     for byte in text.bytes() {
@@ -396,11 +406,12 @@ fn whole(kind: Kind, text: &str) -> u64 {
     hash.mixed()
 }
 
-/// Identifiers compare by their value exactly and by their domain ignoring case; the key ignores case altogether.
+/// The same for all that [`RoomUri::is_same_room`] finds equal.
 fn room_key(room: &RoomUri) -> u64 {
     let mut hash = Hash::new(seed(Kind::Room, WHOLE));
-    for byte in room.value().bytes() {
-        hash.add(byte);
+    match room::guid(room.value()) {
+        Some(guid) => guid.iter().for_each(|byte| hash.add(*byte)),
+        None => room.value().bytes().for_each(|byte| hash.add(byte)),
     }
     hash.add(b'@');
     for byte in room.domain().bytes() {

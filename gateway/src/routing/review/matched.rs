@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use holdover_config::rules::{Act, Condition, Glob, Question, RoomFacts, RoomPattern, Test};
+use holdover_protocol::fold::fold;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
@@ -31,9 +32,9 @@ pub(super) fn is_about_rooms(condition: &Condition) -> bool {
 /// The rooms of a directory, by what rules ask for.
 pub(super) struct Rooms {
     listed: Vec<Room>,
-    /// By identifiers in lower case, as patterns compare them.
+    /// By identifiers with their letters folded, as patterns compare them.
     by_id: Vec<(Box<str>, Number)>,
-    /// By names in lower case.
+    /// By names with their letters folded.
     by_name: Vec<(Box<str>, Number)>,
     by_category: BTreeMap<Box<str>, Vec<Number>>,
     nobody: UserUri,
@@ -56,8 +57,8 @@ impl Rooms {
             keys.sort_unstable();
             keys
         };
-        let by_id = sorted(&|(id, _)| id.as_str().to_ascii_lowercase());
-        let by_name = sorted(&|(_, entry)| entry.name().to_ascii_lowercase());
+        let by_id = sorted(&|(id, _)| fold(id.as_str()).into_owned());
+        let by_name = sorted(&|(_, entry)| fold(entry.name()).into_owned());
         let mut by_category: BTreeMap<Box<str>, Vec<Number>> = BTreeMap::new();
         for ((_, entry), number) in listed.iter().zip(0..) {
             match by_category.get_mut(entry.category()) {
@@ -191,10 +192,10 @@ fn range<'r>(
     if prefix.is_empty() {
         return None;
     }
-    let prefix = prefix.to_ascii_lowercase();
+    let prefix = fold(prefix);
     let start = sorted.partition_point(|(text, _)| **text < *prefix);
     let rest = sorted.get(start..).unwrap_or_default();
-    let end = rest.partition_point(|(text, _)| text.starts_with(&prefix));
+    let end = rest.partition_point(|(text, _)| text.starts_with(&*prefix));
     let found = rest.get(..end).unwrap_or_default();
     Some(found.iter().map(|(_, number)| *number))
 }
