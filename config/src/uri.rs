@@ -3,6 +3,7 @@
 use std::fmt;
 
 use holdover_protocol::sip::{Scheme, SipUri};
+use holdover_protocol::user::UserUri;
 use schemars::{Schema, json_schema};
 
 use crate::codes;
@@ -24,15 +25,15 @@ impl ServiceUri {
         }
     }
 
-    /// Whether both name one user. Old servers and Active Directory do not tell cases apart.
+    /// Whether both name one user.
     pub fn same_user(&self, other: &Self) -> bool {
-        self.text.eq_ignore_ascii_case(&other.text)
+        same_user(&self.text, &other.text)
     }
 
-    /// Whether `uri`, which a client dialled, is this service: user and domain decide, as in Active Directory in any case.
+    /// Whether `uri`, which a client dialled, is this service: user and domain decide.
     pub fn names(&self, uri: &SipUri<'_>) -> bool {
         let dialled = uri.user().map(|user| format!("sip:{user}@{}", uri.host()));
-        dialled.is_some_and(|dialled| dialled.eq_ignore_ascii_case(&self.text))
+        dialled.is_some_and(|dialled| same_user(&self.text, &dialled))
     }
 
     /// What stands behind the `@`.
@@ -45,6 +46,12 @@ impl ServiceUri {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// Compares two `sip:user@domain` as users are compared everywhere.
+fn same_user(one: &str, other: &str) -> bool {
+    one == other
+        || matches!((UserUri::parse(one), UserUri::parse(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 impl FromText for ServiceUri {
@@ -220,6 +227,7 @@ mod tests {
         let service: ServiceUri = "sip:ocschat@contoso.com".parse().unwrap();
         let names = |text| service.names(&SipUri::parse(text).unwrap());
         assert!(names("sip:OCSChat@contoso.com"));
+        assert!(names("sip:%6Fcs%43hat@contoso.com"));
         assert!(names("sip:ocschat@Contoso.com:5061;transport=tls"));
         assert!(!names("sip:channel@contoso.com"));
         assert!(!names("sip:ocschat@fabrikam.com"));

@@ -5,12 +5,16 @@
 //! "ann@contoso.com" = "939e7578ed9e3c518a452acee763bce9"   # HA1: MD5 of user:realm:password in hex
 //! ```
 //!
+//! The user's name is in the hash, in the very spelling that the client sends: that is how Digest is made. So a user may
+//! have several hashes of one password, `["…", "…"]`, one for each of [`spellings`].
+//!
 //! A hash is as good as a password, so no diagnostic shows a line of this file and no `Debug` shows a hash.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
+use holdover_protocol::user::UserUri;
 use schemars::{Schema, json_schema};
 use toml::Spanned;
 use toml::de::DeValue;
@@ -21,6 +25,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
 use crate::environment::unreadable;
 use crate::load::read_text;
 use crate::names::Domain;
+use crate::raw::rules::OneOrMore;
 use crate::reader::{FromToml, Key, Presence, Reader, join};
 use crate::text::{FromText, TextError};
 use crate::write::replace;
@@ -60,8 +65,13 @@ impl fmt::Debug for Ha1 {
 /// The users of digest sign-in.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
-    hashes: HashMap<Box<str>, Ha1>,
+    hashes: HashMap<UserUri, Hashes>,
 }
+
+type Hashes = Box<[Ha1]>;
+
+/// Most hashes of one user: one for each spelling of the name.
+const MAX_HASHES: usize = 12;
 
 impl Users {
     /// Reads the users file `path`.
@@ -88,9 +98,9 @@ impl Users {
         }
     }
 
-    /// The hash of the user `address`: `user@domain` in any case, with or without `sip:`.
-    pub fn get(&self, address: &str) -> Option<&Ha1> {
-        self.hashes.get(canonical(address).ok()?.as_str())
+    /// The hashes of a user, at most 12; `None` for an unknown user.
+    pub fn get(&self, user: &UserUri) -> Option<&[Ha1]> {
+        self.hashes.get(user).map(|hashes| &**hashes)
     }
 
     /// Number of users.
@@ -119,14 +129,14 @@ impl FromToml for File {
 }
 
 /// The table `[users]`: every key is a user.
-struct Table(HashMap<Box<str>, Ha1>);
+struct Table(HashMap<UserUri, Hashes>);
 
 impl FromToml for Table {
     fn read(value: &Spanned<DeValue<'_>>, at: &str, reader: &mut Reader<'_>) -> Option<Self> {
         let mut hashes = HashMap::new();
         for (key, value) in reader.table(value, at)? {
             let name = key.get_ref();
-            let user = canonical(name);
+            let user = address(name);
             if let Err(error) = &user {
                 let fault = reader.error(
                     codes::BAD_USER,
@@ -135,19 +145,32 @@ impl FromToml for Table {
                 );
                 reader.report(fault.help(error.help()));
             }
-            let hash = Ha1::read(value, &join(at, name), reader);
-            if let (Ok(user), Some(hash)) = (user, hash)
-                && hashes.insert(user.into_boxed_str(), hash).is_some()
+            let of_user = hashes_of(value, &join(at, name), reader);
+            if let (Ok(user), Some(of_user)) = (user, of_user)
+                && hashes.insert(user, of_user).is_some()
             {
                 let message = format!("the user `{name}` is listed twice");
                 let fault = reader.error(codes::DUPLICATE_USER, key.span(), message);
-                reader.report(
-                    fault.help("capital letters make no other user; remove one of the lines"),
-                );
+                reader.report(fault.help(
+                    "capital letters and `%` escapes make no other user; remove one of the lines",
+                ));
             }
         }
         Some(Self(hashes))
     }
+}
+
+/// One hash, or an array of them.
+fn hashes_of(value: &Spanned<DeValue<'_>>, at: &str, reader: &mut Reader<'_>) -> Option<Hashes> {
+    let list = OneOrMore::<Ha1>::read(value, at, reader)?.0;
+    if list.elements.len() > MAX_HASHES {
+        let message = format!("`{at}` has more than {MAX_HASHES} hashes");
+        let fault = reader.error(codes::BAD_HASH, value.span(), message);
+        reader.report(fault.help("set the password with `holdover user add`"));
+        return None;
+    }
+    let hashes = list.elements.into_iter().map(Spanned::into_inner);
+    list.complete.then(|| hashes.collect())
 }
 
 impl FromText for Ha1 {
@@ -162,25 +185,58 @@ impl FromText for Ha1 {
     }
 }
 
-/// `user@domain` in lower case, as Active Directory compares addresses.
-fn canonical(address: &str) -> Result<String, TextError> {
+/// Reads `user@domain`, with or without `sip:`, and nothing beside it.
+fn address(text: &str) -> Result<UserUri, TextError> {
     const HELP: &str = "write `user@domain`, for example `ann@contoso.com`";
-    let address = address.strip_prefix("sip:").unwrap_or(address);
-    let (user, domain) = address
+    let bare = text.strip_prefix("sip:").unwrap_or(text);
+    let (user, domain) = bare
         .split_once('@')
         .ok_or_else(|| TextError::new("not `user@domain`", HELP))?;
-    let foreign =
-        |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '"' | '<' | '>' | ';');
-    if user.is_empty() || user.contains(foreign) {
-        return Err(TextError::new(
-            "not `user@domain`: the part before the `@` is wrong",
-            HELP,
-        ));
+    let wrong_user = || TextError::new("not `user@domain`: the part before the `@` is wrong", HELP);
+    if user.contains([':', ';']) {
+        return Err(wrong_user());
     }
-    let domain = Domain::from_text(domain).map_err(|error| {
+    Domain::from_text(domain).map_err(|error| {
         TextError::new(format!("not `user@domain`: its domain is {error}"), HELP)
     })?;
-    Ok(format!("{}@{domain}", user.to_ascii_lowercase()))
+    UserUri::parse(bare).map_err(|_| wrong_user())
+}
+
+/// The spellings of a user's name in which clients may send it when they sign in, for the hash of each: as the user is
+/// known, as it was `typed`, escaped, and with the capitals that people write.
+#[must_use]
+pub fn spellings(user: &UserUri, typed: &str) -> Vec<String> {
+    let capital = |part: &str| {
+        let mut letters = part.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(letters).collect::<String>()
+    };
+    let parts = |name: &str| {
+        let parts = name.split_inclusive(['.', '-', '_']);
+        parts.map(capital).collect::<String>()
+    };
+    let (name, domain) = (user.user(), user.domain());
+    let mut spellings = Vec::new();
+    let mut add = |spelling: String| {
+        if spellings.len() < MAX_HASHES && !spellings.contains(&spelling) {
+            spellings.push(spelling);
+        }
+    };
+    add(user.address().to_owned());
+    add(typed.strip_prefix("sip:").unwrap_or(typed).to_owned());
+    for domain in [domain.to_owned(), capital(domain)] {
+        for name in [name.to_owned(), capital(name), parts(name)] {
+            add(format!("{name}@{domain}"));
+        }
+    }
+    add(format!("{}@{domain}", name.to_uppercase()));
+    add(user.address().to_uppercase());
+    add(user
+        .as_str()
+        .strip_prefix("sip:")
+        .unwrap_or_default()
+        .to_owned());
+    spellings
 }
 
 /// What [`upsert`] did.
@@ -192,15 +248,15 @@ pub enum Upserted {
     Replaced,
 }
 
-/// Puts the hash of the user `address` into the users file `path`, which is made if it does not exist. All other lines and
+/// Puts the hashes of the user `typed` into the users file `path`, which is made if it does not exist. All other lines and
 /// comments stay as they are. The file is replaced in one step: a reader sees the old one or the new one.
 ///
 /// # Errors
-/// The faults of `address` or of the existing file, which is then not touched, or that it cannot be written.
-pub fn upsert(path: &Path, address: &str, ha1: &Ha1) -> Result<Upserted, Diagnostics> {
+/// The faults of `typed` or of the existing file, which is then not touched, or that it cannot be written.
+pub fn upsert(path: &Path, typed: &str, hashes: &[Ha1]) -> Result<Upserted, Diagnostics> {
     let name = path.display().to_string();
-    let user = canonical(address).map_err(|error| {
-        let message = format!("the user `{address}` is {error}");
+    let user = address(typed).map_err(|error| {
+        let message = format!("the user `{typed}` is {error}");
         Diagnostic::whole_file(Severity::Error, codes::BAD_USER, name.as_str(), message)
             .help(error.help())
     })?;
@@ -226,8 +282,11 @@ pub fn upsert(path: &Path, address: &str, ha1: &Ha1) -> Result<Upserted, Diagnos
     let same = users
         .iter()
         .map(|(key, _)| key.to_owned())
-        .find(|key| canonical(key).is_ok_and(|key| key == user));
-    let mut hash = toml_edit::Value::from(ha1.as_str());
+        .find(|key| address(key).is_ok_and(|key| key == user));
+    let mut hash = match hashes {
+        [one] => toml_edit::Value::from(one.as_str()),
+        several => several.iter().map(Ha1::as_str).collect(),
+    };
     let upserted = match same
         .and_then(|key| users.get_mut(&key))
         .and_then(|item| item.as_value_mut())
@@ -239,7 +298,7 @@ pub fn upsert(path: &Path, address: &str, ha1: &Ha1) -> Result<Upserted, Diagnos
             Upserted::Replaced
         }
         None => {
-            users.insert(&user, toml_edit::Item::Value(hash));
+            users.insert(user.address(), toml_edit::Item::Value(hash));
             Upserted::Added
         }
     };
@@ -270,12 +329,12 @@ mod tests {
             &format!("[users]\n\"Ann@Contoso.com\" = \"{OTHER}\"\n"),
         )
         .unwrap();
-        assert_eq!(
-            users.get("sip:ANN@contoso.com").unwrap().as_str(),
-            OTHER.to_lowercase()
-        );
-        assert!(users.get("bob@contoso.com").is_none());
-        assert!(users.get("no address").is_none());
+        let user = |text| UserUri::parse(text).unwrap();
+        for spelling in ["sip:ANN@contoso.com", "%41nn@contoso.com"] {
+            let hashes = users.get(&user(spelling)).unwrap();
+            assert_eq!(hashes[0].as_str(), OTHER.to_lowercase());
+        }
+        assert!(users.get(&user("bob@contoso.com")).is_none());
         assert_eq!(users.len(), 1);
     }
 
@@ -309,6 +368,45 @@ mod tests {
     }
 
     #[test]
+    fn spellings_of_one_user_are_one_line() {
+        let text = format!(
+            "[users]\n\"j%C3%BCrgen@contoso.com\" = \"{HASH}\"\n\"JÜRGEN@contoso.com\" = [\"{HASH}\", \"{OTHER}\"]\n"
+        );
+        let faults = Users::parse("users.toml", &text).unwrap_err();
+        let codes: Vec<_> = faults.iter().map(Diagnostic::code).collect();
+        assert_eq!(codes, [codes::DUPLICATE_USER]);
+
+        let text = format!("[users]\n\"JÜRGEN@contoso.com\" = [\"{HASH}\", \"{OTHER}\"]\n");
+        let users = Users::parse("users.toml", &text).unwrap();
+        let user = UserUri::parse("sip:j%c3%bcrgen@contoso.com").unwrap();
+        assert_eq!(users.get(&user).unwrap().len(), 2);
+        for wrong in ["[]".to_owned(), format!("[\"{HASH}\", \"x\"]")] {
+            let text = format!("[users]\n\"ann@contoso.com\" = {wrong}\n");
+            assert!(Users::parse("users.toml", &text).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_the_spellings_that_people_write() {
+        let spelled = |typed| spellings(&UserUri::parse(typed).unwrap(), typed);
+        let of_ann = spelled("sip:aNN.Smith@contoso.com");
+        for wanted in [
+            "ann.smith@contoso.com",
+            "aNN.Smith@contoso.com",
+            "Ann.smith@contoso.com",
+            "Ann.Smith@contoso.com",
+            "Ann.Smith@Contoso.com",
+            "ANN.SMITH@contoso.com",
+            "ANN.SMITH@CONTOSO.COM",
+        ] {
+            assert!(of_ann.iter().any(|it| it == wanted), "{wanted}: {of_ann:?}");
+        }
+        let of_jürgen = spelled("jürgen@contoso.com");
+        assert!(of_jürgen.iter().any(|it| it == "j%C3%BCrgen@contoso.com"));
+        assert!(of_jürgen.len() <= MAX_HASHES && of_ann.len() <= MAX_HASHES);
+    }
+
+    #[test]
     fn a_hash_is_not_in_debug_output() {
         let users =
             Users::parse("u", &format!("[users]\n\"ann@contoso.com\" = \"{HASH}\"\n")).unwrap();
@@ -325,14 +423,14 @@ mod tests {
         fs::write(&path, &before).unwrap();
         let other = Ha1::parse(OTHER).unwrap();
         assert_eq!(
-            upsert(&path, "ann@contoso.com", &other).unwrap(),
+            upsert(&path, "ann@contoso.com", std::slice::from_ref(&other)).unwrap(),
             Upserted::Replaced
         );
         let expected = before.replacen(HASH, other.as_str(), 1);
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
 
         assert_eq!(
-            upsert(&path, "sip:Eve@contoso.com", &other).unwrap(),
+            upsert(&path, "sip:Eve@contoso.com", std::slice::from_ref(&other)).unwrap(),
             Upserted::Added
         );
         let expected = format!("{expected}\"eve@contoso.com\" = \"{}\"\n", other.as_str());
@@ -346,10 +444,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.toml");
         let ha1 = Ha1::parse(HASH).unwrap();
-        assert!(upsert(&path, "ann", &ha1).is_err());
+        assert!(upsert(&path, "ann", std::slice::from_ref(&ha1)).is_err());
         assert!(!path.exists());
         assert_eq!(
-            upsert(&path, "ann@contoso.com", &ha1).unwrap(),
+            upsert(&path, "ann@contoso.com", std::slice::from_ref(&ha1)).unwrap(),
             Upserted::Added
         );
         assert_eq!(
@@ -358,7 +456,7 @@ mod tests {
         );
 
         fs::write(&path, "[users]\nbroken").unwrap();
-        assert!(upsert(&path, "ann@contoso.com", &ha1).is_err());
+        assert!(upsert(&path, "ann@contoso.com", std::slice::from_ref(&ha1)).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "[users]\nbroken");
     }
 }

@@ -30,7 +30,7 @@ use crate::listener::{self, Bound, Context, Occupancy};
 use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
 use crate::pool::sip::{SipOptions, SipPool};
 use crate::pool::{Pool, Pools};
-use crate::registrar::{Policy, Proof, SharedUsers};
+use crate::registrar::{Guesses, Policy, Proof, SharedUsers};
 use crate::reload::{
     self, Engine, Live, Reader, Reloader, Reloads, Version, queue_limits, sip_limits, xccos_limits,
 };
@@ -197,9 +197,10 @@ impl Gateway {
         }
         .emit(&telemetry);
         let mut users = HashMap::new();
+        let guesses = Arc::new(Guesses::default());
         let mut acceptors = Vec::new();
         for listener in &fixed.listeners {
-            acceptors.push((door(listener, &mut users)?, acceptor(listener)?));
+            acceptors.push((door(listener, &mut users, &guesses)?, acceptor(listener)?));
         }
         let pools = Arc::new(open_pools(&fixed, &live.limits, &telemetry)?);
         let known = Arc::new(KnownPools::new(&fixed));
@@ -443,14 +444,19 @@ enum Door<'s> {
 fn door<'s>(
     listener: &'s Listener,
     users: &mut HashMap<PathBuf, SharedUsers>,
+    guesses: &Arc<Guesses>,
 ) -> Result<Door<'s>, BuildError> {
     match &listener.peers {
-        Peers::Clients { sign_in, .. } => proof(sign_in, users).map(Door::Clients),
+        Peers::Clients { sign_in, .. } => proof(sign_in, users, guesses).map(Door::Clients),
         Peers::FrontEnds(front_ends) => Ok(Door::FrontEnds(front_ends)),
     }
 }
 
-fn proof(sign_in: &SignIn, known: &mut HashMap<PathBuf, SharedUsers>) -> Result<Proof, BuildError> {
+fn proof(
+    sign_in: &SignIn,
+    known: &mut HashMap<PathBuf, SharedUsers>,
+    guesses: &Arc<Guesses>,
+) -> Result<Proof, BuildError> {
     match sign_in {
         SignIn::Open => Ok(Proof::None),
         SignIn::Digest { users, realm } => {
@@ -467,6 +473,7 @@ fn proof(sign_in: &SignIn, known: &mut HashMap<PathBuf, SharedUsers>) -> Result<
             Ok(Proof::Digest {
                 authenticator: Authenticator::new(realm.as_str(), nonces),
                 users,
+                guesses: Arc::clone(guesses),
             })
         }
     }

@@ -1,10 +1,13 @@
 //! The identity of a person: `sip:user@domain`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The longest user identity that is accepted, in bytes.
+use crate::fold::fold;
+
+/// The longest user identity that is accepted, in bytes of its URI.
 pub const MAX_LENGTH: usize = 512;
 
 /// Why a text is no user identity.
@@ -28,15 +31,19 @@ pub enum UserError {
     TooLong(usize),
 }
 
-/// A signed-in person: `sip:user@domain` in ASCII lower case, without parameters and without port.
+/// A signed-in person: `sip:user@domain` without parameters and without port, in one normal form.
 ///
-/// Active Directory compares these addresses ignoring case, so the canonical form is lower case and two spellings of one
-/// person are equal. What a peer wrote is kept elsewhere where it matters, for example in a dialog.
+/// Two spellings of one person are equal: escapes of characters that need none are undone (RFC 3261 section 19.1.4), and
+/// case is folded, because Active Directory compares these addresses ignoring it. What a peer wrote is kept elsewhere
+/// where it matters, for example in a dialog.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserUri {
+    /// The URI; behind it the address as people write it, if that is another text.
     text: Arc<str>,
-    /// Offset of the `@`. Bounded by [`MAX_LENGTH`].
+    /// Offset of the `@` in the URI. This and the next are bounded by [`MAX_LENGTH`].
     at: u16,
+    /// Length of the URI.
+    end: u16,
 }
 
 impl UserUri {
@@ -69,37 +76,139 @@ impl UserUri {
         if let Some(character) = user.chars().chain(domain.chars()).find(|&c| foreign(c)) {
             return Err(UserError::Character(character));
         }
-        let mut canonical = format!("{}{user}@{domain}", Self::SCHEME);
-        canonical.make_ascii_lowercase();
-        let at = Self::SCHEME.len() + user.len();
+        let user = unescape(user);
+        let (user, domain) = (fold(&user), fold(domain));
+        let mut text = String::with_capacity(Self::SCHEME.len() + user.len() + 1 + domain.len());
+        text.push_str(Self::SCHEME);
+        escape(&user, &mut text);
+        let at = text.len();
+        text.push('@');
+        text.push_str(&domain);
+        let end = text.len();
+        if end > MAX_LENGTH {
+            return Err(UserError::TooLong(end));
+        }
+        if at - Self::SCHEME.len() != user.len() {
+            text.push_str(&user);
+            text.push('@');
+            text.push_str(&domain);
+        }
+        let offset = |offset: usize| u16::try_from(offset).map_err(|_| UserError::TooLong(offset));
         Ok(Self {
-            at: u16::try_from(at).map_err(|_| UserError::TooLong(text.len()))?,
-            text: canonical.into(),
+            at: offset(at)?,
+            end: offset(end)?,
+            text: text.into(),
         })
     }
 
-    /// The part before the `@`.
+    /// The part before the `@`, as people write it.
     pub fn user(&self) -> &str {
-        self.text
-            .get(Self::SCHEME.len()..usize::from(self.at))
-            .unwrap_or_default()
+        let address = self.address();
+        address.split_once('@').map_or(address, |(user, _)| user)
     }
 
     /// The part behind the `@`.
     pub fn domain(&self) -> &str {
         self.text
-            .get(usize::from(self.at) + 1..)
+            .get(usize::from(self.at) + 1..usize::from(self.end))
             .unwrap_or_default()
     }
 
-    /// The whole text, with its `sip:`.
+    /// The whole URI, with its `sip:`, as it goes over the wire: what is no ASCII in its user part is escaped.
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.text.get(..usize::from(self.end)).unwrap_or_default()
     }
 
-    /// `user@domain`, as people and directories write it.
+    /// `user@domain`, as people and directories write it: without escapes, but of characters that mean something else
+    /// in a URI.
     pub fn address(&self) -> &str {
-        self.text.get(Self::SCHEME.len()..).unwrap_or_default()
+        match self.text.get(usize::from(self.end)..) {
+            None | Some("") => self.text.get(Self::SCHEME.len()..).unwrap_or_default(),
+            Some(address) => address,
+        }
+    }
+}
+
+/// Undoes the escapes in a user part that RFC 3261 section 19.1.4 finds equal to the characters themselves: all but those
+/// of reserved characters, of `%`, of what cannot stand in an address, and of octets that are no UTF-8. What stays is in
+/// lower case.
+pub fn unescape(user: &str) -> Cow<'_, str> {
+    if !user.contains('%') {
+        return user.into();
+    }
+    let mut octets = Vec::with_capacity(user.len());
+    let mut rest = user;
+    // Escapes that follow one another may be one character.
+    while let Some((before, behind)) = rest.split_once('%') {
+        octets.extend_from_slice(before.as_bytes());
+        rest = behind;
+        let mut run = Vec::new();
+        let mut next = Some(behind);
+        while let Some(digits) = next {
+            let Some(octet) = digits.get(..2).and_then(hex_octet) else {
+                break;
+            };
+            run.push(octet);
+            rest = digits.get(2..).unwrap_or_default();
+            next = rest.strip_prefix('%');
+        }
+        if run.is_empty() {
+            octets.push(b'%');
+        }
+        for chunk in run.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                let mut utf8 = [0; 4];
+                let utf8 = character.encode_utf8(&mut utf8);
+                if is_plain(character) {
+                    octets.extend_from_slice(utf8.as_bytes());
+                } else {
+                    utf8.bytes()
+                        .for_each(|octet| push_escape(octet, &mut octets));
+                }
+            }
+            for octet in chunk.invalid() {
+                push_escape(*octet, &mut octets);
+            }
+        }
+    }
+    octets.extend_from_slice(rest.as_bytes());
+    match String::from_utf8(octets) {
+        Ok(text) => text.into(),
+        // Only whole characters are copied, so this cannot be.
+        Err(_) => user.into(),
+    }
+}
+
+fn hex_octet(digits: &str) -> Option<u8> {
+    // A sign would be read as a number too.
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    are_digits.then(|| u8::from_str_radix(digits, 16).ok())?
+}
+
+fn push_escape(octet: u8, octets: &mut Vec<u8>) {
+    octets.extend_from_slice(format!("%{octet:02x}").as_bytes());
+}
+
+/// Whether a character means the same with and without an escape, and can be written without.
+fn is_plain(character: char) -> bool {
+    match character {
+        'a'..='z' | 'A'..='Z' | '0'..='9' => true,
+        '-' | '_' | '.' | '!' | '~' | '*' | '\'' | '(' | ')' => true,
+        _ => !character.is_ascii() && !character.is_whitespace() && !character.is_control(),
+    }
+}
+
+/// Writes a user part for the wire: only ASCII can stand in a URI.
+fn escape(user: &str, text: &mut String) {
+    for character in user.chars() {
+        if character.is_ascii() {
+            text.push(character);
+            continue;
+        }
+        let mut utf8 = [0; 4];
+        for octet in character.encode_utf8(&mut utf8).bytes() {
+            text.push_str(&format!("%{octet:02X}"));
+        }
     }
 }
 
@@ -176,9 +285,47 @@ mod tests {
     }
 
     #[test]
-    fn only_ascii_is_folded() {
-        let user = UserUri::parse("sip:Émile@contoso.com").unwrap();
-        assert_eq!(user.user(), "Émile");
+    fn escapes_and_case_make_no_other_person() {
+        for (one, other) in [
+            ("sip:%61nn@contoso.com", "ann@contoso.com"),
+            ("sip:%41NN@contoso.com", "ann@contoso.com"),
+            ("sip:j%C3%BCrgen@contoso.com", "jürgen@contoso.com"),
+            ("sip:J%c3%9cRGEN@contoso.com", "jürgen@contoso.com"),
+            ("JÜRGEN@contoso.com", "jürgen@contoso.com"),
+            ("sip:%D0%98%d0%92ан@contoso.com", "иван@contoso.com"),
+            ("sip:a%2Fb@contoso.com", "a%2fb@contoso.com"),
+            ("sip:a%2eb@contoso.com", "a.b@contoso.com"),
+        ] {
+            let other = UserUri::parse(other).unwrap();
+            assert_eq!(UserUri::parse(one).unwrap(), other, "{one}");
+        }
+        for (one, other) in [
+            ("a%2Fb@contoso.com", "a/b@contoso.com"),
+            ("a%252Fb@contoso.com", "a%2fb@contoso.com"),
+            ("a%FFb@contoso.com", "aÿb@contoso.com"),
+            ("a%40b@contoso.com", "a@contoso.com"),
+            ("a%20b@contoso.com", "ab@contoso.com"),
+            ("%zz@contoso.com", "%25zz@contoso.com"),
+        ] {
+            assert_ne!(UserUri::parse(one).unwrap(), UserUri::parse(other).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_uri_is_ascii_and_an_address_is_what_people_write() {
+        let user = UserUri::parse("Jürgen%2f@Contoso.com").unwrap();
+        assert_eq!(user.as_str(), "sip:j%C3%BCrgen%2f@contoso.com");
+        assert_eq!(user.address(), "jürgen%2f@contoso.com");
+        assert_eq!(user.user(), "jürgen%2f");
+        assert_eq!(user.domain(), "contoso.com");
+        assert_eq!(UserUri::parse(user.as_str()).unwrap(), user);
+        let long = |count| format!("{}@d", "ü".repeat(count));
+        assert_eq!(UserUri::parse(&long(80)).unwrap().address(), long(80));
+        // Its URI has six bytes for each.
+        assert_eq!(
+            UserUri::parse(&long(90)).unwrap_err(),
+            UserError::TooLong(546)
+        );
     }
 
     #[test]

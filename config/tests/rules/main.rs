@@ -8,7 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use holdover_config::rules::{Access, Act, Every, Outcome, Question, Rule, RuleSet, Test, Then};
+use holdover_config::rules::{
+    Access, Act, Every, Outcome, Question, RoomFacts, Rule, RuleSet, Test, Then,
+};
 use holdover_config::{Loaded, Loader, RuleFile, codes, load, parse, parse_with};
 use holdover_protocol::user::UserUri;
 
@@ -62,6 +64,82 @@ fn matches(when: &str, user: &str, at: &str) -> bool {
         at: at.parse().unwrap(),
     };
     set.decide(&question).rule.is_some()
+}
+
+/// Whether a rule with these conditions matches a room of this identifier and name.
+fn matches_room(when: &str, id: &str, name: &str) -> bool {
+    let set = RuleSet::new(rules(&format!(
+        "[[rule]]\nname = \"x\"\nwhen = {{ {when} }}\nthen = {{ refuse = \"no\" }}\n"
+    )));
+    let (user, id) = (
+        UserUri::parse("ann@contoso.com").unwrap(),
+        id.parse().unwrap(),
+    );
+    let question = Question {
+        user: &user,
+        network: None,
+        listener: None,
+        client: None,
+        act: Act::Read,
+        room: Some(RoomFacts {
+            id: &id,
+            name,
+            category: name,
+        }),
+        at: NOON.parse().unwrap(),
+    };
+    set.decide(&question).rule.is_some()
+}
+
+#[test]
+fn letters_of_every_alphabet_match_in_either_case() {
+    let id = "ma-chan://contoso.com/1";
+    for (pattern, name) in [
+        ("BÖRSE", "Börse"),
+        ("börse *", "BÖRSE Frankfurt"),
+        ("*биржа*", "Московская БИРЖА"),
+        ("ΑΓΟΡΑΣ", "αγορας"),
+        ("*Ö*", "Köln"),
+    ] {
+        for key in ["room_name", "category"] {
+            let when = format!("{key} = \"{pattern}\"");
+            assert!(matches_room(&when, id, name), "{when} on {name}");
+        }
+    }
+    assert!(!matches_room("room_name = \"BORSE\"", id, "Börse"));
+}
+
+#[test]
+fn a_room_is_meant_by_every_spelling_of_its_guid() {
+    const GUID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    let spellings = [
+        GUID.to_owned(),
+        GUID.to_uppercase(),
+        format!("{{{}}}", GUID.to_uppercase()),
+    ];
+    for written in &spellings {
+        for asked in &spellings {
+            let when = format!("room = \"ma-chan://contoso.com/{written}\"");
+            let id = format!("ma-chan://Contoso.com/{asked}");
+            assert!(matches_room(&when, &id, ""), "{when} on {id}");
+        }
+    }
+    let when = "room = \"ma-chan://contoso.com/deals\"";
+    assert!(!matches_room(when, "ma-chan://contoso.com/Deals", ""));
+}
+
+#[test]
+fn a_user_is_meant_by_every_spelling_of_the_address() {
+    for (written, user) in [
+        ("%61nn@contoso.com", "sip:ANN@contoso.com"),
+        ("sip:j%C3%BCrgen@contoso.com", "jürgen@contoso.com"),
+        ("JÜRGEN@contoso.com", "sip:j%c3%bcrgen@contoso.com"),
+        ("j%C3%BCr*@contoso.com", "sip:j%c3%bcrgen@contoso.com"),
+        ("J?RGEN@*", "sip:j%c3%bcrgen@contoso.com"),
+    ] {
+        let when = format!("user = \"{written}\"");
+        assert!(matches(&when, user, NOON), "{when} on {user}");
+    }
 }
 
 const NOON: &str = "2026-12-05T12:00Z";

@@ -17,8 +17,9 @@ use super::files;
 pub(super) enum UserCommand {
     /// Add a user, or change their password
     ///
-    /// The password is asked for, or read from standard input if that is no terminal. The file keeps a hash of it
-    /// (Digest HA1), which is as good as the password to whoever can read it.
+    /// The password is asked for, or read from standard input if that is no terminal. The file keeps hashes of it
+    /// (Digest HA1), which are as good as the password to whoever can read them: one for each spelling in which clients
+    /// send the name, such as Ann@contoso.com.
     Add {
         /// The user: name@domain
         #[arg(value_name = "USER")]
@@ -35,18 +36,22 @@ pub(super) enum UserCommand {
 /// Manages users.
 pub(super) fn user(command: &UserCommand) -> anyhow::Result<ExitCode> {
     let UserCommand::Add { user, users, realm } = command;
-    let user: UserUri = user
+    let typed = user;
+    let user: UserUri = typed
         .parse()
-        .with_context(|| format!("`{user}` is no user; use name@domain"))?;
+        .with_context(|| format!("`{typed}` is no user; use name@domain"))?;
     let realm = realm.as_deref().unwrap_or_else(|| user.domain());
     let password = password(user.address())?;
     anyhow::ensure!(
         !password.is_empty(),
         "a password must not be empty: clients refuse to send it"
     );
-    let ha1 = Ha1::new(user.address(), realm, &password).to_hex();
-    let ha1 = users::Ha1::parse(&ha1).map_err(|error| anyhow::anyhow!("{error}"))?;
-    match users::upsert(users, user.address(), &ha1) {
+    let mut hashes = Vec::new();
+    for spelling in users::spellings(&user, typed) {
+        let ha1 = Ha1::new(&spelling, realm, &password).to_hex();
+        hashes.push(users::Ha1::parse(&ha1).map_err(|error| anyhow::anyhow!("{error}"))?);
+    }
+    match users::upsert(users, typed, &hashes) {
         Ok(Upserted::Added) => println!("added {} to {}", user.address(), users.display()),
         Ok(Upserted::Replaced) => {
             println!(

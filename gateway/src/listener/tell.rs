@@ -152,6 +152,7 @@ impl Teller {
                 let reason = match reason {
                     Refused::ForeignDomain => SignInRefusal::ForeignDomain,
                     Refused::WrongPassword => SignInRefusal::WrongPassword,
+                    Refused::TooManyGuesses => SignInRefusal::TooManyGuesses,
                     Refused::OtherUser => SignInRefusal::OtherUser,
                     Refused::Malformed => SignInRefusal::Malformed,
                     Refused::NotNow => SignInRefusal::NotNow,

@@ -263,7 +263,7 @@ impl UserAgentServer {
         let tag = self.tag();
         let (answer, change) =
             self.registrar
-                .register(now, wall, request, &tag, &self.settings.policy);
+                .register(now, wall, request, self.peer, &tag, &self.settings.policy);
         if let Change::SignedIn(user) = &change {
             self.client = request
                 .headers()
@@ -297,12 +297,17 @@ impl UserAgentServer {
                 hang_up,
             } => {
                 self.event(UasEvent::SignInRefused { user, reason });
-                if hang_up {
-                    self.outputs
-                        .push_back(UasOutput::Close(CloseReason::SignInFailed));
-                }
+                self.hang_up(hang_up);
             }
+            Change::RefusedAgain { hang_up } => self.hang_up(hang_up),
             Change::Refreshed | Change::Challenged => {}
+        }
+    }
+
+    fn hang_up(&mut self, is_due: bool) {
+        if is_due {
+            self.outputs
+                .push_back(UasOutput::Close(CloseReason::SignInFailed));
         }
     }
 

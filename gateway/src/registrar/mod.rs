@@ -2,13 +2,14 @@
 //!
 //! Sans-IO: time is an argument, and the answer is a value. A connection belongs to the one user that signed in on it.
 
+mod guesses;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::time::{Duration, Instant};
-
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use holdover_config::Users;
 use holdover_protocol::sip::digest::{Authenticator, Credentials, Ha1, Verdict};
 use holdover_protocol::sip::{Name, NameAddr, Request, Status, respond};
 use holdover_protocol::user::UserUri;
+
+pub use guesses::Guesses;
+use guesses::Paused;
 
 use crate::session::answer;
 
@@ -48,6 +52,8 @@ pub enum Proof {
         authenticator: Authenticator,
         /// The hashes.
         users: SharedUsers,
+        /// The wrong passwords so far, of all listeners.
+        guesses: Arc<Guesses>,
     },
 }
 
@@ -88,6 +94,11 @@ pub enum Change {
         /// Whether the connection has failed so often that it is to be closed.
         hang_up: bool,
     },
+    /// Not signed in, as others just before: there is nothing new to report.
+    RefusedAgain {
+        /// Whether the connection has failed so often that it is to be closed.
+        hang_up: bool,
+    },
 }
 
 /// Why a sign-in was refused.
@@ -97,6 +108,8 @@ pub enum Refused {
     ForeignDomain,
     /// Unknown user or wrong password; which of the two is nobody's business.
     WrongPassword,
+    /// There were too many wrong passwords; this one was not looked at.
+    TooManyGuesses,
     /// The connection belongs to another user.
     OtherUser,
     /// The request could not be read.
@@ -111,6 +124,9 @@ impl Refused {
         match self {
             Self::ForeignDomain => "This address is not of a domain served here.",
             Self::WrongPassword => "User name or password is wrong.",
+            Self::TooManyGuesses => {
+                "Too many wrong passwords. Wait some minutes before you try again."
+            }
             Self::OtherUser => "This connection belongs to another user.",
             Self::Malformed => "The sign-in request could not be read.",
             Self::NotNow => "Signing in is not possible at present.",
@@ -175,12 +191,13 @@ impl Registrar {
         self.sign_out()
     }
 
-    /// Answers a REGISTER. `wall` is the time since the Unix epoch, for nonces; `tag` goes on To.
+    /// Answers a REGISTER from `peer`. `wall` is the time since the Unix epoch, for nonces; `tag` goes on To.
     pub fn register(
         &mut self,
         now: Instant,
         wall: Duration,
         request: &Request,
+        peer: IpAddr,
         tag: &str,
         policy: &Policy,
     ) -> (Bytes, Change) {
@@ -202,17 +219,27 @@ impl Registrar {
         if let Proof::Digest {
             authenticator,
             users,
+            guesses,
         } = &policy.proof
         {
             let users = users.0.load();
-            match check(authenticator, &users, request, &user, wall) {
-                Some(Verdict::Accepted) => {}
+            let credentials = credentials(authenticator, request);
+            let verdict = credentials.map(|credentials| {
+                guesses.attempt(now, &user, peer, || {
+                    check(authenticator, &users, request, &credentials, &user, wall)
+                })
+            });
+            match verdict {
+                Some(Ok(Verdict::Accepted)) => {}
                 // The connection itself is the proof of a user who signed in on it: real clients refresh bare.
-                None if self.user().is_some() && users.get(user.address()).is_some() => {}
+                None if self.user().is_some() && users.get(&user).is_some() => {}
                 None if self.user().is_some() => {
                     return refused(self, Some(user), Refused::WrongPassword);
                 }
-                Some(Verdict::Refused) => return refused(self, Some(user), Refused::WrongPassword),
+                Some(Ok(Verdict::Refused)) => {
+                    return refused(self, Some(user), Refused::WrongPassword);
+                }
+                Some(Err(paused)) => return self.pause(request, tag, user, paused),
                 stale => {
                     let challenge = authenticator.challenge(wall, stale.is_some());
                     let answer = respond(request, Status::PROXY_AUTHENTICATION_REQUIRED, Some(tag))
@@ -252,15 +279,14 @@ impl Registrar {
         user: Option<UserUri>,
         reason: Refused,
     ) -> (Bytes, Change) {
-        self.failures = self.failures.saturating_add(1);
         let status = match reason {
             Refused::ForeignDomain => Status::NOT_FOUND,
             Refused::WrongPassword | Refused::OtherUser => Status::FORBIDDEN,
             Refused::Malformed => Status::BAD_REQUEST,
-            Refused::NotNow => Status::SERVICE_UNAVAILABLE,
+            Refused::TooManyGuesses | Refused::NotNow => Status::SERVICE_UNAVAILABLE,
         };
         let answer = answer::refuse(request, status, Some(reason.text()), Some(tag));
-        let hang_up = self.failures >= MAX_FAILURES;
+        let hang_up = self.fail();
         (
             answer,
             Change::Refused {
@@ -269,6 +295,38 @@ impl Registrar {
                 hang_up,
             },
         )
+    }
+
+    /// Refuses without a look at the password. 503 says that it may be right: real clients report it, and try again by
+    /// themselves or when their user asks them to (`facts/sipe-client.md`, Failures).
+    fn pause(
+        &mut self,
+        request: &Request,
+        tag: &str,
+        user: UserUri,
+        paused: Paused,
+    ) -> (Bytes, Change) {
+        let reason = Refused::TooManyGuesses;
+        let seconds = paused.left.as_secs().saturating_add(1);
+        let answer = answer::refuse_for(request, seconds, reason.text(), tag);
+        let hang_up = self.fail();
+        let change = if paused.is_first {
+            let user = Some(user);
+            Change::Refused {
+                user,
+                reason,
+                hang_up,
+            }
+        } else {
+            Change::RefusedAgain { hang_up }
+        };
+        (answer, change)
+    }
+
+    /// Counts a failure. Returns whether the connection is to be closed.
+    fn fail(&mut self) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.failures >= MAX_FAILURES
     }
 
     fn sign_out(&mut self) -> Option<UserUri> {
@@ -345,25 +403,31 @@ fn requested_expiry(request: &Request) -> Option<u32> {
     of_contacts.max().or_else(|| headers.expires())
 }
 
-/// The verdict on a request's credentials; `None` when it has none that concern us (RFC 4475 §3.3.7: an unknown scheme
-/// counts as none).
+/// The credentials of a request that concern us: those for our realm. `None`: an unknown scheme counts as none (RFC 4475
+/// §3.3.7), and so do those for other servers.
+fn credentials<'r>(authenticator: &Authenticator, request: &'r Request) -> Option<Credentials<'r>> {
+    let headers = request.headers();
+    let values = headers.all(Name::ProxyAuthorization);
+    authenticator.pick(values.chain(headers.all(Name::Authorization)))
+}
+
+/// The verdict on credentials for our realm.
 fn check(
     authenticator: &Authenticator,
     users: &Users,
     request: &Request,
+    credentials: &Credentials<'_>,
     user: &UserUri,
     wall: Duration,
-) -> Option<Verdict> {
-    let headers = request.headers();
-    let value = headers
-        .get(Name::ProxyAuthorization)
-        .or_else(|| headers.get(Name::Authorization))?;
-    let credentials = Credentials::parse(value).ok()?;
-    let address = user.as_str().trim_start_matches("sip:");
+) -> Verdict {
     // A user may only prove to be the one the request speaks for.
-    if !credentials.username().eq_ignore_ascii_case(address) {
-        return Some(Verdict::Refused);
+    if UserUri::parse(credentials.username()).ok().as_ref() != Some(user) {
+        return Verdict::Refused;
     }
-    let ha1: Option<Ha1> = users.get(address).and_then(|ha1| ha1.as_str().parse().ok());
-    Some(authenticator.check(&credentials, request.method().as_str(), ha1.as_ref(), wall))
+    let hashes = users.get(user).unwrap_or_default();
+    let hashes: Vec<Ha1> = hashes
+        .iter()
+        .filter_map(|ha1| ha1.as_str().parse().ok())
+        .collect();
+    authenticator.check(credentials, request.method().as_str(), &hashes, wall)
 }

@@ -30,6 +30,7 @@ fn digest() -> Policy {
     policy(Proof::Digest {
         authenticator,
         users: users.unwrap().into(),
+        guesses: Arc::default(),
     })
 }
 
@@ -74,7 +75,8 @@ impl Client {
             now,
             wall,
         } = self;
-        let (answer, change) = registrar.register(*now, *wall, request, "here", policy);
+        let peer = IpAddr::from([192, 0, 2, 1]);
+        let (answer, change) = registrar.register(*now, *wall, request, peer, "here", policy);
         (String::from_utf8(answer.to_vec()).unwrap(), change)
     }
 
@@ -166,6 +168,97 @@ fn digest_wrong_password_is_403_and_the_third_hangs_up() {
         assert_eq!(change, expected);
     }
     assert!(client.registrar.user().is_none());
+}
+
+#[test]
+fn digest_guesses_on_new_connections_are_not_looked_at() {
+    let mut client = Client::of(digest());
+    let mut refused = 0;
+    let mut reported = 0;
+    for _ in 0..1000 {
+        // On a new connection each time.
+        client.registrar = Registrar::default();
+        let (answer, change) = client.sign_in("ann@contoso.com", "wrong");
+        match change {
+            Change::Refused { reason, .. } => {
+                reported += 1;
+                refused += usize::from(reason == Refused::WrongPassword);
+            }
+            Change::RefusedAgain { .. } => {
+                assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+                let seconds = header(&answer, "Retry-After").unwrap();
+                assert!(seconds.parse::<u64>().unwrap() > 0);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((refused, reported), (4, 5));
+    client.registrar = Registrar::default();
+    let (answer, _) = client.sign_in("ann@contoso.com", "right");
+    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+    client.now += HOUR;
+    client.registrar = Registrar::default();
+    let (_, change) = client.sign_in("ann@contoso.com", "right");
+    assert_eq!(change, Change::SignedIn(ann()));
+}
+
+#[test]
+fn digest_credentials_for_another_realm_are_none_and_ours_are_found_beside_them() {
+    let mut client = Client::of(digest());
+    let (challenge, _) = client.send(&register("ann@contoso.com", ""));
+    let ours = credentials(&challenge, "ann@contoso.com", "right");
+    let other = ours.replace("realm=\"contoso.com\"", "realm=\"proxy.example\"");
+    assert_ne!(ours, other);
+    let line = |name: &str, value: &str| format!("{name}: {value}\r\n");
+    let foreign = line("Proxy-Authorization", &other) + &line("Authorization", &other);
+    for _ in 0..5 {
+        let (answer, change) = client.send(&register("ann@contoso.com", &foreign));
+        assert_eq!(change, Change::Challenged, "{answer}");
+    }
+    for lines in [
+        foreign.clone() + &line("Proxy-Authorization", &ours),
+        line("Authorization", &ours) + &foreign,
+    ] {
+        client.registrar = Registrar::default();
+        let (answer, change) = client.send(&register("ann@contoso.com", &lines));
+        assert_eq!(change, Change::SignedIn(ann()), "{answer}");
+    }
+}
+
+#[test]
+fn digest_a_name_may_be_written_in_other_letters_and_with_escapes() {
+    let typed = "Jürgen.Öz@contoso.com";
+    let user = UserUri::parse(typed).unwrap();
+    let hashes = holdover_config::users::spellings(&user, typed);
+    let hashes = hashes
+        .iter()
+        .map(|name| format!("\"{}\"", Ha1::new(name, "contoso.com", "right").to_hex()));
+    let file = format!(
+        "[users]\n\"{typed}\" = [{}]\n",
+        hashes.collect::<Vec<_>>().join(", ")
+    );
+    let policy = digest();
+    let Proof::Digest { users, .. } = &policy.proof else {
+        panic!("no digest");
+    };
+    users.replace(Arc::new(Users::parse("users.toml", &file).unwrap()));
+    let mut client = Client::of(policy);
+    for (from, name) in [
+        ("j%C3%BCrgen.%C3%B6z@contoso.com", "jürgen.öz@contoso.com"),
+        ("j%C3%BCrgen.%c3%b6z@contoso.com", "Jürgen.Öz@contoso.com"),
+        ("J%C3%BCrgen.%C3%96z@Contoso.com", "JÜRGEN.ÖZ@contoso.com"),
+        (
+            "j%c3%bcrgen%2E%c3%b6z@contoso.com",
+            "j%C3%BCrgen.%C3%B6z@contoso.com",
+        ),
+    ] {
+        client.registrar = Registrar::default();
+        let (challenge, _) = client.send(&register(from, ""));
+        let credentials = credentials(&challenge, name, "right");
+        let lines = format!("Proxy-Authorization: {credentials}\r\n");
+        let (answer, change) = client.send(&register(from, &lines));
+        assert_eq!(change, Change::SignedIn(user.clone()), "{from} {answer}");
+    }
 }
 
 #[test]
@@ -417,7 +510,8 @@ fn rfc3261_10_3_a_registration_lasts_no_longer_than_was_asked_for() {
         let now = Instant::now();
         let mut registrar = Registrar::default();
         let request = register("ann@contoso.com", lines);
-        let (answer, _) = registrar.register(now, WALL, &request, "t", &open());
+        let (answer, _) =
+            registrar.register(now, WALL, &request, [192, 0, 2, 1].into(), "t", &open());
         let answer = std::str::from_utf8(&answer).unwrap();
         assert!(
             answer.contains(&format!("\r\nExpires: {seconds}\r\n")),

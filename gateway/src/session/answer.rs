@@ -75,6 +75,17 @@ pub(crate) fn refuse(
     }
 }
 
+/// Refuses a request for so many seconds.
+pub(crate) fn refuse_for(request: &Request, seconds: u64, text: &str, tag: &str) -> Bytes {
+    let status = Status::SERVICE_UNAVAILABLE;
+    let diagnostics = diagnostics(status, text);
+    respond(request, status, Some(tag))
+        .header(Name::MsDiagnostics, &diagnostics)
+        .header(Name::MsDiagnosticsPublic, &diagnostics)
+        .header(Name::RetryAfter, seconds)
+        .finish()
+}
+
 /// Refuses a sign-in by rule. 503 makes real clients try again by themselves, 403 does not.
 pub(crate) fn turned(register: &Request, turned: &Turned, tag: &str) -> Bytes {
     let status = match turned.retry_after {

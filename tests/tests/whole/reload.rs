@@ -278,7 +278,7 @@ async fn a_user_who_is_added_can_sign_in() {
     let add = |user: &str| {
         let ha1 = Ha1::new(user, DOMAIN, "secret").to_hex();
         let ha1 = users::Ha1::parse(&ha1).unwrap();
-        users::upsert(&installation.path("users.toml"), user, &ha1).unwrap();
+        users::upsert(&installation.path("users.toml"), user, &[ha1]).unwrap();
     };
     add("ann@contoso.com");
     let gateway = TestGateway::serve(installation).await;
@@ -292,7 +292,7 @@ async fn a_user_who_is_added_can_sign_in() {
     users::upsert(
         &gateway.installation.path("users.toml"),
         "bob@contoso.com",
-        &ha1,
+        &[ha1],
     )
     .unwrap();
     gateway.metric_reaches(APPLIED, |count| count >= 1).await;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use holdover_protocol::user::unescape;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use toml::Spanned;
 use toml::de::DeValue;
@@ -117,7 +118,8 @@ impl FromText for UserPattern {
                 .strip_prefix("sip:")
                 .or_else(|| text.strip_prefix("sips:"))
                 .unwrap_or(text);
-            return Glob::from_text(pattern).map(Self::Many);
+            // Users are compared without needless escapes.
+            return Glob::from_text(&unescape(pattern)).map(Self::Many);
         }
         UserAddress::from_text(text).map(|user| Self::One(user.0))
     }

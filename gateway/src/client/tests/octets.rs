@@ -151,7 +151,7 @@ fn a_challenge_is_answered_with_the_same_cseq_call_id_and_branch() {
     );
     let ha1 = Ha1::new("ann@contoso.com", "contoso.com", "pa:ss");
     let credentials = Credentials::parse(value).unwrap();
-    let verdict = server.check(&credentials, "REGISTER", Some(&ha1), Duration::ZERO);
+    let verdict = server.check(&credentials, "REGISTER", &[ha1], Duration::ZERO);
     assert_eq!(verdict, Verdict::Accepted);
 
     // The second challenge says that the password is wrong: a real client would try 31 times.

@@ -13,6 +13,9 @@ label! {
     SignInRefusal as "reason" {
         /// The password is wrong, or there is no such user.
         WrongPassword = "wrong-password",
+        /// There were too many wrong passwords of this user or from this address: none is looked at for a while. Logged
+        /// once for each such pause.
+        TooManyGuesses = "too-many-guesses",
         /// The request speaks for another user than the one it is from, or the one who is signed in on the connection.
         OtherUser = "other-user",
         /// The address is not in the domain that is served.
@@ -80,7 +83,9 @@ event! {
         reason: SignInRefusal => reason,
     }
     WARN "sign-in.refused", counted as "sign_ins_refused" by reason: SignInRefusal;
-    "Somebody could not sign in. One of these now and then is a mistyped password; many from one address is somebody guessing."
+    "Somebody could not sign in. One of these now and then is a mistyped password; many from one address is \
+     somebody guessing: with each wrong password the pause until the next one is looked at grows, for that user and that \
+     address (after 3), for that address (after 20), and for that user from addresses that guess (after 10)."
 }
 
 event! {

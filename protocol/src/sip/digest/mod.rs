@@ -208,8 +208,8 @@ pub enum Verdict {
     /// The password is right, the nonce too old or from before a restart: challenge again with `stale`, and the
     /// client answers without asking its user.
     Stale,
-    /// Unknown user, wrong password or wrong realm. A real client tries a wrong password 31 times and then hangs, so
-    /// answer 403 soon.
+    /// Unknown user or wrong password. A real client tries a wrong password 31 times and then hangs, so answer 403
+    /// soon.
     Refused,
 }
 
@@ -221,6 +221,9 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
+    /// How many hashes of one user are looked at.
+    pub const SPELLINGS: usize = 12;
+
     /// Makes the server side for a realm. Changing the realm invalidates every stored [`Ha1`].
     pub fn new(realm: &str, nonces: NonceKey) -> Self {
         Self {
@@ -245,18 +248,30 @@ impl Authenticator {
         }
     }
 
-    /// Checks credentials for a request with this method. `ha1` is `None` for an unknown user, whose refusal takes as
-    /// long as that of a wrong password.
+    /// Of several credentials those for this realm (RFC 3261 §22.3: a request may bring others for servers on its way),
+    /// or none.
+    pub fn pick<'a>(&self, values: impl Iterator<Item = &'a str>) -> Option<Credentials<'a>> {
+        values
+            .filter_map(|value| Credentials::parse(value).ok())
+            .find(|credentials| *credentials.realm == *self.realm)
+    }
+
+    /// Checks credentials for a request with this method. `hashes` are those of the spellings in which the user may
+    /// write the name, at most [`Self::SPELLINGS`]; none for an unknown user, whose refusal takes as long as that of a
+    /// wrong password.
     pub fn check(
         &self,
         credentials: &Credentials<'_>,
         method: &str,
-        ha1: Option<&Ha1>,
+        hashes: &[Ha1],
         now: Duration,
     ) -> Verdict {
-        let proved = credentials.proves(ha1.unwrap_or(&Ha1(0)), method)
-            && ha1.is_some()
-            && *credentials.realm == *self.realm;
+        let mut proved = false;
+        for at in 0..Self::SPELLINGS {
+            let ha1 = hashes.get(at);
+            proved |= credentials.proves(ha1.unwrap_or(&Ha1(0)), method) & ha1.is_some();
+        }
+        let proved = proved && *credentials.realm == *self.realm;
         match (proved, self.nonces.is_fresh(&credentials.nonce, now)) {
             (true, true) => Verdict::Accepted,
             (true, false) => Verdict::Stale,

@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -68,11 +70,11 @@ fn fact_sipe_uri_null_and_unquoted_qop_are_verified_as_sent() {
     );
     let credentials = Credentials::parse(&value).unwrap();
     assert_eq!(
-        server.check(&credentials, "REGISTER", Some(&ha1), NOW),
+        server.check(&credentials, "REGISTER", from_ref(&ha1), NOW),
         Verdict::Accepted
     );
     assert_eq!(
-        server.check(&credentials, "INVITE", Some(&ha1), NOW),
+        server.check(&credentials, "INVITE", from_ref(&ha1), NOW),
         Verdict::Refused
     );
 }
@@ -91,7 +93,7 @@ fn rfc2617_3_2_2_1_no_qop_means_the_old_hash_and_a_stray_count_means_nothing() {
     let credentials = Credentials::parse(&value).unwrap();
     assert_eq!(credentials.nonce_count(), None);
     assert_eq!(
-        server.check(&credentials, "REGISTER", Some(&ha1), NOW),
+        server.check(&credentials, "REGISTER", from_ref(&ha1), NOW),
         Verdict::Accepted
     );
 }
@@ -105,20 +107,41 @@ fn rfc7616_3_3_old_nonce_with_the_right_password_is_stale_with_the_wrong_one_ref
     let wrong = Ha1::new("alice", REALM, "Secret");
     let answer = challenge.answer("alice", &right, "REGISTER", "sip:contoso.com", "c", 1);
     let credentials = Credentials::parse(&answer).unwrap();
-    let check = |ha1, now| server.check(&credentials, "REGISTER", ha1, now);
-    assert_eq!(check(Some(&right), NOW), Verdict::Accepted);
-    assert_eq!(check(Some(&right), later), Verdict::Stale);
-    assert_eq!(check(Some(&wrong), NOW), Verdict::Refused);
-    assert_eq!(check(Some(&wrong), later), Verdict::Refused);
-    assert_eq!(check(None, NOW), Verdict::Refused);
+    let check = |hashes: &[Ha1], now| server.check(&credentials, "REGISTER", hashes, now);
+    assert_eq!(check(from_ref(&right), NOW), Verdict::Accepted);
+    assert_eq!(check(from_ref(&right), later), Verdict::Stale);
+    assert_eq!(check(from_ref(&wrong), NOW), Verdict::Refused);
+    assert_eq!(check(from_ref(&wrong), later), Verdict::Refused);
+    assert_eq!(check(&[], NOW), Verdict::Refused);
+    assert_eq!(check(&[wrong, right.clone()], NOW), Verdict::Accepted);
 
     let restarted = Authenticator::new(REALM, NonceKey::new([43; 32], LIFETIME));
-    let verdict = restarted.check(&credentials, "REGISTER", Some(&right), NOW);
+    let verdict = restarted.check(&credentials, "REGISTER", from_ref(&right), NOW);
     assert_eq!(verdict, Verdict::Stale);
     let again = Challenge::parse(&restarted.challenge(NOW, true).to_string()).unwrap();
     assert!(again.is_stale());
     let fresh = Challenge::parse("Digest realm=r, nonce=n, stale=FALSE").unwrap();
     assert!(!fresh.is_stale());
+}
+
+#[test]
+fn rfc3261_22_3_of_several_credentials_those_for_the_realm_are_picked() {
+    let server = authenticator();
+    let of = |realm: &str| {
+        let challenge =
+            Authenticator::new(realm, NonceKey::new([1; 32], LIFETIME)).challenge(NOW, false);
+        let ha1 = Ha1::new("alice", realm, "secret");
+        challenge.answer("alice", &ha1, "REGISTER", "sip:contoso.com", "c", 1)
+    };
+    let (ours, other) = (of(REALM), of("other.example"));
+    let pick = |values: &[&str]| {
+        let picked = server.pick(values.iter().copied());
+        picked.map(|credentials| credentials.realm().to_owned())
+    };
+    assert_eq!(pick(&[]), None);
+    assert_eq!(pick(&[&other, "NTLM x=1", "Digest ?"]), None);
+    assert_eq!(pick(&["NTLM x=1", &other, &ours]).as_deref(), Some(REALM));
+    assert_eq!(pick(&[&ours, &other]).as_deref(), Some(REALM));
 }
 
 #[test]
@@ -130,7 +153,7 @@ fn credentials_for_another_realm_are_refused() {
     let answer = challenge.answer("alice", &ha1, "REGISTER", "sip:contoso.com", "c", 1);
     let credentials = Credentials::parse(&answer).unwrap();
     assert_eq!(
-        server.check(&credentials, "REGISTER", Some(&ha1), NOW),
+        server.check(&credentials, "REGISTER", from_ref(&ha1), NOW),
         Verdict::Refused
     );
 }
@@ -148,7 +171,7 @@ fn an_unknown_user_cannot_sign_in_with_the_hash_of_nobody() {
     );
     let credentials = Credentials::parse(&answer).unwrap();
     assert_eq!(
-        server.check(&credentials, "REGISTER", None, NOW),
+        server.check(&credentials, "REGISTER", &[], NOW),
         Verdict::Refused
     );
 }
@@ -255,12 +278,12 @@ proptest! {
         prop_assert_eq!(credentials.username(), &user);
         prop_assert_eq!(credentials.nonce_count(), protected.then_some(count));
         prop_assert_eq!(
-            server.check(&credentials, "REGISTER", Some(&ha1), now),
+            server.check(&credentials, "REGISTER", from_ref(&ha1), now),
             Verdict::Accepted
         );
         let other_ha1 = Ha1::new(&user, server.realm(), &other);
         prop_assert_eq!(
-            server.check(&credentials, "REGISTER", Some(&other_ha1), now) == Verdict::Accepted,
+            server.check(&credentials, "REGISTER", from_ref(&other_ha1), now) == Verdict::Accepted,
             other == password
         );
     }
