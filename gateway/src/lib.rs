@@ -2,20 +2,24 @@
 
 pub mod admin;
 pub mod admission;
+mod answer;
 pub mod audit;
 pub mod cli;
 pub mod client;
+pub mod decide;
 pub mod decisions;
 pub mod directory;
 pub mod hash;
 pub mod history;
 pub mod listener;
+pub mod peer;
 pub mod pool;
 pub mod queue;
 pub mod registrar;
 pub mod reload;
 pub mod routing;
 pub mod run;
+pub mod serve;
 pub mod session;
 pub mod shadow;
 pub mod telemetry;

@@ -1,6 +1,8 @@
 //! The life of the program: [`Gateway::build`] opens everything or fails, [`Gateway::run`] serves until it is told to
 //! stop, and then drains.
 
+mod notify;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,7 +36,7 @@ use crate::registrar::{Guesses, Policy, Proof, SharedUsers};
 use crate::reload::{
     self, Engine, Live, Reader, Reloader, Reloads, Version, queue_limits, sip_limits, xccos_limits,
 };
-use crate::routing::{self, KnownPools, Router, Routing};
+use crate::routing::{KnownPools, Router, Routing};
 use crate::session::SessionSettings;
 use crate::session::table::{SessionHandle, SessionTable};
 use crate::session::task::{SessionContext, SessionInput};
@@ -380,7 +382,7 @@ impl Gateway {
                 tracker.clone(),
             ));
         }
-        let notified = tokio::spawn(routing::notify::notify(
+        let notified = tokio::spawn(notify::notify(
             Arc::clone(&self.sessions),
             self.admission,
             accepting.clone(),

@@ -9,10 +9,28 @@ use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::session::Difference;
-
 /// How many differences are remembered.
 const KEPT: usize = 1000;
+
+/// How the answers of two pools differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    /// By what is in them. Nothing missing and nothing extra: by the order.
+    Items {
+        /// Of the first answer, how much the second lacks.
+        missing: usize,
+        /// Of the second answer, how much the first lacks.
+        extra: usize,
+    },
+    /// By the result.
+    Codes {
+        /// Of the first.
+        first: u16,
+        /// Of the second.
+        second: u16,
+    },
+}
 
 /// One time that two pools did not answer alike.
 #[derive(Clone, Debug, Serialize)]

@@ -205,8 +205,8 @@ async fn a_decision_is_explained() {
 
 #[tokio::test]
 async fn the_last_decisions_are_told_with_their_rules() {
+    use crate::decide::RefusalReason;
     use crate::decisions::{DecidedBy, Outcome, Record};
-    use crate::session::RefusalReason;
     use holdover_config::rules::{Act, Place};
     use holdover_protocol::user::UserUri;
 

@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use holdover_config::rules::{Act, Maintenance, Rule, Test, Then};
 use jiff::Timestamp;
 
+use crate::decide::{Refusal, RefusalReason};
 use crate::decisions::{DecisionLog, Outcome, Record};
-use crate::routing::{Caller, Router, Routing};
-use crate::session::{Refusal, RefusalReason};
+use crate::peer::Caller;
+use crate::routing::{Router, Routing};
 use crate::telemetry::Telemetry;
 use pace::Pace;
 

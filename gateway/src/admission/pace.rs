@@ -6,8 +6,9 @@ use holdover_config::rules::{Maintenance, Rule, Test, Then};
 use jiff::Timestamp;
 
 use super::Turned;
-use crate::routing::{self, Caller};
-use crate::session::{Refusal, RefusalReason};
+use crate::decide::{Refusal, RefusalReason};
+use crate::peer::Caller;
+use crate::routing;
 
 /// When nobody was turned away for so long, everybody is back. Longer than clients wait between two attempts.
 const IDLE_MILLIS: i64 = 180_000;

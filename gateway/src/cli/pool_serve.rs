@@ -9,7 +9,7 @@ use holdover_config::{check_environment, serve};
 
 use super::files;
 use super::run::stop_on_signal;
-use crate::pool::serve::PoolServer;
+use crate::serve::PoolServer;
 use crate::telemetry::events::process::{ConfigLoaded, ProcessStarted};
 use crate::telemetry::{self, Detail, Emit as _, Telemetry};
 

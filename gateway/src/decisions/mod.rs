@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 pub use answer::{Decisions, Shown, ShownQuestion, ShownRule};
 
-use crate::session::RefusalReason;
+use crate::decide::RefusalReason;
 
 /// How many decisions a gateway remembers.
 pub const KEPT: usize = 10_000;

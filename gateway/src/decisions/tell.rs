@@ -1,7 +1,7 @@
 //! A decision told everywhere: to the record, the event log and the counters.
 
 use super::{DecisionLog, Outcome, Record};
-use crate::session::RefusalReason;
+use crate::decide::RefusalReason;
 use crate::telemetry::events::decision::{Decision, DecisionMade};
 use crate::telemetry::{Detail, Emit as _, Telemetry};
 

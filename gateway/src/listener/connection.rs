@@ -12,11 +12,11 @@ use super::occupancy::Permit;
 use super::pump::{Pump, Woken};
 use super::tell::Teller;
 use super::uas::{ChannelId, CloseReason, UasOutput, UasSettings, UserAgentServer};
+use crate::answer;
+use crate::peer::{Attachment, SentBy, Way};
 use crate::queue;
-use crate::session::answer;
 use crate::session::table::SessionHandle;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
-use crate::session::{Attachment, SentBy, Way};
 use crate::telemetry::events::connection::ConnectionEnd;
 use crate::transport::Stream;
 

@@ -7,8 +7,9 @@ use holdover_protocol::xccos::verb::RequestUriReply;
 use holdover_protocol::xccos::{Document, Item, Reply, ReplyData, ResultCode, Verb};
 
 use super::uas::Service;
+use crate::answer;
+use crate::peer::SentBy;
 use crate::session::pending::own_reply;
-use crate::session::{SentBy, answer};
 
 /// How the dialog goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

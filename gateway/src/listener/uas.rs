@@ -27,9 +27,9 @@ pub use output::{CloseReason, UasEvent, UasOutput};
 
 use super::lookup::Lookup;
 use crate::admission::Gate;
+use crate::answer;
+use crate::peer::{Attachment, Caller, Door, Endpoint};
 use crate::registrar::{self, Change, Policy, Refused, Registrar, user_of};
-use crate::routing::Caller;
-use crate::session::{Attachment, answer};
 
 /// What this server does.
 const METHODS: &[Method] = &[
@@ -107,27 +107,6 @@ pub struct UasSettings {
 /// The number of a channel dialog on its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChannelId(pub u32);
-
-/// One user endpoint: what a session survives a connection by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    /// The user.
-    pub user: UserUri,
-    /// The client's endpoint identifier; empty if it has none.
-    pub epid: Box<str>,
-    /// How it comes. A session belongs to one of the two: what is said on a client's own connection never ends up on a
-    /// front end's.
-    pub door: Door,
-}
-
-/// How clients come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Door {
-    /// By a connection of their own.
-    Own,
-    /// By a front end.
-    FrontEnd,
-}
 
 #[derive(Debug)]
 struct Channel {
@@ -274,7 +253,12 @@ impl UserAgentServer {
             let at = Timestamp::from_duration(wall.try_into().unwrap_or_default());
             if let Err(turned) = self.settings.gate.sign_in(&caller, at.unwrap_or_default()) {
                 self.registrar.turn_away();
-                self.send(answer::turned(request, &turned, &tag));
+                self.send(answer::turned(
+                    request,
+                    &turned.refusal.text,
+                    turned.retry_after,
+                    &tag,
+                ));
                 let reason = Refused::NotNow;
                 let user = Some(caller.user);
                 return self.event(UasEvent::SignInRefused { user, reason });

@@ -5,7 +5,6 @@
 //! pool: where a queue is full the leg is closed, and the session opens a new one and fetches what it missed.
 
 pub mod embedded;
-pub mod serve;
 pub mod sip;
 
 use std::fmt;

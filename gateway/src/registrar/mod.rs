@@ -21,7 +21,7 @@ use holdover_protocol::user::UserUri;
 pub use guesses::Guesses;
 use guesses::Paused;
 
-use crate::session::answer;
+use crate::answer;
 
 /// The only event package offered: with it alone, real clients ask for no presence and no contacts, and it is what
 /// starts Group Chat in them (`facts/sipe-client.md`, Login).

@@ -6,7 +6,6 @@
 
 pub mod explain;
 mod known;
-pub mod notify;
 pub mod review;
 mod router;
 #[cfg(test)]
@@ -14,35 +13,21 @@ mod tests;
 #[cfg(test)]
 mod world;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use holdover_config::PoolName;
 use holdover_config::rules::{Act, Outcome, Question, RoomFacts, RuleSet};
 use holdover_config::settings::{Live, Unlisted};
-use holdover_config::{ListenerName, PoolName};
 use holdover_protocol::room::RoomUri;
-use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 
 pub use known::KnownPools;
 pub use router::{CallerDecisions, Router};
 
+use crate::decide::{Decided, Notice, Refusal, RefusalReason, Shadow, Target};
 use crate::directory::{Directory, Entry, Resolution, State};
+use crate::peer::Caller;
 use crate::pool::PoolId;
-use crate::session::{Decided, Notice, Refusal, RefusalReason, Shadow, Target};
-
-/// What rules may ask of whoever acts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// Who.
-    pub user: UserUri,
-    /// From where.
-    pub network: Option<IpAddr>,
-    /// On which listener.
-    pub listener: Option<ListenerName>,
-    /// With which client, as that says itself.
-    pub client: Option<Arc<str>>,
-}
 
 /// One version of everything that decides where users and rooms go.
 #[derive(Debug)]

@@ -13,9 +13,10 @@ use holdover_protocol::xccos::Verb;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::{Caller, Routing};
+use super::Routing;
+use crate::decide::{Decided, Decisions, Moment, Notice, Shadow, act_of};
+use crate::peer::Caller;
 use crate::pool::PoolId;
-use crate::session::{Decided, Decisions, Moment, Notice, Shadow, act_of};
 
 /// The version in use.
 #[derive(Debug)]

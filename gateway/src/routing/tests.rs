@@ -1,6 +1,7 @@
 //! Rules and directory together.
 
 use holdover_config::rules::{Every, Then};
+use holdover_protocol::user::UserUri;
 
 use super::world::{World, rule, to};
 use super::*;
@@ -94,7 +95,7 @@ fn a_room_that_exists_on_the_pool_of_a_rule_is_entered_there() {
     let router = Router::new(to_branch);
     let caller = ann();
     let decisions = router.decisions(&caller, Timestamp::UNIX_EPOCH);
-    use crate::session::Decisions as _;
+    use crate::decide::Decisions as _;
     assert!(decisions.offers(PoolId(1), &room("branch-4")));
     assert!(!decisions.offers(PoolId(0), &room("new-4")));
     let plain = routing(Vec::new());
@@ -138,7 +139,7 @@ fn what_a_search_offers_is_what_can_be_entered() {
     let back = Router::new(routing(vec![("back", to("old"))]));
     let caller = ann();
     let decisions = back.decisions(&caller, Timestamp::UNIX_EPOCH);
-    use crate::session::Decisions as _;
+    use crate::decide::Decisions as _;
     assert!(!decisions.offers_all());
     assert!(!decisions.offers(PoolId(0), &room("new-1")));
     assert!(decisions.offers(PoolId(2), &room("1")));
@@ -155,7 +156,7 @@ fn rooms_that_no_file_lists_are_offered_where_they_are_looked_for() {
     let router = Router::new(World::new(rooms, Vec::new(), true).routing);
     let caller = ann();
     let decisions = router.decisions(&caller, Timestamp::UNIX_EPOCH);
-    use crate::session::Decisions as _;
+    use crate::decide::Decisions as _;
     assert!(decisions.offers(PoolId(0), &room("x")), "the default pool");
     assert!(
         !decisions.offers(PoolId(1), &room("x")),
@@ -178,7 +179,7 @@ fn a_daily_notice_is_due_once_a_day_for_each_user() {
         ..ann()
     };
     let due = |caller: &Caller, second| {
-        use crate::session::Decisions as _;
+        use crate::decide::Decisions as _;
         let at = Timestamp::from_second(second).unwrap();
         router
             .decisions(caller, at)

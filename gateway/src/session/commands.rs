@@ -13,13 +13,13 @@ use holdover_protocol::xccos::{
     ReplyData, ResultCode, Verb,
 };
 
-use super::answer;
 use super::core::SessionCore;
-use super::decisions::{Decided, Decisions, Refusal, RefusalReason, Target, act_of};
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, PendingPost, Purpose, all_failed};
 use super::rooms::Rooms;
 use super::shadow::{ShadowCommand, ShadowId};
+use crate::answer;
+use crate::decide::{Decided, Decisions, Refusal, RefusalReason, Target, act_of};
 use crate::pool::{PoolId, SendId};
 
 /// Legacy identifiers as a pool knows them.

@@ -17,9 +17,6 @@ use holdover_protocol::sip::{Method, Request, Response, Status};
 use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos;
 
-use super::answer;
-use super::attachment::{Attachment, Way};
-use super::decisions::{Decisions, Moment, Target};
 use super::downstream::{Channel, ClientVerdict, Queue, QueueLimits, ServerTransaction};
 use super::gather::Gathers;
 use super::legs::{Leg, LegState};
@@ -28,6 +25,9 @@ use super::pending::{PendingCommand, PendingPost};
 use super::rooms::Rooms;
 use super::shadow::Shadows;
 use super::tracks::Tracks;
+use crate::answer;
+use crate::decide::{Decisions, Moment, Target};
+use crate::peer::{Attachment, Way};
 use crate::pool::{LegClosed, LegEvent, PoolId};
 
 /// What all sessions have in common.

@@ -14,6 +14,7 @@ use holdover_protocol::xccos::{Document, Item, Verb};
 use holdover_protocol::{translate, xccos};
 
 use super::upstream::without_rooms;
+use crate::peer::SentBy;
 
 /// Content type of every XCCOS document (`facts/xccos.md` §1.3).
 const XCCOS_CONTENT: &str = "text/plain";
@@ -27,15 +28,6 @@ pub struct QueueLimits {
     pub bytes: usize,
     /// INFO requests the client has not answered yet.
     pub outstanding: usize,
-}
-
-/// How requests to the client name this end (RFC 3261 §18.1.1).
-#[derive(Clone, Debug)]
-pub struct SentBy {
-    /// `TCP` or `TLS`.
-    pub transport: &'static str,
-    /// Address and port of the listener.
-    pub address: Box<str>,
 }
 
 #[derive(Debug)]

@@ -12,9 +12,9 @@ use holdover_protocol::xccos::verb::{BatchJoin, Part};
 use holdover_protocol::xccos::{Command, Outcome, Reply, ReplyData, ReplyView};
 
 use super::core::SessionCore;
-use super::decisions::{Decisions, Target};
 use super::output::Event;
 use super::pending::Purpose;
+use crate::decide::{Decisions, Target};
 use crate::pool::PoolId;
 
 /// A room that is joined for a window that is there already.

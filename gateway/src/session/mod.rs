@@ -3,11 +3,8 @@
 //! [`SessionCore`] is the logic, without input or output. `task` drives it: one task per session owns both sides.
 //! See `LIFECYCLE.md` beside this file.
 
-pub(crate) mod answer;
-mod attachment;
 mod commands;
 pub mod core;
-pub mod decisions;
 mod delivery;
 mod downstream;
 mod follow;
@@ -31,9 +28,5 @@ mod tracks;
 mod upstream;
 
 pub use self::core::{SessionCore, SessionSettings};
-pub use attachment::{Attachment, Way};
-pub use decisions::{
-    Decided, Decisions, Moment, Notice, Refusal, RefusalReason, Shadow, Target, act_of,
-};
-pub use downstream::{QueueLimits, SentBy};
-pub use output::{CloseReason, Difference, Event, FinishReason, Output, Side};
+pub use downstream::QueueLimits;
+pub use output::{CloseReason, Event, FinishReason, Output, Side};

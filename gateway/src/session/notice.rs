@@ -8,8 +8,8 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::{Envelope, GroupChat};
 
 use super::core::SessionCore;
-use super::decisions::Decisions;
 use super::output::Event;
+use crate::decide::Decisions;
 
 impl SessionCore {
     /// The client was sent the history of a room.

@@ -8,10 +8,10 @@ use holdover_config::RuleName;
 use holdover_config::rules::{Act, Rule};
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::Verb;
-use serde::Serialize;
 
-use super::decisions::{Decided, RefusalReason, Target};
+use crate::decide::{Decided, RefusalReason, Target};
 use crate::pool::{PoolId, SendId};
+use crate::shadow::Difference;
 
 /// One effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,26 +223,6 @@ pub enum Event {
         from: Side,
         /// What is wrong with it; never its content.
         detail: Box<str>,
-    },
-}
-
-/// How the answers of two pools differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Difference {
-    /// By what is in them. Nothing missing and nothing extra: by the order.
-    Items {
-        /// Of the first answer, how much the second lacks.
-        missing: usize,
-        /// Of the second answer, how much the first lacks.
-        extra: usize,
-    },
-    /// By the result.
-    Codes {
-        /// Of the first.
-        first: u16,
-        /// Of the second.
-        second: u16,
     },
 }
 

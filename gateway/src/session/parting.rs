@@ -5,8 +5,8 @@ use std::time::Instant;
 use holdover_protocol::xccos::{Command, Verb};
 
 use super::core::SessionCore;
-use super::decisions::Target;
 use super::pending::{PendingCommand, Purpose};
+use crate::decide::Target;
 
 /// Rooms that are parted at once, of each pool.
 const PARTS_AT_ONCE: usize = 16;

@@ -11,14 +11,14 @@ use holdover_protocol::xccos::{
     CommandId, Envelope, OPERATION_FAILED, Outcome, Reply, ReplyData, ResultCode, Verb,
 };
 
-use super::answer;
 use super::commands::UNREACHABLE;
 use super::core::SessionCore;
-use super::decisions::Target;
 use super::downstream::ServerTransaction;
 use super::gather::GatherId;
 use super::output::{Event, Side};
 use super::shadow::ShadowId;
+use crate::answer;
+use crate::decide::Target;
 use crate::pool::{PoolId, Receipt, SendId};
 
 /// A command whose reply is awaited.

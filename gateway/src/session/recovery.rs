@@ -8,10 +8,10 @@ use holdover_protocol::xccos::verb::{BackChat, BatchJoin};
 use holdover_protocol::xccos::{Command, Document, Envelope, Reply, ReplyData, ReplyView};
 
 use super::core::SessionCore;
-use super::decisions::Decisions;
 use super::output::Event;
 use super::pending::Purpose;
 use super::tracks::{Fingerprint, Held, Missed};
+use crate::decide::Decisions;
 use crate::pool::PoolId;
 
 /// Messages fetched to close a gap; the second number when the first did not reach back to what is known. A pool's own

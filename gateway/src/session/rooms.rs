@@ -2,7 +2,7 @@
 
 use holdover_protocol::room::RoomUri;
 
-use super::decisions::Target;
+use crate::decide::Target;
 use crate::pool::PoolId;
 
 /// How far a room is.

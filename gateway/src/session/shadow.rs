@@ -12,10 +12,11 @@ use holdover_protocol::xccos::verb::{BackChat, ChannelSearch};
 use holdover_protocol::xccos::{Command, Reply, ReplyData, ReplyView, ResultCode, Verb};
 
 use super::core::SessionCore;
-use super::decisions::Decisions;
-use super::output::{Difference, Event};
+use super::output::Event;
 use super::pending::Purpose;
+use crate::decide::Decisions;
 use crate::pool::PoolId;
+use crate::shadow::Difference;
 
 /// Comparisons of one client that may be under way. Beyond them nothing is compared: it is a sample.
 const MAX_OPEN: usize = 8;

@@ -10,7 +10,7 @@ use holdover_protocol::sip::{Request, Status};
 use holdover_protocol::user::UserUri;
 
 use super::task::{Attach, SessionInput};
-use crate::listener::uas::Endpoint;
+use crate::peer::Endpoint;
 use crate::queue::{self, TrySendError};
 
 /// Sessions of one user that may wait for their clients. Few people have more than three endpoints.

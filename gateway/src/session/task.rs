@@ -14,18 +14,19 @@ use holdover_protocol::sip::{Method, Request, Response, Status};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::answer;
-use super::attachment::{Attachment, Way};
 use super::core::{SessionCore, SessionSettings};
-use super::decisions::{Decided, Target};
 use super::output::{CloseReason, Event, FinishReason, Output};
 use super::table::{Claim, SessionHandle, SessionTable};
 use super::tell::Teller;
+use crate::answer;
+use crate::decide::{Decided, Target};
 use crate::decisions::{DecisionLog, Outcome, Record};
-use crate::listener::uas::Endpoint;
+use crate::peer::Caller;
+use crate::peer::Endpoint;
+use crate::peer::{Attachment, Way};
 use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
 use crate::queue::{self, TrySendError};
-use crate::routing::{Caller, Router};
+use crate::routing::Router;
 use crate::shadow::{Differed, ShadowReport};
 use crate::telemetry::{SessionId, Telemetry};
 

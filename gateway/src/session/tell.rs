@@ -8,9 +8,10 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos::Verb;
 
-use super::decisions::RefusalReason;
-use super::output::{CloseReason, Difference, Event, FinishReason, Side};
+use super::output::{CloseReason, Event, FinishReason, Side};
+use crate::decide::RefusalReason;
 use crate::pool::{LegClosed, PoolId, Pools};
+use crate::shadow::Difference;
 use crate::telemetry::events::decision::{
     NoticeShown, RoomMoved, RoomShut, ShadowAgreed, ShadowDiffered,
 };

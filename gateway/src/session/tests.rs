@@ -22,6 +22,8 @@ use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos;
 
 use super::*;
+use crate::decide::{Decided, Decisions, Moment, Refusal, RefusalReason, Target};
+use crate::peer::{Attachment, SentBy, Way};
 use crate::pool::{LegClosed, LegEvent, PoolId, Receipt, SendId};
 
 const POOL: PoolId = PoolId(0);

@@ -13,12 +13,12 @@ use holdover_protocol::xccos::{
 };
 
 use super::core::SessionCore;
-use super::decisions::{Decisions, Target};
 use super::downstream::QueueLimits;
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, Purpose};
 use super::rooms::Rooms;
 use super::tracks::Fingerprint;
+use crate::decide::{Decisions, Target};
 use crate::pool::PoolId;
 
 /// A pool's identifiers as the client knows them.

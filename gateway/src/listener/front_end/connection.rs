@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::group::{Groups, Seat};
 use super::lookups::Lookups;
 use super::server::{FrontEndServer, FrontEndSettings, Output};
+use crate::answer;
 use crate::listener::pump::{Pump, Woken};
 use crate::listener::tell::Teller;
+use crate::peer::{SentBy, Way};
 use crate::queue;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
-use crate::session::{SentBy, Way, answer};
 use crate::telemetry::events::connection::ConnectionEnd;
 use crate::transport::Stream;
 

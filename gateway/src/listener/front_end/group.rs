@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::peer::{Attachment, SentBy, Way};
 use crate::session::table::SessionHandle;
 use crate::session::task::{ConnectionHandle, Moved, SessionInput};
-use crate::session::{Attachment, SentBy, Way};
 
 /// Sessions after which those that are gone are looked for, at the least.
 const FIRST_SWEEP: usize = 64;

@@ -19,11 +19,11 @@ use jiff::Timestamp;
 use super::identity;
 use super::lookups::Lookups;
 use crate::admission::Gate;
+use crate::answer;
 use crate::listener::lookup;
-use crate::listener::uas::{BODIES, Dialled, Door, EXTENSIONS, Endpoint, Service, Unique};
-use crate::routing::Caller;
+use crate::listener::uas::{BODIES, Dialled, EXTENSIONS, Service, Unique};
+use crate::peer::{Attachment, Caller, Door, Endpoint, SentBy, Way};
 use crate::session::table::{SessionHandle, SessionTable};
-use crate::session::{Attachment, SentBy, Way, answer};
 use crate::telemetry::events::sign_in::AssertionFault;
 
 /// What this server does. Registrations and subscriptions are the front end's: what of them comes here is answered 405.
@@ -324,7 +324,12 @@ impl FrontEndServer {
         if !sessions.has(&endpoint)
             && let Err(turned) = self.settings.gate.sign_in(&caller, at)
         {
-            self.send(answer::turned(request, &turned, &tag));
+            self.send(answer::turned(
+                request,
+                &turned.refusal.text,
+                turned.retry_after,
+                &tag,
+            ));
             return self.event(Event::TurnedAway(caller.user));
         }
         self.send(accepted);

@@ -13,12 +13,14 @@ use jiff::Timestamp;
 use super::lookups::Lookups;
 use super::server::{Event, FrontEndServer, FrontEndSettings, Output};
 use crate::admission::{Gate, Turned};
-use crate::listener::uas::{Door, Endpoint, Service};
+use crate::decide::{Refusal, RefusalReason};
+use crate::listener::uas::Service;
+use crate::peer::Caller;
+use crate::peer::SentBy;
+use crate::peer::{Door, Endpoint};
 use crate::queue;
-use crate::routing::Caller;
 use crate::session::table::{Claim, SessionHandle, SessionTable};
 use crate::session::task::SessionInput;
-use crate::session::{Refusal, RefusalReason, SentBy};
 
 const LOOKUP: &str = "sip:ocschat@contoso.com";
 const CHANNEL: &str = "sip:channel@contoso.com";

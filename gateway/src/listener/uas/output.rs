@@ -5,9 +5,10 @@ use holdover_protocol::sip::dialog::Dialog;
 use holdover_protocol::sip::{Method, Request, Response};
 use holdover_protocol::user::UserUri;
 
-use super::{ChannelId, Endpoint};
+use super::ChannelId;
+use crate::peer::Caller;
+use crate::peer::Endpoint;
 use crate::registrar::Refused;
-use crate::routing::Caller;
 
 /// One effect.
 #[derive(Debug)]

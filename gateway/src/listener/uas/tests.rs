@@ -4,8 +4,9 @@ use holdover_protocol::xccos::Document;
 
 use super::*;
 use crate::admission::Turned;
+use crate::decide::{Refusal, RefusalReason};
+use crate::peer::{SentBy, Way};
 use crate::registrar::Proof;
-use crate::session::{Refusal, RefusalReason, SentBy, Way};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SIGN_IN: Duration = Duration::from_secs(30);

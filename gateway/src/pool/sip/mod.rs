@@ -7,7 +7,6 @@
 //! A leg lives and dies with its connection; it is never moved. The session opens another one, which goes to a server that
 //! works, joins the rooms again and fetches what it missed.
 
-mod answer;
 mod dial;
 mod health;
 mod leg;
@@ -16,6 +15,7 @@ mod random;
 mod servers;
 #[cfg(feature = "dns-srv")]
 mod srv;
+mod understood;
 
 use std::fmt;
 use std::sync::Arc;

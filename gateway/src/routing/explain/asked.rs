@@ -9,7 +9,7 @@ use holdover_protocol::user::UserUri;
 use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 
-use crate::routing::Caller;
+use crate::peer::Caller;
 
 /// A question in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

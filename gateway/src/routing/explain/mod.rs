@@ -14,10 +14,10 @@ use serde::Serialize;
 pub use asked::{Asked, BadWord, Words};
 
 use super::{Routing, facts, question};
+use crate::decide::Refusal;
 use crate::decisions::{ShownQuestion, ShownRule};
 use crate::directory::{Query, Room};
 use crate::pool::PoolId;
-use crate::session::Refusal;
 
 /// Why something is decided as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -153,7 +153,7 @@ impl Routing {
             Some(legacy) => {
                 let decided = self.decide(caller, *at, *act, legacy);
                 let there =
-                    |target: crate::session::Target| (Some(target.pool), Some(target.migrated));
+                    |target: crate::decide::Target| (Some(target.pool), Some(target.migrated));
                 Outcome {
                     outcome: decided.outcome.map(there),
                     rule: decided.rule,

@@ -4,8 +4,8 @@ use holdover_protocol::sip::Message;
 use holdover_protocol::user::UserUri;
 
 use super::*;
-use crate::listener::uas::Door;
-use crate::session::SentBy;
+use crate::peer::Door;
+use crate::peer::SentBy;
 
 fn context() -> Arc<SessionContext> {
     SessionContext::of(Router::empty())

@@ -2,7 +2,8 @@
 
 use super::pools::{bjoin, chanib, history, live, reply, sent};
 use super::*;
-use crate::session::{Difference, Notice, Shadow};
+use crate::decide::{Notice, Shadow};
+use crate::shadow::Difference;
 use holdover_config::rules::Every;
 use holdover_protocol::xccos::Verb;
 

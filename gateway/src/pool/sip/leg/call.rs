@@ -9,8 +9,8 @@ use holdover_protocol::sip::transaction;
 use holdover_protocol::sip::{Method, Name, Response, SessionExpires, Status, sdp};
 use holdover_protocol::user::UserUri;
 
-use super::super::answer::ALLOW;
 use super::super::random::Random;
+use super::super::understood::ALLOW;
 use super::Context;
 
 /// The session interval that is asked for, in seconds (RFC 4028 §4 recommends it).

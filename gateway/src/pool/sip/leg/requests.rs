@@ -8,9 +8,10 @@ use holdover_protocol::sip::{
     Method, Name, Refresher, Request, Status, respond, respond_with, sdp,
 };
 
-use super::super::answer;
+use super::super::understood;
 use super::refresh::Refresh;
 use super::{LegCore, Output, State};
+use crate::answer;
 use crate::pool::{LegClosed, LegEvent};
 
 /// The session interval for a pool that proposes none, in seconds.
@@ -40,7 +41,7 @@ impl LegCore {
             }
             return;
         }
-        if let Err(fault) = answer::UAS.check(request) {
+        if let Err(fault) = understood::UAS.check(request) {
             return self.push(answer::fault(request, &fault, None));
         }
         let repeated = match dialog.dialog.accept_request(request) {
@@ -60,7 +61,7 @@ impl LegCore {
                 self.end(now, LegClosed::Pool, false);
             }
             Method::Update | Method::Invite => self.refresh_came(now, request),
-            _ => self.push(answer::options(request, None)),
+            _ => self.push(understood::options(request, None)),
         }
         self.pump(now);
     }
@@ -101,7 +102,7 @@ impl LegCore {
         };
         let accepted = respond(request, Status::OK, None)
             .header(Name::Contact, self.context.contact(&self.user))
-            .header(Name::Allow, answer::ALLOW)
+            .header(Name::Allow, understood::ALLOW)
             .header(Name::Supported, "timer")
             .header(Name::SessionExpires, expires);
         let accepted = match require {

@@ -18,11 +18,12 @@ use tokio::sync::mpsc;
 
 use super::ping::{Due, Ping, Verdict};
 use super::{Command, Common, Gate, LinkHandle, Stage, lost, refuse};
-use crate::pool::sip::answer;
+use crate::answer;
 use crate::pool::sip::dial::{DialError, Dialled, host};
 use crate::pool::sip::leg::{Context, LegCore, Output};
 use crate::pool::sip::random::Random;
 use crate::pool::sip::servers::Server;
+use crate::pool::sip::understood;
 use crate::pool::{LegClosed, LegEvent, LegSink};
 use crate::telemetry::events::pool::{LegRefused, PoolFault, ServerLoss};
 use crate::telemetry::{Detail, Emit as _};
@@ -393,9 +394,9 @@ impl Connection {
         let answer = match request.method() {
             Method::Ack => return,
             _ if to_tag.is_some() => answer::plain(request, Status::NO_SUCH_DIALOG, None),
-            Method::Options => answer::options(request, Some(&tag)),
+            Method::Options => understood::options(request, Some(&tag)),
             // RFC 3261 §8.2.1 for what is unknown; nothing but OPTIONS makes sense outside of a dialog.
-            _ => match answer::OUTSIDE.check(request) {
+            _ => match understood::OUTSIDE.check(request) {
                 Err(fault) => answer::fault(request, &fault, Some(&tag)),
                 Ok(()) => answer::plain(request, Status::NO_SUCH_DIALOG, Some(&tag)),
             },

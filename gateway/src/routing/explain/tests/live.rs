@@ -17,9 +17,10 @@ use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 
 use super::super::{Asked, Explanation};
+use crate::decide::Decisions as _;
+use crate::peer::Caller;
 use crate::routing::world::{OLD, POOLS, World};
-use crate::routing::{Caller, Router, Routing};
-use crate::session::Decisions as _;
+use crate::routing::{Router, Routing};
 
 /// Questions to one world.
 const QUESTIONS: usize = 50;

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
 
+use crate::decide::{Decided, Decisions, Moment, Refusal, RefusalReason, Target};
 use crate::pool::PoolId;
 use crate::session::simulation::random::Random;
-use crate::session::{Decided, Decisions, Moment, Refusal, RefusalReason, Target};
 
 /// Domain of every room as legacy clients know it.
 pub(super) const OLD: &str = "old.example";

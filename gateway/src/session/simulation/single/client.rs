@@ -6,8 +6,8 @@ use holdover_protocol::xccos::Verb;
 
 use super::directory::{LEGACY, LINKED, legacy};
 use super::world::{Event, World};
+use crate::peer::{Attachment, SentBy, Way};
 use crate::session::simulation::wire::{self, ClientDialog};
-use crate::session::{Attachment, SentBy, Way};
 
 impl World {
     pub(super) fn attach(&mut self, on_new_connection: bool) {

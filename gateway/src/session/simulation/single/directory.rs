@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
 
+use crate::decide::{Decided, Decisions, Refusal, RefusalReason, Target};
 use crate::pool::PoolId;
 use crate::session::simulation::random::Random;
-use crate::session::{Decided, Decisions, Refusal, RefusalReason, Target};
 
 /// Domain of every room as legacy clients know it. No pool may ever see it.
 pub(super) const OLD: &str = "old.example";

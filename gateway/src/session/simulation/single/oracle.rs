@@ -12,8 +12,9 @@ use holdover_protocol::xccos::Verb;
 
 use super::directory::{Directory, OLD};
 use super::pool::Meaning;
+use crate::decide::Decisions;
 use crate::pool::{Receipt, SendId};
-use crate::session::{Decisions, SessionSettings};
+use crate::session::SessionSettings;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {

@@ -13,12 +13,11 @@ use holdover_protocol::xccos::Limits;
 use super::directory::{Directory, POOL, migrated};
 use super::oracle::{Oracle, check_pool_ids};
 use super::pool::{Pool, Said};
+use crate::peer::{Attachment, SentBy, Way};
 use crate::pool::{LegEvent, SendId};
 use crate::session::simulation::random::Random;
 use crate::session::simulation::wire::{self, ClientDialog};
-use crate::session::{
-    Attachment, Event as CoreEvent, Output, QueueLimits, SentBy, SessionCore, SessionSettings, Way,
-};
+use crate::session::{Event as CoreEvent, Output, QueueLimits, SessionCore, SessionSettings};
 
 #[derive(Debug)]
 pub(super) enum Event {

@@ -12,8 +12,8 @@ use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos::{Document, Item, Limits};
 
 use super::core::{DialogNumber, ServerCore};
+use crate::answer;
 use crate::registrar::user_of;
-use crate::session::answer;
 use crate::telemetry::events::serve::DialogEnd;
 
 /// What this server does.

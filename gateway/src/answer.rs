@@ -1,12 +1,11 @@
-//! The responses a session gives to its client.
+//! The responses that a server gives: listeners, sessions and legs to pools.
 
 use bytes::Bytes;
 use holdover_protocol::sip::dialog::Dialog;
 use holdover_protocol::sip::session_timer::{self, Agreement, Proposal};
 use holdover_protocol::sip::{Fault, Method, Name, Request, Status, respond, respond_with, sdp};
 
-use super::attachment::Attachment;
-use crate::admission::Turned;
+use crate::peer::Attachment;
 
 /// What lookup and channel dialogs understand.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, INFO, UPDATE";
@@ -86,17 +85,17 @@ pub(crate) fn refuse_for(request: &Request, seconds: u64, text: &str, tag: &str)
         .finish()
 }
 
-/// Refuses a sign-in by rule. 503 makes real clients try again by themselves, 403 does not.
-pub(crate) fn turned(register: &Request, turned: &Turned, tag: &str) -> Bytes {
-    let status = match turned.retry_after {
+/// Refuses a sign-in by rule. `retry_after` are seconds: 503 makes real clients try again by themselves, 403 does not.
+pub(crate) fn turned(register: &Request, text: &str, retry_after: Option<u32>, tag: &str) -> Bytes {
+    let status = match retry_after {
         Some(_) => Status::SERVICE_UNAVAILABLE,
         None => Status::FORBIDDEN,
     };
-    let diagnostics = diagnostics(status, &turned.refusal.text);
+    let diagnostics = diagnostics(status, text);
     let refusal = respond(register, status, Some(tag))
         .header(Name::MsDiagnostics, &diagnostics)
         .header(Name::MsDiagnosticsPublic, &diagnostics);
-    match turned.retry_after {
+    match retry_after {
         Some(seconds) => refusal.header(Name::RetryAfter, seconds).finish(),
         None => refusal.finish(),
     }
@@ -160,6 +159,11 @@ pub(crate) fn not_allowed(request: &Request) -> Bytes {
 /// Accepts.
 pub(crate) fn ok(request: &Request) -> Bytes {
     respond(request, Status::OK, None).finish()
+}
+
+/// A response without more than a response needs. `tag` goes on a To that has none.
+pub(crate) fn plain(request: &Request, status: Status, tag: Option<&str>) -> Bytes {
+    respond(request, status, tag).finish()
 }
 
 /// `ms-diagnostics` with the ErrorId that fits (`facts/xccos.md` §1.3).

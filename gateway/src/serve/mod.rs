@@ -23,8 +23,8 @@ use tokio_util::task::TaskTracker;
 
 use self::connection::Context;
 use self::core::CoreSettings;
-use super::embedded::{EmbeddedOptions, EmbeddedPool, Variants};
 use crate::listener::Bound;
+use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, Variants};
 use crate::run::BuildError;
 use crate::telemetry::events::connection::{
     AcceptFailed, ConnectionClosed, ConnectionEnd, ConnectionOpened, ListenerOpened,

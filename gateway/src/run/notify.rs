@@ -19,7 +19,7 @@ const PORTION: (usize, Duration) = (1000, Duration::from_millis(50));
 const TRUST: Duration = Duration::from_secs(1);
 
 /// Runs until `stop` is cancelled.
-pub async fn notify(
+pub(super) async fn notify(
     context: Arc<SessionContext>,
     admission: Arc<Admission>,
     stop: CancellationToken,

@@ -1,6 +1,53 @@
-//! The connection that a session has to its client, and whose it is.
+//! Who is at the other end: the client, the connection it is reached by, and what rules may ask of it.
 
-use super::downstream::SentBy;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use holdover_config::ListenerName;
+use holdover_protocol::user::UserUri;
+
+/// One user endpoint: what a session survives a connection by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The user.
+    pub user: UserUri,
+    /// The client's endpoint identifier; empty if it has none.
+    pub epid: Box<str>,
+    /// How it comes. A session belongs to one of the two: what is said on a client's own connection never ends up on a
+    /// front end's.
+    pub door: Door,
+}
+
+/// How clients come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// By a connection of their own.
+    Own,
+    /// By a front end.
+    FrontEnd,
+}
+
+/// What rules may ask of whoever acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub user: UserUri,
+    /// From where.
+    pub network: Option<IpAddr>,
+    /// On which listener.
+    pub listener: Option<ListenerName>,
+    /// With which client, as that says itself.
+    pub client: Option<Arc<str>>,
+}
+
+/// How requests to the client name this end (RFC 3261 §18.1.1).
+#[derive(Clone, Debug)]
+pub struct SentBy {
+    /// `TCP` or `TLS`.
+    pub transport: &'static str,
+    /// Address and port of the listener.
+    pub address: Box<str>,
+}
 
 /// A client's connection, as the session needs to know it.
 #[derive(Clone, Debug)]
@@ -28,7 +75,7 @@ pub enum Way {
 
 impl Attachment {
     /// What tells a client's own connection from others it had before.
-    pub(super) fn client(&self) -> u64 {
+    pub(crate) fn client(&self) -> u64 {
         match self.way {
             Way::Own => self.connection,
             Way::FrontEnd { client } => client,

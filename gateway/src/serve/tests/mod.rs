@@ -12,8 +12,8 @@ use holdover_protocol::sip::{Message, Method, Name, Request, Response};
 
 use super::core::{CoreSettings, DialogNumber, Output, ServerCore};
 use super::*;
+use crate::peer::SentBy;
 use crate::pool::{LegEvent, Receipt, SendId};
-use crate::session::SentBy;
 use crate::telemetry::events::serve::DialogEnd;
 
 fn settings() -> CoreSettings {

@@ -18,9 +18,10 @@ use holdover_protocol::sip::{Message, Request, Response, SessionExpires, Status,
 use holdover_protocol::user::UserUri;
 
 use super::dialog::{Answered, Served};
+use crate::answer;
 use crate::listener::uas::Unique;
+use crate::peer::SentBy;
 use crate::pool::{LegEvent, Receipt, SendId};
-use crate::session::{SentBy, answer};
 use crate::telemetry::events::serve::DialogEnd;
 
 /// How long requests in flight may take when the server stops.
