@@ -15,6 +15,7 @@ pub mod listener;
 pub mod peer;
 pub mod pool;
 pub mod queue;
+mod random;
 pub mod registrar;
 pub mod reload;
 pub mod routing;

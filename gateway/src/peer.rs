@@ -49,11 +49,28 @@ pub struct SentBy {
     pub address: Box<str>,
 }
 
+/// Number of a connection of this process, to a client or a front end. No two have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionNumber(pub u64);
+
+/// Tells a client's own connection from others it had before: the number of ours, or one made of what a front end says of
+/// the client's connection to it. Comparable only within one session, whose client always comes the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientNumber(pub u64);
+
+impl ClientNumber {
+    /// That of a client whose own connection this is.
+    #[must_use]
+    pub fn of(connection: ConnectionNumber) -> Self {
+        Self(connection.0)
+    }
+}
+
 /// A client's connection, as the session needs to know it.
 #[derive(Clone, Debug)]
 pub struct Attachment {
-    /// Unique number of the connection.
-    pub connection: u64,
+    /// The connection.
+    pub connection: ConnectionNumber,
     /// How requests on it name this end.
     pub sent_by: SentBy,
     /// Whose it is.
@@ -69,15 +86,15 @@ pub enum Way {
     /// goes on over another connection of the front end.
     FrontEnd {
         /// Tells the client's own connection, to the front end, from others it had before.
-        client: u64,
+        client: ClientNumber,
     },
 }
 
 impl Attachment {
     /// What tells a client's own connection from others it had before.
-    pub(crate) fn client(&self) -> u64 {
+    pub(crate) fn client(&self) -> ClientNumber {
         match self.way {
-            Way::Own => self.connection,
+            Way::Own => ClientNumber::of(self.connection),
             Way::FrontEnd { client } => client,
         }
     }

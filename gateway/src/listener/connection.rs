@@ -13,7 +13,7 @@ use super::pump::{Pump, Woken};
 use super::tell::Teller;
 use super::uas::{ChannelId, CloseReason, UasOutput, UasSettings, UserAgentServer};
 use crate::answer;
-use crate::peer::{Attachment, SentBy, Way};
+use crate::peer::{Attachment, ConnectionNumber, SentBy, Way};
 use crate::queue;
 use crate::session::table::SessionHandle;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
@@ -43,7 +43,7 @@ pub struct ConnectionContext {
 pub(super) fn serve(
     stream: Stream,
     context: Arc<ConnectionContext>,
-    number: u64,
+    number: ConnectionNumber,
     seed: u64,
     local: Box<str>,
     teller: Teller,

@@ -25,6 +25,7 @@ pub use occupancy::Occupancy;
 use occupancy::Permit;
 use tell::Teller;
 
+use crate::peer::ConnectionNumber;
 use crate::telemetry::events::connection::{
     AcceptFailed, ConnectionEnd, ConnectionRefused, ListenerOpened,
 };
@@ -158,7 +159,7 @@ impl Arrival {
                 }
             }
         };
-        let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
+        let number = ConnectionNumber(NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed));
         let local = transport::canonical(local).to_string().into_boxed_str();
         let name = match (&self.acceptor, &stream) {
             (Some(acceptor), Stream::Tls(stream)) => acceptor.name_of(stream),

@@ -29,6 +29,7 @@ use super::lookup::Lookup;
 use crate::admission::Gate;
 use crate::answer;
 use crate::peer::{Attachment, Caller, Door, Endpoint};
+use crate::random::Random;
 use crate::registrar::{self, Change, Policy, Refused, Registrar, user_of};
 
 /// What this server does.
@@ -126,7 +127,7 @@ pub struct UserAgentServer {
     lookups: Vec<Lookup>,
     channels: Vec<Channel>,
     next_channel: u32,
-    unique: Unique,
+    unique: Random,
     sign_in_by: Instant,
     /// The client's build, as it said itself when it signed in.
     client: Arc<str>,
@@ -152,7 +153,7 @@ impl UserAgentServer {
             lookups: Vec::new(),
             channels: Vec::new(),
             next_channel: 0,
-            unique: Unique(seed),
+            unique: Random::new(seed),
             sign_in_by,
             client: Arc::default(),
             outputs: VecDeque::new(),
@@ -169,7 +170,7 @@ impl UserAgentServer {
 
     /// A tag for a response that no dialog gives one.
     pub fn tag(&mut self) -> String {
-        format!("{:016x}", self.unique.next())
+        format!("{:016x}", self.unique.draw())
     }
 
     /// Time has passed.
@@ -451,7 +452,7 @@ impl UserAgentServer {
             id,
             key: Some(dialog.key()),
         });
-        let branch = self.unique.next();
+        let branch = self.unique.draw();
         let dialog = Box::new(dialog);
         let caller = self.caller(endpoint.user.clone());
         self.outputs.push_back(UasOutput::Open {
@@ -471,7 +472,7 @@ impl UserAgentServer {
             request,
             &self.settings.service,
             &self.attachment.sent_by,
-            self.unique.next(),
+            self.unique.draw(),
         );
         for message in messages {
             self.send(message);
@@ -519,19 +520,5 @@ impl UserAgentServer {
 
     fn event(&mut self, event: UasEvent) {
         self.outputs.push_back(UasOutput::Event(event));
-    }
-}
-
-/// A sequence of numbers without repetition, from a random start: SplitMix64.
-#[derive(Debug)]
-pub(crate) struct Unique(pub(crate) u64);
-
-impl Unique {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }

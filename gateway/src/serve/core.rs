@@ -19,9 +19,9 @@ use holdover_protocol::user::UserUri;
 
 use super::dialog::{Answered, Served};
 use crate::answer;
-use crate::listener::uas::Unique;
 use crate::peer::SentBy;
 use crate::pool::{LegEvent, Receipt, SendId};
+use crate::random::Random;
 use crate::telemetry::events::serve::DialogEnd;
 
 /// How long requests in flight may take when the server stops.
@@ -97,7 +97,7 @@ enum Stop {
 pub(super) struct ServerCore {
     pub(super) settings: Arc<CoreSettings>,
     pub(super) sent_by: SentBy,
-    pub(super) unique: Unique,
+    pub(super) unique: Random,
     numbers: HashMap<DialogKey, DialogNumber>,
     pub(super) dialogs: HashMap<DialogNumber, Served>,
     next_number: u64,
@@ -115,7 +115,7 @@ impl ServerCore {
         Self {
             settings,
             sent_by,
-            unique: Unique(seed),
+            unique: Random::new(seed),
             numbers: HashMap::new(),
             dialogs: HashMap::new(),
             next_number: 0,
@@ -207,7 +207,7 @@ impl ServerCore {
 
     /// A tag for a response that no dialog gives one.
     pub(super) fn tag(&mut self) -> String {
-        format!("{:016x}", self.unique.next())
+        format!("{:016x}", self.unique.draw())
     }
 
     // === Dialogs ===
@@ -397,10 +397,10 @@ fn receipted(request: &Request, receipt: &Receipt) -> Bytes {
     }
 }
 
-fn hop<'s>(sent_by: &'s SentBy, unique: &mut Unique) -> Hop<'s> {
+fn hop<'s>(sent_by: &'s SentBy, unique: &mut Random) -> Hop<'s> {
     Hop {
         transport: sent_by.transport,
         sent_by: &sent_by.address,
-        unique: unique.next(),
+        unique: unique.draw(),
     }
 }

@@ -27,7 +27,7 @@ use super::shadow::Shadows;
 use super::tracks::Tracks;
 use crate::answer;
 use crate::decide::{Decisions, Moment, Target};
-use crate::peer::{Attachment, Way};
+use crate::peer::{Attachment, ClientNumber, ConnectionNumber, Way};
 use crate::pool::{LegClosed, LegEvent, PoolId};
 
 /// What all sessions have in common.
@@ -90,9 +90,9 @@ pub struct SessionCore {
     pub(super) user: UserUri,
     pub(super) downstream: Downstream,
     /// The connection the client is on, or was on last.
-    pub(super) connection: Option<u64>,
-    /// The client's own connection: the same one, or that to its front end.
-    pub(super) client: u64,
+    pub(super) connection: Option<ConnectionNumber>,
+    /// The client's own connection: `connection`, or the one that it has to its front end.
+    pub(super) client: ClientNumber,
     /// Whether `connection` is still there: it may outlive the dialog.
     pub(super) is_connected: bool,
     /// Until when a front end whose connection broke is waited for.
@@ -141,7 +141,7 @@ impl SessionCore {
                 kept: None,
             },
             connection: None,
-            client: 0,
+            client: ClientNumber(0),
             is_connected: false,
             stranded_until: None,
             rooms: Rooms::default(),
@@ -297,7 +297,7 @@ impl SessionCore {
     }
 
     /// The client's connection is gone. Behind a front end the client may not know of it: its dialog waits for another.
-    pub fn handle_connection_lost(&mut self, now: Instant, connection: u64) {
+    pub fn handle_connection_lost(&mut self, now: Instant, connection: ConnectionNumber) {
         if !self.is_on(connection) {
             return;
         }
@@ -308,7 +308,7 @@ impl SessionCore {
                 self.event(Event::Detached);
             }
             // Behind a front end the client may come back on the connection that it has.
-            Downstream::Detached { .. } if self.client != connection => {}
+            Downstream::Detached { .. } if self.client != ClientNumber::of(connection) => {}
             Downstream::Detached { kept, .. } => {
                 *kept = None;
                 self.tracks.let_go();
@@ -486,7 +486,7 @@ impl SessionCore {
 
     /// Whether the client is on this connection, or was on it last.
     #[must_use]
-    pub fn is_on(&self, connection: u64) -> bool {
+    pub fn is_on(&self, connection: ConnectionNumber) -> bool {
         self.connection == Some(connection)
     }
 

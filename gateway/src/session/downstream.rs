@@ -14,7 +14,7 @@ use holdover_protocol::xccos::{Document, Item, Verb};
 use holdover_protocol::{translate, xccos};
 
 use super::upstream::without_rooms;
-use crate::peer::SentBy;
+use crate::peer::{ClientNumber, SentBy};
 
 /// Content type of every XCCOS document (`facts/xccos.md` §1.3).
 const XCCOS_CONTENT: &str = "text/plain";
@@ -384,6 +384,6 @@ impl Channel {
 #[derive(Debug)]
 pub(super) struct ServerTransaction {
     /// The client's connection that it came on; the response must not go to another.
-    pub(super) client: u64,
+    pub(super) client: ClientNumber,
     pub(super) request: Box<Request>,
 }

@@ -111,7 +111,7 @@ impl SessionCore {
         let retry_at = now
             + self
                 .tracks
-                .backoff(pool, self.connection.unwrap_or_default());
+                .backoff(pool, self.connection.map_or(0, |number| number.0));
         if let Some(leg) = self.legs.iter_mut().find(|leg| leg.pool == pool) {
             leg.state = LegState::Down { retry_at };
         }

@@ -10,7 +10,7 @@ use holdover_protocol::sip::{Request, Status};
 use holdover_protocol::user::UserUri;
 
 use super::task::{Attach, SessionInput};
-use crate::peer::Endpoint;
+use crate::peer::{ConnectionNumber, Endpoint};
 use crate::queue::{self, TrySendError};
 
 /// Sessions of one user that may wait for their clients. Few people have more than three endpoints.
@@ -46,14 +46,14 @@ impl SessionHandle {
 
     /// Whether it is on this connection of a front end.
     #[must_use]
-    pub fn is_on(&self, connection: u64) -> bool {
-        self.connection.load(Ordering::Acquire) == connection
+    pub fn is_on(&self, connection: ConnectionNumber) -> bool {
+        self.connection.load(Ordering::Acquire) == connection.0
     }
 
     /// Notes that it is on this connection of a front end from now on. Answers whether that is news.
     #[must_use]
-    pub fn moves_to(&self, connection: u64) -> bool {
-        self.connection.swap(connection, Ordering::AcqRel) != connection
+    pub fn moves_to(&self, connection: ConnectionNumber) -> bool {
+        self.connection.swap(connection.0, Ordering::AcqRel) != connection.0
     }
 
     /// Hands over a request of the client.

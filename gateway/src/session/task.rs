@@ -21,9 +21,7 @@ use super::tell::Teller;
 use crate::answer;
 use crate::decide::{Decided, Target};
 use crate::decisions::{DecisionLog, Outcome, Record};
-use crate::peer::Caller;
-use crate::peer::Endpoint;
-use crate::peer::{Attachment, Way};
+use crate::peer::{Attachment, Caller, ConnectionNumber, Endpoint, Way};
 use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
 use crate::queue::{self, TrySendError};
 use crate::routing::Router;
@@ -45,9 +43,9 @@ pub enum SessionInput {
     /// The client comes through this connection of its front end now.
     Moved(Box<Moved>),
     /// The connection with this number is gone.
-    ConnectionLost(u64),
+    ConnectionLost(ConnectionNumber),
     /// The user signed out on the connection with this number.
-    SignedOut(u64),
+    SignedOut(ConnectionNumber),
     /// Rules or directory changed.
     DecisionsChanged,
     /// The user has too many sessions without a client; whoever sends this has claimed it.

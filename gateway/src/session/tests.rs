@@ -23,7 +23,7 @@ use holdover_protocol::xccos;
 
 use super::*;
 use crate::decide::{Decided, Decisions, Moment, Refusal, RefusalReason, Target};
-use crate::peer::{Attachment, SentBy, Way};
+use crate::peer::{Attachment, ClientNumber, ConnectionNumber, SentBy, Way};
 use crate::pool::{LegClosed, LegEvent, PoolId, Receipt, SendId};
 
 const POOL: PoolId = PoolId(0);
@@ -171,7 +171,7 @@ impl Session {
             self.now,
             dialog,
             &Attachment {
-                connection,
+                connection: ConnectionNumber(connection),
                 sent_by,
                 way,
             },
@@ -478,7 +478,9 @@ fn a_join_that_timed_out_is_parted_so_that_nobody_stays_in_the_room() {
 fn a_reply_to_the_connection_before_is_not_told_to_the_next() {
     let mut session = Session::attached();
     session.join("x");
-    session.core.handle_connection_lost(session.now, 1);
+    session
+        .core
+        .handle_connection_lost(session.now, ConnectionNumber(1));
     session.drain();
     session.attach(2);
     assert!(session.document(&joined(1, "x")).is_empty());
@@ -488,7 +490,9 @@ fn a_reply_to_the_connection_before_is_not_told_to_the_next() {
 fn the_grace_period_keeps_the_rooms_and_then_parts_them() {
     let mut session = Session::attached();
     session.open("x", "x");
-    session.core.handle_connection_lost(session.now, 1);
+    session
+        .core
+        .handle_connection_lost(session.now, ConnectionNumber(1));
     session.drain();
     assert!(session.wait(GRACE - Duration::from_millis(1)).is_empty());
     let outputs = session.wait(Duration::from_millis(1));

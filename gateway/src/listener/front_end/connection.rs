@@ -15,7 +15,7 @@ use super::server::{FrontEndServer, FrontEndSettings, Output};
 use crate::answer;
 use crate::listener::pump::{Pump, Woken};
 use crate::listener::tell::Teller;
-use crate::peer::{SentBy, Way};
+use crate::peer::{ConnectionNumber, SentBy, Way};
 use crate::queue;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
 use crate::telemetry::events::connection::ConnectionEnd;
@@ -81,7 +81,7 @@ pub(in crate::listener) async fn serve(
     stream: Stream,
     context: Arc<FrontEndContext>,
     name: &str,
-    number: u64,
+    number: ConnectionNumber,
     seed: u64,
     local: Box<str>,
     mut teller: Teller,

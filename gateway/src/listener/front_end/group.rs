@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::peer::{Attachment, SentBy, Way};
+use crate::peer::{Attachment, ClientNumber, ConnectionNumber, SentBy, Way};
 use crate::session::table::SessionHandle;
 use crate::session::task::{ConnectionHandle, Moved, SessionInput};
 
@@ -16,8 +16,8 @@ const FIRST_SWEEP: usize = 64;
 /// One connection, as sessions and other connections see it.
 #[derive(Debug)]
 pub(super) struct Seat {
-    /// Unique number of the connection.
-    pub(super) number: u64,
+    /// The connection.
+    pub(super) number: ConnectionNumber,
     /// How requests on it name this end.
     pub(super) sent_by: SentBy,
     /// The way to it.
@@ -33,7 +33,7 @@ struct Sessions {
 }
 
 impl Seat {
-    pub(super) fn new(number: u64, sent_by: SentBy, handle: ConnectionHandle) -> Self {
+    pub(super) fn new(number: ConnectionNumber, sent_by: SentBy, handle: ConnectionHandle) -> Self {
         Self {
             number,
             sent_by,
@@ -60,7 +60,9 @@ impl Seat {
     pub(super) fn bring(&self, session: &Arc<SessionHandle>) {
         if session.moves_to(self.number) {
             session.tell(SessionInput::Moved(Box::new(Moved {
-                attachment: self.attachment(Way::FrontEnd { client: 0 }),
+                attachment: self.attachment(Way::FrontEnd {
+                    client: ClientNumber(0),
+                }),
                 connection: self.handle.clone(),
             })));
             let session = Arc::clone(session);
@@ -106,7 +108,7 @@ pub(super) struct Groups(Mutex<HashMap<Box<str>, Group>>);
 struct Group {
     seats: Vec<Arc<Seat>>,
     /// Sessions that wait for a connection, and the number of the one that they were on.
-    stranded: Vec<(u64, Arc<SessionHandle>)>,
+    stranded: Vec<(ConnectionNumber, Arc<SessionHandle>)>,
 }
 
 impl Groups {

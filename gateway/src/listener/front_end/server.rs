@@ -21,8 +21,11 @@ use super::lookups::Lookups;
 use crate::admission::Gate;
 use crate::answer;
 use crate::listener::lookup;
-use crate::listener::uas::{BODIES, Dialled, EXTENSIONS, Service, Unique};
-use crate::peer::{Attachment, Caller, Door, Endpoint, SentBy, Way};
+use crate::listener::uas::{BODIES, Dialled, EXTENSIONS, Service};
+use crate::peer::{
+    Attachment, Caller, ClientNumber, ConnectionNumber, Door, Endpoint, SentBy, Way,
+};
+use crate::random::Random;
 use crate::session::table::{SessionHandle, SessionTable};
 use crate::telemetry::events::sign_in::AssertionFault;
 
@@ -71,7 +74,7 @@ pub(super) enum Output {
         /// What rules may ask of it.
         caller: Caller,
         /// Tells the client's connection to the front end from another that it had before.
-        client: u64,
+        client: ClientNumber,
     },
     /// A request inside a channel dialog; the session answers it.
     Request(Arc<SessionHandle>, Box<Request>),
@@ -112,7 +115,7 @@ pub(super) struct FrontEndServer {
     /// The front end's address.
     peer: Box<str>,
     sent_by: SentBy,
-    unique: Unique,
+    unique: Random,
     outputs: VecDeque<Output>,
 }
 
@@ -130,7 +133,7 @@ impl FrontEndServer {
             lookups,
             peer: peer.to_canonical().to_string().into(),
             sent_by,
-            unique: Unique(seed),
+            unique: Random::new(seed),
             outputs: VecDeque::new(),
         }
     }
@@ -162,7 +165,7 @@ impl FrontEndServer {
 
     /// A tag for a response that no dialog gives one.
     pub(super) fn tag(&mut self) -> String {
-        format!("{:016x}", self.unique.next())
+        format!("{:016x}", self.unique.draw())
     }
 
     /// The next effect, in order.
@@ -255,7 +258,7 @@ impl FrontEndServer {
             return self.outputs.push_back(Output::Request(session, request));
         }
         let (service, sent_by) = (&self.settings.service, &self.sent_by);
-        let unique = self.unique.next();
+        let unique = self.unique.draw();
         let answered = self.lookups.with(user, key, |lookup| {
             let (messages, outcome) = lookup.handle(&request, service, sent_by, unique);
             ((messages, outcome), outcome == lookup::Outcome::Over)
@@ -333,7 +336,7 @@ impl FrontEndServer {
             return self.event(Event::TurnedAway(caller.user));
         }
         self.send(accepted);
-        let branch = self.unique.next();
+        let branch = self.unique.draw();
         self.outputs.push_back(Output::Open {
             endpoint,
             dialog: Box::new(dialog),
@@ -344,9 +347,9 @@ impl FrontEndServer {
     }
 
     /// For what an answer says of this end; which connection it is on is no concern of it.
-    fn attachment(&self, client: u64) -> Attachment {
+    fn attachment(&self, client: ClientNumber) -> Attachment {
         Attachment {
-            connection: 0,
+            connection: ConnectionNumber(0),
             sent_by: self.sent_by.clone(),
             way: Way::FrontEnd { client },
         }
@@ -380,13 +383,13 @@ impl FrontEndServer {
 
 /// What tells a client's connection to its front end from another that it had before: the address and port that the client
 /// itself wrote into its Via, the last one. One that has lost a connection has another port on the next.
-fn client_of(invite: &Request) -> u64 {
+fn client_of(invite: &Request) -> ClientNumber {
     let mut hasher = DefaultHasher::new();
     if let Some(Ok(via)) = invite.headers().vias().last() {
         via.host().as_str().hash(&mut hasher);
         via.port().hash(&mut hasher);
     }
-    hasher.finish()
+    ClientNumber(hasher.finish())
 }
 
 /// The client's address, if the front end tells it. The Via under the front end's own is that of whoever talks to the front

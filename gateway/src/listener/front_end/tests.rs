@@ -15,9 +15,7 @@ use super::server::{Event, FrontEndServer, FrontEndSettings, Output};
 use crate::admission::{Gate, Turned};
 use crate::decide::{Refusal, RefusalReason};
 use crate::listener::uas::Service;
-use crate::peer::Caller;
-use crate::peer::SentBy;
-use crate::peer::{Door, Endpoint};
+use crate::peer::{Caller, ClientNumber, Door, Endpoint, SentBy};
 use crate::queue;
 use crate::session::table::{Claim, SessionHandle, SessionTable};
 use crate::session::task::SessionInput;
@@ -85,7 +83,7 @@ struct FrontEnd {
     table: SessionTable,
     mailboxes: Vec<queue::Receiver<SessionInput>>,
     sessions: Vec<Arc<SessionHandle>>,
-    clients: Vec<(u64, Caller)>,
+    clients: Vec<(ClientNumber, Caller)>,
     now: Instant,
     cseq: u32,
 }

@@ -6,8 +6,7 @@ use holdover_protocol::sip::{Method, Request, Response};
 use holdover_protocol::user::UserUri;
 
 use super::ChannelId;
-use crate::peer::Caller;
-use crate::peer::Endpoint;
+use crate::peer::{Caller, Endpoint};
 use crate::registrar::Refused;
 
 /// One effect.

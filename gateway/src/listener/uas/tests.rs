@@ -5,7 +5,7 @@ use holdover_protocol::xccos::Document;
 use super::*;
 use crate::admission::Turned;
 use crate::decide::{Refusal, RefusalReason};
-use crate::peer::{SentBy, Way};
+use crate::peer::{ConnectionNumber, SentBy, Way};
 use crate::registrar::Proof;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -63,7 +63,7 @@ impl Client {
             address: "192.0.2.9:5060".into(),
         };
         let attachment = Attachment {
-            connection: 1,
+            connection: ConnectionNumber(1),
             sent_by,
             way: Way::Own,
         };

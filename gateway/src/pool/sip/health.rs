@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::leg::Sign;
-use super::random::Random;
+use crate::random::Random;
 
 /// Failures in a row after which a server is ejected.
 const FAILURES: u32 = 3;

@@ -11,7 +11,6 @@ mod dial;
 mod health;
 mod leg;
 mod link;
-mod random;
 mod servers;
 #[cfg(feature = "dns-srv")]
 mod srv;
@@ -37,9 +36,9 @@ pub use servers::ServerState;
 use self::dial::Network;
 use self::leg::LegSettings;
 use self::link::{Common, Gate, Link, LinkHandle};
-use self::random::Random;
 use self::servers::{Server, Servers};
 use super::{LegClosed, LegSink, SendId};
+use crate::random::Random;
 use crate::telemetry::Telemetry;
 use crate::transport::tls::TlsError;
 

@@ -13,7 +13,7 @@ use super::dial::DialError;
 use super::health::{Change, Health};
 use super::leg::Sign;
 use super::link::{Common, LinkHandle, Stage};
-use super::random::Random;
+use crate::random::Random;
 use crate::telemetry::events::pool::{
     PoolServerDown, PoolServerEjected, PoolServerRemoved, PoolServerRestored, PoolServerUp,
     PoolTlsFailed, ServerFailure,

@@ -14,8 +14,8 @@ use hickory_resolver::proto::rr::rdata::SRV;
 use holdover_config::{ServerAddress, SrvName};
 
 use super::Starter;
-use super::random::Random;
 use super::servers::{Place, Placed, Server, Servers};
+use crate::random::Random;
 use crate::telemetry::events::pool::{PoolServersFound, PoolSrvFailed};
 use crate::telemetry::{Detail, Emit as _};
 

@@ -4,8 +4,7 @@ use holdover_protocol::sip::Message;
 use holdover_protocol::user::UserUri;
 
 use super::*;
-use crate::peer::Door;
-use crate::peer::SentBy;
+use crate::peer::{ClientNumber, ConnectionNumber, Door, SentBy};
 
 fn context() -> Arc<SessionContext> {
     SessionContext::of(Router::empty())
@@ -58,7 +57,7 @@ fn to(outbound: queue::Sender<Bytes>, close: Option<CancellationToken>) -> Conne
 
 fn attachment(number: u64, way: Way) -> Attachment {
     Attachment {
-        connection: number,
+        connection: ConnectionNumber(number),
         sent_by: SentBy {
             transport: "TCP",
             address: "192.0.2.1:5060".into(),
@@ -137,10 +136,10 @@ async fn a_sign_out_on_the_connection_before_does_not_end_the_session() {
     let (resumed, mut sent) = come(&context, 2);
     assert_eq!(resumed.id, session.id);
 
-    send(&session, SessionInput::SignedOut(1)).await;
+    send(&session, SessionInput::SignedOut(ConnectionNumber(1))).await;
     send(&session, SessionInput::Request(request("UPDATE", 2, ""))).await;
     assert!(text(&mut sent).await.starts_with("SIP/2.0 200 "));
-    send(&session, SessionInput::SignedOut(2)).await;
+    send(&session, SessionInput::SignedOut(ConnectionNumber(2))).await;
     session.mailbox().closed().await;
     assert!(context.table.all().is_empty());
 }
@@ -202,7 +201,7 @@ async fn a_client_that_says_goodbye_and_closes_is_not_slow() {
     // As a client quits: BYE, and its connection is gone before the answer.
     drop(sent);
     session.tell(SessionInput::Request(request("BYE", 2, "")));
-    session.tell(SessionInput::ConnectionLost(1));
+    session.tell(SessionInput::ConnectionLost(ConnectionNumber(1)));
     session.mailbox().closed().await;
     tokio::task::yield_now().await;
     assert_eq!(counted(&context, "holdover_slow_clients_closed_total"), "0");
@@ -212,7 +211,9 @@ async fn a_client_that_says_goodbye_and_closes_is_not_slow() {
 #[tokio::test]
 async fn sessions_move_with_whatever_they_were_saying_when_the_connection_broke() {
     let context = context();
-    let way = Way::FrontEnd { client: 1 };
+    let way = Way::FrontEnd {
+        client: ClientNumber(1),
+    };
     let (before, lost) = queue::bounded(1_000);
     let sessions: Vec<_> = (0..20)
         .map(|number| {
@@ -229,12 +230,17 @@ async fn sessions_move_with_whatever_they_were_saying_when_the_connection_broke(
         session.tell(SessionInput::Request(request("INFO", 2, ASK)));
         while session
             .mailbox()
-            .try_send(SessionInput::ConnectionLost(0))
+            .try_send(SessionInput::ConnectionLost(ConnectionNumber(0)))
             .is_ok()
         {}
-        session.tell(SessionInput::ConnectionLost(1));
+        session.tell(SessionInput::ConnectionLost(ConnectionNumber(1)));
         session.tell(SessionInput::Moved(Box::new(Moved {
-            attachment: attachment(2, Way::FrontEnd { client: 0 }),
+            attachment: attachment(
+                2,
+                Way::FrontEnd {
+                    client: ClientNumber(0),
+                },
+            ),
             connection: to(after, None),
         })));
     }
@@ -295,7 +301,7 @@ async fn a_session_that_could_not_be_taken_can_be_taken_later() {
     // Its task does not run meanwhile: this one never waits.
     while session
         .mailbox()
-        .try_send(SessionInput::ConnectionLost(0))
+        .try_send(SessionInput::ConnectionLost(ConnectionNumber(0)))
         .is_ok()
     {}
     let (fresh, _sent) = come(&context, 2);

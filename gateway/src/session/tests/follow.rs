@@ -255,7 +255,9 @@ fn a_room_that_is_being_joined_follows_once_it_is_open() {
 fn a_client_that_comes_back_asks_for_its_rooms_where_they_are_now() {
     let mut now = Now::first();
     let mut session = Session::in_room(&now);
-    session.core.handle_connection_lost(session.now, 1);
+    session
+        .core
+        .handle_connection_lost(session.now, ConnectionNumber(1));
     now.changed(Says::There);
     session.attach(2);
     let sent = sent_to(&session.say(&now, &bjoin(&["r"])));

@@ -3,7 +3,9 @@
 use super::*;
 
 const SILENCE: Duration = Duration::from_secs(1800);
-const BEHIND: Way = Way::FrontEnd { client: 7 };
+const BEHIND: Way = Way::FrontEnd {
+    client: ClientNumber(7),
+};
 
 fn behind() -> Session {
     let mut session = Session::attached();
@@ -13,18 +15,21 @@ fn behind() -> Session {
 
 impl Session {
     fn break_off(&mut self, connection: u64) -> Vec<Output> {
-        self.core.handle_connection_lost(self.now, connection);
+        self.core
+            .handle_connection_lost(self.now, ConnectionNumber(connection));
         self.drain()
     }
 
     fn move_to(&mut self, connection: u64) -> Vec<Output> {
         let attachment = Attachment {
-            connection,
+            connection: ConnectionNumber(connection),
             sent_by: SentBy {
                 transport: "TLS",
                 address: "192.0.2.9:5062".into(),
             },
-            way: Way::FrontEnd { client: 0 },
+            way: Way::FrontEnd {
+                client: ClientNumber(0),
+            },
         };
         self.core.handle_moved(self.now, &attachment);
         self.drain()
@@ -137,8 +142,10 @@ fn the_same_client_keeps_its_rooms_and_another_claims_them() {
     for (client, delivered) in [(7, 1), (8, 0)] {
         let mut session = behind();
         session.open("x", "x");
-        session.attach_by(3, Way::FrontEnd { client });
+        let client = ClientNumber(client);
+        let way = Way::FrontEnd { client };
+        session.attach_by(3, way);
         let outputs = session.document(&fan_out("x", "hello"));
-        assert_eq!(downstream(&outputs).len(), delivered, "{client}");
+        assert_eq!(downstream(&outputs).len(), delivered, "{client:?}");
     }
 }

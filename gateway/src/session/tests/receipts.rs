@@ -81,7 +81,9 @@ fn a_post_to_a_retired_room_is_refused_with_its_note_and_goes_nowhere() {
 fn an_answer_goes_only_to_the_connection_that_asked() {
     let mut session = Session::attached();
     session.post("x");
-    session.core.handle_connection_lost(session.now, 1);
+    session
+        .core
+        .handle_connection_lost(session.now, ConnectionNumber(1));
     session.drain();
     session.attach(2);
     assert!(session.receipt(1, Receipt::Accepted).is_empty());

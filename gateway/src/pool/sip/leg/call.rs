@@ -9,9 +9,9 @@ use holdover_protocol::sip::transaction;
 use holdover_protocol::sip::{Method, Name, Response, SessionExpires, Status, sdp};
 use holdover_protocol::user::UserUri;
 
-use super::super::random::Random;
 use super::super::understood::ALLOW;
 use super::Context;
+use crate::random::Random;
 
 /// The session interval that is asked for, in seconds (RFC 4028 §4 recommends it).
 const INTERVAL: u32 = 1800;

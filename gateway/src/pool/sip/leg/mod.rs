@@ -27,8 +27,8 @@ use holdover_protocol::xccos;
 use self::call::{ABANDONED, Call, Late, Parties};
 use self::outbox::{Outbox, Told};
 use self::refresh::{Due, Refresh};
-use super::random::Random;
 use crate::pool::{LegClosed, LegEvent, SendId};
+use crate::random::Random;
 
 /// What all legs of a pool have in common.
 #[derive(Clone, Debug)]

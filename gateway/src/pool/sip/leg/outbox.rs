@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use holdover_protocol::sip::Status;
 
-use super::super::random::Random;
 use crate::pool::{LegClosed, Receipt, SendId};
+use crate::random::Random;
 
 /// Documents of one leg that may be in here.
 const DOCUMENTS: usize = 128;

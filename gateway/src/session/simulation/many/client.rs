@@ -8,7 +8,7 @@ use holdover_protocol::xccos::Verb;
 
 use super::posts::InfoId;
 use super::world::{Event, World};
-use crate::peer::{Attachment, SentBy, Way};
+use crate::peer::{Attachment, ConnectionNumber, SentBy, Way};
 use crate::session::simulation::wire::{self, ClientDialog};
 
 impl World {
@@ -28,7 +28,7 @@ impl World {
             address: "192.0.2.9:5060".into(),
         };
         let attachment = Attachment {
-            connection,
+            connection: ConnectionNumber(connection),
             sent_by,
             way: Way::Own,
         };
@@ -70,7 +70,8 @@ impl World {
         self.windows.disconnected();
         self.commands.dialog_gone();
         self.posts.disconnected();
-        self.core.handle_connection_lost(self.now, self.connection);
+        self.core
+            .handle_connection_lost(self.now, ConnectionNumber(self.connection));
         if self.random.chance(90) {
             let pause = self.random.delay(self.settings.grace * 2);
             self.plan(pause, Event::ClientReturns);

@@ -6,7 +6,7 @@ use holdover_protocol::xccos::Verb;
 
 use super::directory::{LEGACY, LINKED, legacy};
 use super::world::{Event, World};
-use crate::peer::{Attachment, SentBy, Way};
+use crate::peer::{Attachment, ConnectionNumber, SentBy, Way};
 use crate::session::simulation::wire::{self, ClientDialog};
 
 impl World {
@@ -27,7 +27,7 @@ impl World {
             address: "192.0.2.9:5060".into(),
         };
         let attachment = Attachment {
-            connection: self.connection,
+            connection: ConnectionNumber(self.connection),
             sent_by,
             way: Way::Own,
         };
@@ -61,7 +61,8 @@ impl World {
         self.dialog = None;
         self.old_dialogs.clear();
         self.oracle.connection_lost();
-        self.core.handle_connection_lost(self.now, self.connection);
+        self.core
+            .handle_connection_lost(self.now, ConnectionNumber(self.connection));
         if self.random.chance(85) {
             let pause = self.random.delay(self.settings.grace * 3);
             self.plan(pause, Event::ClientReturns);

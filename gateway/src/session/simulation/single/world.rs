@@ -13,7 +13,7 @@ use holdover_protocol::xccos::Limits;
 use super::directory::{Directory, POOL, migrated};
 use super::oracle::{Oracle, check_pool_ids};
 use super::pool::{Pool, Said};
-use crate::peer::{Attachment, SentBy, Way};
+use crate::peer::{Attachment, ConnectionNumber, SentBy, Way};
 use crate::pool::{LegEvent, SendId};
 use crate::session::simulation::random::Random;
 use crate::session::simulation::wire::{self, ClientDialog};
@@ -426,7 +426,8 @@ impl World {
             0 => self.core.handle_signed_out(),
             1 => self.core.handle_drain(),
             _ => {
-                self.core.handle_connection_lost(self.now, self.connection);
+                self.core
+                    .handle_connection_lost(self.now, ConnectionNumber(self.connection));
                 self.oracle.connection_lost();
                 self.drain();
                 while let Some(timeout) = self.core.poll_timeout() {
@@ -449,7 +450,7 @@ impl World {
             address: "192.0.2.9:5060".into(),
         };
         let attachment = Attachment {
-            connection: self.connection + 1,
+            connection: ConnectionNumber(self.connection + 1),
             sent_by,
             way: Way::Own,
         };
@@ -466,7 +467,8 @@ impl World {
             LegEvent::Document(document),
             &self.directory,
         );
-        self.core.handle_connection_lost(self.now, self.connection);
+        self.core
+            .handle_connection_lost(self.now, ConnectionNumber(self.connection));
         self.core
             .handle_timeout(self.now + Duration::from_secs(1_000));
         self.core.handle_signed_out();
