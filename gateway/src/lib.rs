@@ -11,6 +11,8 @@ pub mod decisions;
 pub mod directory;
 pub mod hash;
 pub mod history;
+#[cfg(test)]
+mod layers;
 pub mod listener;
 pub mod peer;
 pub mod pool;

@@ -1,21 +1,12 @@
 //! Only this module tells: a scan of the sources for those who go around it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::layers::sources;
 
 /// What only telemetry may name.
 const FENCED: [&str; 3] = ["tracing::", "tracing_subscriber", "prometheus_client"];
-
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
 
 fn offences(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let code = |line: &str| !line.trim_start().starts_with("//");
