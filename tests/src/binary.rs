@@ -138,7 +138,7 @@ impl Process {
         }
     }
 
-    /// Waits until it is ready. Answers where it listens.
+    /// Waits until it is ready. Returns where it listens.
     ///
     /// # Panics
     ///
@@ -208,7 +208,7 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Waits until it ended. Answers how, and everything it logged.
+    /// Waits until it ended. Returns how, and everything it logged.
     ///
     /// # Panics
     ///
@@ -234,7 +234,7 @@ impl Drop for Process {
     }
 }
 
-/// Asks the admin server for a path. Answers the whole response, or nothing if nobody is there.
+/// Asks the admin server for a path. Returns the whole response, or nothing if nobody is there.
 #[must_use]
 pub fn get(admin: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(admin).ok()?;

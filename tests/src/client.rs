@@ -379,13 +379,13 @@ impl Client {
         (dialog, request)
     }
 
-    /// Registers. Answers the status.
+    /// Registers. Returns the status.
     pub async fn register(&mut self, extra: &str) -> u16 {
         let (dialog, request) = self.register_request(extra);
         self.ask(&dialog, &request).await.status().code()
     }
 
-    /// Invites. Answers the response, and the dialog if there is one now.
+    /// Invites. Returns the response, and the dialog if there is one now.
     ///
     /// # Panics
     ///
@@ -448,7 +448,7 @@ impl Client {
         self.channel = Some(channel.unwrap());
     }
 
-    /// The next INFO of the channel dialog with this body. Answers its number as well.
+    /// The next INFO of the channel dialog with this body. Returns its number as well.
     ///
     /// # Panics
     ///
@@ -529,13 +529,13 @@ impl Client {
         }
     }
 
-    /// Joins a room. Answers the reply.
+    /// Joins a room. Returns the reply.
     pub async fn join(&mut self, value: &str) -> String {
         let data = format!("<chanid key=\"0\" domain=\"{DOMAIN}\" value=\"{value}\"/>");
         self.command("join", &data).await
     }
 
-    /// Posts, without waiting for anything. Answers where to look for the answer.
+    /// Posts, without waiting for anything. Returns where to look for the answer.
     pub async fn send_post(&mut self, value: &str, text: &str) -> Dialog {
         let body = self.post_body(value, text);
         let (dialog, request) = self.info(&body);
@@ -543,7 +543,7 @@ impl Client {
         dialog
     }
 
-    /// Posts. Answers the status of the receipt.
+    /// Posts. Returns the status of the receipt.
     ///
     /// # Panics
     ///

@@ -294,7 +294,7 @@ impl FrontEnd {
         String::from_utf8(info.body().to_vec()).unwrap()
     }
 
-    /// Opens a dialog with this URI. Answers the response.
+    /// Opens a dialog with this URI. Returns the response.
     pub async fn invite(&mut self, user: &mut User, uri: &'static str) -> Response {
         user.uri = uri;
         user.tag.clear();
@@ -354,7 +354,7 @@ impl FrontEnd {
         self.command(user, "join", &data).await
     }
 
-    /// Posts. Answers the status of the receipt.
+    /// Posts. Returns the status of the receipt.
     pub async fn post(&mut self, user: &mut User, value: &str, text: &str) -> u16 {
         let (room, name) = (room(value), user.name.clone());
         let body = user.envelope(&format!(

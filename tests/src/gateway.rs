@@ -328,7 +328,7 @@ impl TestGateway {
         .await;
     }
 
-    /// Stops it and waits until it is down. Answers its folder.
+    /// Stops it and waits until it is down. Returns its folder.
     ///
     /// # Panics
     ///

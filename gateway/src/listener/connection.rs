@@ -165,7 +165,7 @@ impl Connection {
         self.teller.fault(self.uas.user(), fault, fatal);
     }
 
-    /// Carries out what the user agent server wants. Answers why the connection ends, if it does.
+    /// Carries out what the user agent server wants. Returns why the connection ends, if it does.
     fn carry_out(&mut self) -> Option<ConnectionEnd> {
         while let Some(output) = self.uas.poll_output() {
             match output {

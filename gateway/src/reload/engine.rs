@@ -22,7 +22,7 @@ use crate::telemetry::{Detail, Emit as _, Telemetry};
 
 /// Puts a version in use, at once and whole.
 pub trait Publish: Send {
-    /// From here on `version` counts, as the generation of this number. Answers what does not count any more.
+    /// From here on `version` counts, as the generation of this number. Returns what does not count any more.
     fn publish(&self, generation: u64, version: &Version) -> Retired;
 }
 

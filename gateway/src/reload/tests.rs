@@ -91,7 +91,7 @@ impl Place {
         fs::write(path, text).unwrap();
     }
 
-    /// Answers what was published, if something was.
+    /// Returns what was published, if something was.
     fn reload(&mut self) -> (Report, Option<Version>) {
         let report = self.engine.reload(&Who::Signal);
         let published = self.published.try_recv().ok();

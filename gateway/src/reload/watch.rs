@@ -211,7 +211,7 @@ impl Folders {
         })
     }
 
-    /// Watches the folders of what is looked at. Answers those that cannot be watched.
+    /// Watches the folders of what is looked at. Returns those that cannot be watched.
     fn arm(&mut self, look: &Look, rules: &Path) -> Vec<(PathBuf, notify::Error)> {
         let wanted = look.folders(rules);
         let moved = self.told.moved.swap(false, Ordering::AcqRel);

@@ -206,7 +206,7 @@ impl Connection {
         .emit(&self.context.telemetry);
     }
 
-    /// Carries out what the core wants. Answers why the connection ends, if it does.
+    /// Carries out what the core wants. Returns why the connection ends, if it does.
     fn carry_out(&mut self) -> Option<ConnectionEnd> {
         while let Some(output) = self.core.poll_output() {
             match output {

@@ -97,7 +97,7 @@ impl Served {
 
     // === From the peer to the pool ===
 
-    /// Counts an INFO of the peer. Answers its number, from 1.
+    /// Counts an INFO of the peer. Returns its number, from 1.
     pub(super) fn count_info(&mut self) -> u32 {
         self.infos = self.infos.saturating_add(1);
         self.infos
@@ -119,7 +119,7 @@ impl Served {
         Ok(id)
     }
 
-    /// The pool is done with an INFO. Answers the request, if it is to be answered.
+    /// The pool is done with an INFO. Returns the request, if it is to be answered.
     pub(super) fn finish(&mut self, id: SendId) -> Option<Box<Request>> {
         let at = self.pending.iter().position(|pending| pending.id == id)?;
         self.pending.remove(at)?.request

@@ -125,7 +125,7 @@ impl SessionCore {
         }
     }
 
-    /// The dialog is over, if there is one. Answers what the client has not read and will want when it comes back.
+    /// The dialog is over, if there is one. Returns what the client has not read and will want when it comes back.
     pub(super) fn end_dialog(&mut self) -> Option<Queue> {
         let Downstream::Attached(channel) = &mut self.downstream else {
             return None;
@@ -156,7 +156,7 @@ impl SessionCore {
     }
 }
 
-/// Drops the replies that a client has not read, but for histories: those it has rooms for. Answers the rooms that the
+/// Drops the replies that a client has not read, but for histories: those it has rooms for. Returns the rooms that the
 /// others would have opened.
 fn drop_replies(unread: &mut Queue, rooms: &Rooms, limits: &xccos::Limits) -> Vec<RoomUri> {
     unread.retain(|body| {

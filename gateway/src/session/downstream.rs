@@ -109,7 +109,7 @@ impl Queue {
         Some(next)
     }
 
-    /// Keeps what `keep` says. Answers the rooms that the others would have opened.
+    /// Keeps what `keep` says. Returns the rooms that the others would have opened.
     pub(super) fn retain(&mut self, keep: impl Fn(&Bytes) -> bool) -> Vec<RoomUri> {
         let mut unopened = Vec::new();
         self.documents.retain(|waiting| {

@@ -178,7 +178,7 @@ impl SessionCore {
         }
     }
 
-    /// Puts a document behind the answer that is to open its room, if there is one. Answers whether it did.
+    /// Puts a document behind the answer that is to open its room, if there is one. Returns whether it did.
     pub(super) fn wait_for_answer(&mut self, now: Instant, body: &Bytes) -> bool {
         if self.gathers.open.is_empty() {
             return false;

@@ -67,7 +67,7 @@ impl Rooms {
         }
     }
 
-    /// Notes that the pool let the client in. Answers whether the room was not open before. One that was shut since stays
+    /// Notes that the pool let the client in. Returns whether the room was not open before. One that was shut since stays
     /// shut: the pool was told so after it was asked to let the client in.
     pub(super) fn joined(&mut self, legacy: &RoomUri, target: &Target) -> bool {
         if self
@@ -89,7 +89,7 @@ impl Rooms {
     }
 
     /// Forgets a room that could not be joined. One that has a window keeps it: the refusal was of a second request.
-    /// Answers the pool's room if nothing else keeps it open: the user may be in it all the same.
+    /// Returns the pool's room if nothing else keeps it open: the user may be in it all the same.
     pub(super) fn refused(&mut self, legacy: &RoomUri) -> Option<Target> {
         let room = self.0.iter().find(|room| room.legacy == *legacy)?;
         match room.state {
@@ -98,7 +98,7 @@ impl Rooms {
         }
     }
 
-    /// Forgets a room the client leaves. Answers the pool's room if no other identifier keeps it open.
+    /// Forgets a room the client leaves. Returns the pool's room if no other identifier keeps it open.
     pub(super) fn part(&mut self, legacy: &RoomUri) -> Option<Target> {
         let at = self.0.iter().position(|room| room.legacy == *legacy)?;
         let left = self.0.remove(at);
@@ -156,7 +156,7 @@ impl Rooms {
         self.0.iter().filter_map(window).collect()
     }
 
-    /// Gives a window another room of a pool, or its own again after it was shut; it is to be joined. Answers the one before,
+    /// Gives a window another room of a pool, or its own again after it was shut; it is to be joined. Returns the one before,
     /// if nothing else keeps it open.
     pub(super) fn enter(&mut self, legacy: &RoomUri, target: &Target) -> Option<Target> {
         let room = self.0.iter_mut().find(|room| room.legacy == *legacy)?;
@@ -183,7 +183,7 @@ impl Rooms {
         self.0.iter().any(is_it)
     }
 
-    /// Keeps the window of a room that is left for now. Answers the pool's room if nothing else keeps it open.
+    /// Keeps the window of a room that is left for now. Returns the pool's room if nothing else keeps it open.
     pub(super) fn shut(&mut self, legacy: &RoomUri) -> Option<Target> {
         let room = self.0.iter_mut().find(|room| room.legacy == *legacy)?;
         room.state = State::Shut;
@@ -191,7 +191,7 @@ impl Rooms {
         (!self.is_in(&left)).then_some(left)
     }
 
-    /// Forgets the rooms whose client is away and which are not to be where they were. Answers the pools' rooms that
+    /// Forgets the rooms whose client is away and which are not to be where they were. Returns the pools' rooms that
     /// nothing keeps open.
     pub(super) fn reconsider(&mut self, stays: impl Fn(&RoomUri, &Target) -> bool) -> Vec<Target> {
         let (gone, kept) = self
@@ -213,7 +213,7 @@ impl Rooms {
         targets
     }
 
-    /// The answer that opens these rooms is on its way to the client. Answers those that it opens.
+    /// The answer that opens these rooms is on its way to the client. Returns those that it opens.
     pub(super) fn told<'a>(&mut self, rooms: impl Iterator<Item = &'a RoomUri>) -> Box<[RoomUri]> {
         let mut opens = Vec::new();
         for legacy in rooms {
@@ -292,7 +292,7 @@ impl Rooms {
     }
 
     /// The client will not read that it is in these rooms, nor in those it was not told of: it has to ask for them again.
-    /// Answers all of them.
+    /// Returns all of them.
     pub(super) fn unclaim_unread(&mut self, unread: &[RoomUri]) -> Vec<RoomUri> {
         let mut unclaimed = Vec::new();
         self.0.retain_mut(|room| {
@@ -312,7 +312,7 @@ impl Rooms {
         self.0.iter().any(|room| room.state == State::Unclaimed)
     }
 
-    /// Forgets the rooms the client did not ask for again. Answers the pools' rooms that nothing keeps open.
+    /// Forgets the rooms the client did not ask for again. Returns the pools' rooms that nothing keeps open.
     pub(super) fn part_unclaimed(&mut self) -> Vec<Target> {
         let (gone, kept): (Vec<_>, Vec<_>) = self
             .0

@@ -50,7 +50,7 @@ impl SessionHandle {
         self.connection.load(Ordering::Acquire) == connection.0
     }
 
-    /// Notes that it is on this connection of a front end from now on. Answers whether that is news.
+    /// Notes that it is on this connection of a front end from now on. Returns whether that is news.
     #[must_use]
     pub fn moves_to(&self, connection: ConnectionNumber) -> bool {
         self.connection.swap(connection.0, Ordering::AcqRel) != connection.0

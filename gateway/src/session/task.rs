@@ -120,7 +120,7 @@ pub struct SessionContext {
 
 /// Gives a client's channel dialog to the session that waits for it, or to a new one.
 ///
-/// Answers the session's handle; the connection keeps it as long as the dialog lives.
+/// Returns the session's handle; the connection keeps it as long as the dialog lives.
 pub fn attach(
     context: &Arc<SessionContext>,
     endpoint: Endpoint,
@@ -372,7 +372,7 @@ impl Task {
             .handle_leg(Instant::now(), pool, closed, &decisions);
     }
 
-    /// Carries out what the core wants. Answers why the session is over, once it is.
+    /// Carries out what the core wants. Returns why the session is over, once it is.
     fn carry_out(&mut self) -> Option<FinishReason> {
         self.end_overflowed();
         while let Some(output) = self.core.poll_output() {

@@ -345,7 +345,7 @@ impl Tracks {
         self.back_if_whole(pool);
     }
 
-    /// The history did not come. Answers whether it is given up: what it has will be missing.
+    /// The history did not come. Returns whether it is given up: what it has will be missing.
     pub(super) fn gap_failed(&mut self, now: Instant, pool: PoolId, room: &RoomUri) -> bool {
         let Some(hold) = self.hold_mut(pool, room) else {
             return false;

@@ -125,7 +125,7 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// Opens a user's dialog. Answers the 200.
+    /// Opens a user's dialog. Returns the 200.
     pub(crate) fn invite(&mut self, user: &mut User) -> Response {
         let accepted = self.request(user, "INVITE", "");
         assert_eq!(accepted.status(), Status::OK);

@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         number(self.run(DIGIT)?).map(Some)
     }
 
-    /// Parameters, of names and values of these classes. Answers their text.
+    /// Parameters, of names and values of these classes. Returns their text.
     fn params(&mut self, names: Class, values: Class) -> Option<&'a str> {
         let start = self.at;
         while self.skip(b';') {

@@ -141,7 +141,7 @@ impl<'a> Merged<'a> {
         }
     }
 
-    /// Lists a person, if nobody of that address is listed. Answers their number.
+    /// Lists a person, if nobody of that address is listed. Returns their number.
     fn add_person(&mut self, part: &Document, uib: ElementRef<'_>) -> Option<usize> {
         let uri = uib.attr("uri")?.into_owned();
         let next = self.numbers.len();

@@ -52,7 +52,7 @@ impl Parsed {
         });
     }
 
-    /// Ends an element with the end tag at `tag`. Answers the one around it.
+    /// Ends an element with the end tag at `tag`. Returns the one around it.
     fn close(&mut self, index: u32, tag: Span) -> Option<u32> {
         let descendants_end = self.elements.len() as u32;
         let element = self.elements.get_mut(index as usize)?;

@@ -14,7 +14,7 @@ use crate::floor::relay;
 /// First argument of a copy that is the floor.
 const ARGUMENT: &str = "play-floor";
 
-/// Starts it by `command`, which runs the program it is given. Answers where it listens, without TLS and with it.
+/// Starts it by `command`, which runs the program it is given. Returns where it listens, without TLS and with it.
 pub(crate) fn start(
     mut command: Command,
     folder: &Path,

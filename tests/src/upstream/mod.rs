@@ -105,7 +105,7 @@ impl Pool {
         self.addresses[1]
     }
 
-    /// Waits until it has logged an event of this name. Answers the first one.
+    /// Waits until it has logged an event of this name. Returns the first one.
     ///
     /// # Panics
     ///

@@ -22,7 +22,7 @@ fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
     given.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Posts until the connection ends. Answers what was acknowledged, in order.
+/// Posts until the connection ends. Returns what was acknowledged, in order.
 async fn post_on(
     address: SocketAddr,
     name: String,

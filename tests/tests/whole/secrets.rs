@@ -34,7 +34,7 @@ async fn try_info(client: &mut Client, body: &str) {
     client.ask(&dialog, &request).await;
 }
 
-/// Everything a client can say, with a canary in it. Answers further secrets that came up.
+/// Everything a client can say, with a canary in it. Returns further secrets that came up.
 async fn say_everything(process: &Process) -> Vec<String> {
     let addresses = process.ready();
     let mut secrets = Vec::new();

@@ -97,7 +97,7 @@ fn lines_of_stdin() -> mpsc::Receiver<io::Result<String>> {
     receiver
 }
 
-/// Carries out a script and signs out. Answers whether all of it was done.
+/// Carries out a script and signs out. Returns whether all of it was done.
 pub(super) async fn run(mut conversation: Conversation, script: Script) -> bool {
     let carried_out = tokio::select! {
         carried_out = carry_out(&mut conversation, script) => carried_out,

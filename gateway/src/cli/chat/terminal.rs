@@ -111,7 +111,7 @@ impl Terminal {
     }
 }
 
-/// Talks with a person until they have enough. Answers whether the session was there until then.
+/// Talks with a person until they have enough. Returns whether the session was there until then.
 pub(super) async fn run(mut conversation: Conversation, mut terminal: Terminal) -> bool {
     conversation.report().tell(&Told::Help { text: WELCOME });
     let mut is_over = false;

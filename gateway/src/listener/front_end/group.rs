@@ -112,7 +112,7 @@ struct Group {
 }
 
 impl Groups {
-    /// Adds a connection, and brings the sessions there that wait for one. Answers how many.
+    /// Adds a connection, and brings the sessions there that wait for one. Returns how many.
     pub(super) fn join(&self, name: &str, seat: Arc<Seat>) -> usize {
         let mut groups = self.groups();
         let group = groups.entry(name.into()).or_default();
@@ -128,7 +128,7 @@ impl Groups {
         brought
     }
 
-    /// Removes a connection that is gone. Its sessions go over to another, or wait for one. Answers how many there were.
+    /// Removes a connection that is gone. Its sessions go over to another, or wait for one. Returns how many there were.
     pub(super) fn leave(&self, name: &str, seat: &Seat) -> usize {
         let mut groups = self.groups();
         let group = groups.entry(name.into()).or_default();

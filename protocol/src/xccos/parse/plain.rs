@@ -123,7 +123,7 @@ impl Plain<'_> {
         Some(tag)
     }
 
-    /// Reads `name="value"` at `start`, behind the attributes of the same tag from `first` on. Answers where it ends.
+    /// Reads `name="value"` at `start`, behind the attributes of the same tag from `first` on. Returns where it ends.
     fn attribute(&mut self, start: usize, first: usize) -> Option<usize> {
         let name = self.name(start)?;
         let [b'=', quote @ (b'"' | b'\''), rest @ ..] = self.bytes.get(name.end..)? else {

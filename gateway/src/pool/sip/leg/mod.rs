@@ -331,7 +331,7 @@ impl LegCore {
         }
     }
 
-    /// Sends an INFO in the dialog that is up. Answers its CSeq.
+    /// Sends an INFO in the dialog that is up. Returns its CSeq.
     fn info(&mut self, body: &Bytes) -> Option<u32> {
         let (State::Asking { dialog, .. } | State::Open { dialog, .. }) = &mut self.state else {
             return None;

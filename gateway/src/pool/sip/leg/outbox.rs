@@ -191,7 +191,7 @@ impl Outbox {
         self.retry_at = Some(self.retry_at.map_or(retry_at, |other| other.max(retry_at)));
     }
 
-    /// Tells the fate of documents whose time is over. Answers whether any of them was under way.
+    /// Tells the fate of documents whose time is over. Returns whether any of them was under way.
     pub(super) fn expire(&mut self, now: Instant, told: &mut Vec<Told>) -> bool {
         let mut unanswered = false;
         // All have the same limit, so they expire in order.

@@ -132,7 +132,7 @@ impl Commands {
         asked.is_some_and(|asked| !asked.is_off)
     }
 
-    /// The client is sent a reply. Answers the rooms it opens.
+    /// The client is sent a reply. Returns the rooms it opens.
     pub(super) fn replied(
         &mut self,
         reply: ReplyView<'_>,

@@ -90,7 +90,7 @@ impl Pool {
         }
     }
 
-    /// Answers the number of the new leg.
+    /// Returns the number of the new leg.
     pub(super) fn open(&mut self, now: Instant) -> u64 {
         self.epochs += 1;
         self.leg = Some(Leg {
@@ -219,7 +219,7 @@ impl Pool {
         }
     }
 
-    /// Somebody writes. Answers what the user is told, who may be in the room.
+    /// Somebody writes. Returns what the user is told, who may be in the room.
     pub(super) fn message(
         &mut self,
         random: &mut Random,

@@ -199,7 +199,7 @@ impl Oracle {
         self.infos.insert((dialog, cseq), info);
     }
 
-    /// The client gave a command. Answers the rooms that are to be sent up, as the pool names them.
+    /// The client gave a command. Returns the rooms that are to be sent up, as the pool names them.
     pub(super) fn command(
         &mut self,
         now: Instant,
