@@ -85,7 +85,7 @@ pub(super) fn serve(
     };
     async move {
         let end = connection.run(&close).await;
-        connection.part(end);
+        connection.closed(end);
         // Boxed: only the end needs it.
         Box::pin(connection.pump.finish()).await;
         connection.teller.closed(end);
@@ -241,7 +241,7 @@ impl Connection {
     }
 
     /// The connection is over: its sessions wait for the client to come back.
-    fn part(&mut self, end: ConnectionEnd) {
+    fn closed(&mut self, end: ConnectionEnd) {
         for (channel, _) in &self.channels {
             self.tell_session(
                 *channel,

@@ -327,7 +327,7 @@ impl SessionCore {
         if pools.len() > 1 {
             let gather = self.gather(now, client.clone(), Verb::BatchJoin, order, refused);
             for (pool, rooms) in pools {
-                let purpose = Purpose::Part(gather, client.clone());
+                let purpose = Purpose::Share(gather, client.clone());
                 let request = Outgoing {
                     rooms,
                     ..Outgoing::new(pool, Verb::BatchJoin, purpose)
@@ -432,7 +432,7 @@ impl SessionCore {
         if rooms.is_empty() && pools.len() > 1 && concerns_all_pools(&verb) {
             let gather = self.gather(now, client.clone(), verb.clone(), Vec::new(), Vec::new());
             for pool in pools {
-                let purpose = Purpose::Part(gather, client.clone());
+                let purpose = Purpose::Share(gather, client.clone());
                 let request = Outgoing::new(*pool, verb.clone(), purpose);
                 self.send_command(now, request, |core, id| {
                     core.to_pool(document, *pool, &[], id, decisions)

@@ -40,7 +40,7 @@ struct Gather {
     /// it does not have open.
     behind: Queue,
     deadline: Instant,
-    /// Whether all parts were sent.
+    /// Whether all shares were sent.
     is_begun: bool,
 }
 
@@ -135,7 +135,7 @@ impl Gathers {
 }
 
 impl SessionCore {
-    /// Begins to gather the replies to a command. The commands that carry the answer's [`GatherId`] are its parts.
+    /// Begins to gather the replies to a command. The commands that carry the answer's [`GatherId`] are its shares.
     pub(super) fn gather(
         &mut self,
         now: Instant,
@@ -207,7 +207,7 @@ impl SessionCore {
         false
     }
 
-    /// All parts are sent, or failed already.
+    /// All shares are sent, or failed already.
     pub(super) fn gather_begun(&mut self, now: Instant, id: GatherId) {
         if let Some(gather) = self.gathers.get(id) {
             gather.is_begun = true;
@@ -215,7 +215,7 @@ impl SessionCore {
         self.finish_if_complete(now, id);
     }
 
-    /// A part was answered.
+    /// A share was answered.
     pub(super) fn gathered(&mut self, now: Instant, id: GatherId, pool: PoolId, reply: Bytes) {
         if let Ok(document) = Document::parse(reply, &self.settings.xccos)
             && let Some(gather) = self.gathers.get(id)
@@ -225,7 +225,7 @@ impl SessionCore {
         self.finish_if_complete(now, id);
     }
 
-    /// A part failed: its rooms cannot be had.
+    /// A share failed: its rooms cannot be had.
     pub(super) fn gather_failed(
         &mut self,
         now: Instant,
@@ -238,7 +238,7 @@ impl SessionCore {
         self.finish_if_complete(now, id);
     }
 
-    /// Answers the client once no part is under way.
+    /// Answers the client once no share is under way.
     pub(super) fn finish_if_complete(&mut self, now: Instant, id: GatherId) {
         let waits = |command: &PendingCommand| command.gather() == Some(id);
         let is_begun = self.gathers.get(id).is_some_and(|gather| gather.is_begun);

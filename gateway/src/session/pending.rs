@@ -44,7 +44,7 @@ pub(super) enum Purpose {
     /// The client, which numbered its command so.
     Client(CommandId<'static>),
     /// The client, for one reply that is gathered from several pools.
-    Part(GatherId, CommandId<'static>),
+    Share(GatherId, CommandId<'static>),
     /// The client, which was told that these rooms failed, as their pool was slow. It hears of those that do not.
     Late(CommandId<'static>),
     /// Nobody.
@@ -71,7 +71,7 @@ impl PendingCommand {
     /// The client's number of the command, if it waits for the reply.
     pub(super) fn client(&self) -> Option<&CommandId<'static>> {
         match &self.purpose {
-            Purpose::Client(client) | Purpose::Part(_, client) | Purpose::Late(client) => {
+            Purpose::Client(client) | Purpose::Share(_, client) | Purpose::Late(client) => {
                 Some(client)
             }
             Purpose::Nobody
@@ -85,7 +85,7 @@ impl PendingCommand {
     /// The split command that this is a part of.
     pub(super) fn gather(&self) -> Option<GatherId> {
         match &self.purpose {
-            Purpose::Part(gather, _) => Some(*gather),
+            Purpose::Share(gather, _) => Some(*gather),
             _ => None,
         }
     }
@@ -288,7 +288,7 @@ impl SessionCore {
                 };
                 self.reply(now, &client, &reply);
             }
-            Purpose::Part(gather, _) => self.gather_failed(now, gather, rooms),
+            Purpose::Share(gather, _) => self.gather_failed(now, gather, rooms),
             Purpose::Rejoin(asked) => self.rejoined(now, command.pool, &asked, None),
             Purpose::Shadow(id) => self.shadow_failed(id, outcome.code),
             Purpose::MoveIn { rooms } => self.moved_in(now, command.pool, rooms, Err(outcome)),

@@ -193,7 +193,7 @@ impl SessionCore {
             self.looked_back(command.id);
         }
         match &mut command.purpose {
-            Purpose::Client(_) | Purpose::Part(..) | Purpose::Late(_) => {}
+            Purpose::Client(_) | Purpose::Share(..) | Purpose::Late(_) => {}
             Purpose::Nobody => return,
             Purpose::Shadow(id) => {
                 let id = *id;

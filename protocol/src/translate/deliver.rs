@@ -37,8 +37,8 @@ pub fn to_client_within(
     documents: usize,
     bytes: usize,
 ) -> Vec<Bytes> {
-    let parts = parts(document, map);
-    if parts.is_empty() {
+    let slices = slices(document, map);
+    if slices.is_empty() {
         let mut edits = Edits::new();
         envelope::renumber(document.root(), ids, &mut edits);
         return vec![edits.apply(document)];
@@ -49,8 +49,8 @@ pub fn to_client_within(
         ..children.last().or(first).map_or(0, |item| item.range().end);
     let mut made: Vec<Bytes> = Vec::new();
     let mut total = 0_usize;
-    for part in &parts {
-        let body = part.write(document, &all, map, ids);
+    for slice in &slices {
+        let body = slice.write(document, &all, map, ids);
         total = total.saturating_add(body.len());
         made.push(body);
         if made.len() > documents || (made.len() > 1 && total > bytes) {
@@ -74,17 +74,17 @@ pub(super) fn adapt(
 }
 
 /// What becomes one document.
-struct Part<'a> {
+struct Slice<'a> {
     kind: Kind,
-    /// Yields the items of the part first, and then what comes behind them.
+    /// Yields the items of the slice first, and then what comes behind them.
     items: Children<'a>,
-    /// How many of `items` belong to the part.
+    /// How many of `items` belong to the slice.
     count: usize,
     /// From the first item to the last.
     range: Range<usize>,
-    /// Set when the room of the part has aliases.
+    /// Set when the room of the slice has aliases.
     alias: Option<Alias<'a>>,
-    /// Set when the item holds several rooms and only one of them belongs to the part: that room, and the range of all.
+    /// Set when the item holds several rooms and only one of them belongs to the slice: that room, and the range of all.
     room: Option<(ElementRef<'a>, Range<usize>)>,
 }
 
@@ -112,15 +112,15 @@ impl Kind {
     }
 }
 
-fn parts<'a>(document: &'a Document, map: &dyn RoomMap) -> Vec<Part<'a>> {
-    let mut parts: Vec<Part<'a>> = Vec::new();
+fn slices<'a>(document: &'a Document, map: &dyn RoomMap) -> Vec<Slice<'a>> {
+    let mut slices: Vec<Slice<'a>> = Vec::new();
     let mut rest = document.root().children();
     loop {
         let items = rest.clone();
         let Some(item) = rest.next() else {
-            return parts;
+            return slices;
         };
-        let single = |alias, room| Part {
+        let single = |alias, room| Slice {
             kind: Kind::Single,
             items: items.clone(),
             count: 1,
@@ -133,21 +133,21 @@ fn parts<'a>(document: &'a Document, map: &dyn RoomMap) -> Vec<Part<'a>> {
             && dialect::is(item, "rpl:bccontext")
             && let Some(histories) = histories(item, map)
         {
-            parts.extend(
+            slices.extend(
                 histories
                     .into_iter()
                     .map(|(room, all, alias)| single(alias, Some((room, all)))),
             );
         } else if kind == Kind::Single {
             let room = Named::uri(item, "chanUri");
-            parts.extend(aliases(room, map).map(|alias| single(alias, None)));
-        } else if let Some(last) = parts.last_mut()
+            slices.extend(aliases(room, map).map(|alias| single(alias, None)));
+        } else if let Some(last) = slices.last_mut()
             && last.kind == kind
         {
             last.count += 1;
             last.range.end = item.range().end;
         } else {
-            parts.push(Part {
+            slices.push(Slice {
                 kind,
                 ..single(None, None)
             });
@@ -192,8 +192,8 @@ fn histories<'a>(reply: ElementRef<'a>, map: &dyn RoomMap) -> Option<Vec<History
     (!is_plain).then_some(histories)
 }
 
-impl Part<'_> {
-    /// The document with nothing but this part of `all`, the range of all items.
+impl Slice<'_> {
+    /// The document with nothing but this slice of `all`, the range of all items.
     fn write(
         &self,
         document: &Document,

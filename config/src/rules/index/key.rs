@@ -41,12 +41,12 @@ const GRAM: usize = 3;
 /// The keys of one condition: the rule is filed under all of them.
 pub(super) struct Keys {
     pub(super) hashes: Vec<u64>,
-    parts: Vec<Part>,
+    segments: Vec<Segment>,
 }
 
 /// What a question must be taken apart into for a key to be found.
 #[derive(Clone, Copy)]
-enum Part {
+enum Segment {
     Whole(Kind),
     /// A begin of so many bytes.
     Begin(u8, usize),
@@ -56,7 +56,7 @@ enum Part {
     Network(u8, u8),
 }
 
-/// Into which parts questions are taken apart.
+/// Into which segments questions are taken apart.
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
     users: bool,
@@ -69,7 +69,7 @@ pub(super) struct Kinds {
     texts: [Parts; TEXTS],
 }
 
-/// Into which parts a text is taken apart.
+/// Into which segments a text is taken apart.
 #[derive(Debug, Default)]
 struct Parts {
     whole: bool,
@@ -82,14 +82,14 @@ struct Parts {
 
 impl Kinds {
     pub(super) fn add(&mut self, keys: &Keys) {
-        for part in &keys.parts {
-            match *part {
-                Part::Whole(Kind::User) => self.users = true,
-                Part::Whole(Kind::Domain) => self.domains = true,
-                Part::Whole(Kind::Room) => self.rooms = true,
-                Part::Whole(Kind::Listener) => self.listeners = true,
-                Part::Whole(Kind::Network) => {}
-                Part::Network(family, prefix) => {
+        for segment in &keys.segments {
+            match *segment {
+                Segment::Whole(Kind::User) => self.users = true,
+                Segment::Whole(Kind::Domain) => self.domains = true,
+                Segment::Whole(Kind::Room) => self.rooms = true,
+                Segment::Whole(Kind::Listener) => self.listeners = true,
+                Segment::Whole(Kind::Network) => {}
+                Segment::Network(family, prefix) => {
                     let lengths = if family == 4 {
                         &mut self.v4
                     } else {
@@ -99,10 +99,10 @@ impl Kinds {
                         lengths.push(prefix);
                     }
                 }
-                Part::Whole(Kind::Text(text)) => self.text(text).whole = true,
-                Part::Begin(text, length) => self.text(text).begins |= 1 << (length - 1),
-                Part::End(text, length) => self.text(text).ends |= 1 << (length - 1),
-                Part::Midst(text, hash) => {
+                Segment::Whole(Kind::Text(text)) => self.text(text).whole = true,
+                Segment::Begin(text, length) => self.text(text).begins |= 1 << (length - 1),
+                Segment::End(text, length) => self.text(text).ends |= 1 << (length - 1),
+                Segment::Midst(text, hash) => {
                     let bits = self
                         .text(text)
                         .midst
@@ -177,7 +177,7 @@ impl Parts {
         }
         let bytes = folded.as_bytes();
         if self.begins != 0 {
-            parts(
+            segments(
                 self.begins,
                 seed(Kind::Text(text), BEGIN),
                 bytes.iter(),
@@ -185,7 +185,7 @@ impl Parts {
             );
         }
         if self.ends != 0 {
-            parts(
+            segments(
                 self.ends,
                 seed(Kind::Text(text), END),
                 bytes.iter().rev(),
@@ -215,7 +215,7 @@ fn place(hash: u64) -> (usize, u64) {
 }
 
 /// Looks for the first bytes, in each of the lengths.
-fn parts<'b>(
+fn segments<'b>(
     mut lengths: u64,
     seed: u64,
     bytes: impl Iterator<Item = &'b u8>,
@@ -259,12 +259,18 @@ fn of_test(test: &Test) -> Vec<Keys> {
                 .file
                 .iter()
                 .flat_map(|file| file.users.iter())
-                .map(|user| (whole(Kind::User, user.address()), Part::Whole(Kind::User)));
+                .map(|user| {
+                    (
+                        whole(Kind::User, user.address()),
+                        Segment::Whole(Kind::User),
+                    )
+                });
             ways(|way| {
                 let patterns = users.patterns.iter().map(|pattern| match pattern {
-                    UserPattern::One(user) => {
-                        Some((whole(Kind::User, user.address()), Part::Whole(Kind::User)))
-                    }
+                    UserPattern::One(user) => Some((
+                        whole(Kind::User, user.address()),
+                        Segment::Whole(Kind::User),
+                    )),
                     UserPattern::Many(glob) => of_glob(ADDRESS, glob, way),
                 });
                 patterns.chain(named.clone().map(Some)).collect()
@@ -273,28 +279,28 @@ fn of_test(test: &Test) -> Vec<Keys> {
         Test::Domain(domains) => ways(|way| {
             let domains = domains.iter().map(|domain| {
                 let key = whole(Kind::Domain, domain.as_str());
-                (way == Way::Whole).then_some((key, Part::Whole(Kind::Domain)))
+                (way == Way::Whole).then_some((key, Segment::Whole(Kind::Domain)))
             });
             domains.collect()
         }),
         Test::Network(networks) => ways(|way| {
             let networks = networks.iter().map(|network| {
                 let family = if network.address().is_ipv4() { 4 } else { 6 };
-                let part = Part::Network(family, network.prefix());
-                (way == Way::Whole).then_some((network_key(*network), part))
+                let segment = Segment::Network(family, network.prefix());
+                (way == Way::Whole).then_some((network_key(*network), segment))
             });
             networks.collect()
         }),
         Test::Listener(listeners) => ways(|way| {
             let listeners = listeners.iter().map(|listener| {
                 let key = whole(Kind::Listener, listener.as_str());
-                (way == Way::Whole).then_some((key, Part::Whole(Kind::Listener)))
+                (way == Way::Whole).then_some((key, Segment::Whole(Kind::Listener)))
             });
             listeners.collect()
         }),
         Test::Room(rooms) => ways(|way| {
             let rooms = rooms.iter().map(|room| match room {
-                RoomPattern::One(room) => Some((room_key(room), Part::Whole(Kind::Room))),
+                RoomPattern::One(room) => Some((room_key(room), Segment::Whole(Kind::Room))),
                 RoomPattern::Many(glob) => of_glob(ROOM_ID, glob, way),
             });
             rooms.collect()
@@ -316,35 +322,35 @@ enum Way {
 }
 
 /// The keys in each way in which all alternatives have one.
-fn ways(keys: impl Fn(Way) -> Option<Vec<(u64, Part)>>) -> Vec<Keys> {
+fn ways(keys: impl Fn(Way) -> Option<Vec<(u64, Segment)>>) -> Vec<Keys> {
     let mut ways: Vec<Keys> = Vec::new();
     for way in [Way::Whole, Way::Begin, Way::End, Way::Midst] {
         if let Some(found) = keys(way) {
-            let (hashes, parts): (Vec<u64>, Vec<Part>) = found.into_iter().unzip();
+            let (hashes, segments): (Vec<u64>, Vec<Segment>) = found.into_iter().unzip();
             // What has no pattern comes to the same in every way.
             if ways.last().is_none_or(|last| last.hashes != hashes) {
-                ways.push(Keys { hashes, parts });
+                ways.push(Keys { hashes, segments });
             }
         }
     }
     ways
 }
 
-fn of_globs(text: u8, globs: &[Glob], way: Way) -> Option<Vec<(u64, Part)>> {
+fn of_globs(text: u8, globs: &[Glob], way: Way) -> Option<Vec<(u64, Segment)>> {
     globs.iter().map(|glob| of_glob(text, glob, way)).collect()
 }
 
-fn of_glob(text: u8, glob: &Glob, way: Way) -> Option<(u64, Part)> {
+fn of_glob(text: u8, glob: &Glob, way: Way) -> Option<(u64, Segment)> {
     let kind = Kind::Text(text);
     if let Some(literal) = glob.literal() {
-        return Some((whole(kind, literal), Part::Whole(kind)));
+        return Some((whole(kind, literal), Segment::Whole(kind)));
     }
     let folded = glob.folded().as_bytes();
     let is_wild = |byte: &u8| matches!(byte, b'*' | b'?');
     match way {
         Way::Whole if text == ADDRESS => {
             let domain = glob.domain()?;
-            Some((whole(Kind::Domain, domain), Part::Whole(Kind::Domain)))
+            Some((whole(Kind::Domain, domain), Segment::Whole(Kind::Domain)))
         }
         Way::Whole => None,
         Way::Begin => {
@@ -352,7 +358,7 @@ fn of_glob(text: u8, glob: &Glob, way: Way) -> Option<(u64, Part)> {
             let length = cut(literal)?;
             let mut hash = Hash::new(seed(kind, BEGIN));
             literal.iter().take(length).for_each(|byte| hash.add(*byte));
-            Some((hash.mixed(), Part::Begin(text, length)))
+            Some((hash.mixed(), Segment::Begin(text, length)))
         }
         Way::End => {
             let literal = folded.rsplit(is_wild).next()?;
@@ -363,14 +369,14 @@ fn of_glob(text: u8, glob: &Glob, way: Way) -> Option<(u64, Part)> {
                 .rev()
                 .take(length)
                 .for_each(|byte| hash.add(*byte));
-            Some((hash.mixed(), Part::End(text, length)))
+            Some((hash.mixed(), Segment::End(text, length)))
         }
         Way::Midst => {
             // The midst of the longest piece: its begin is often the same in many patterns.
             let literal = folded.split(is_wild).max_by_key(|piece| piece.len())?;
             let at = literal.len().checked_sub(GRAM)? / 2;
             let key = gram_key(text, literal.get(at..at + GRAM)?);
-            Some((key, Part::Midst(text, key)))
+            Some((key, Segment::Midst(text, key)))
         }
     }
 }
@@ -385,7 +391,7 @@ const BEGIN: u8 = 1;
 const END: u8 = 2;
 const MIDST: u8 = 3;
 
-fn seed(kind: Kind, part: u8) -> u64 {
+fn seed(kind: Kind, segment: u8) -> u64 {
     let kind = match kind {
         Kind::User => 1,
         Kind::Domain => 2,
@@ -394,7 +400,7 @@ fn seed(kind: Kind, part: u8) -> u64 {
         Kind::Network => 5,
         Kind::Text(text) => 6 + text,
     };
-    u64::from(kind) << 8 | u64::from(part)
+    u64::from(kind) << 8 | u64::from(segment)
 }
 
 /// A key of all of a text that is folded, or is ASCII.
