@@ -16,7 +16,7 @@ const LAYERS: [&str; 24] = [
     "audit",
     "pool",
     "decide",
-    "decisions",
+    "decision_log",
     "shadow",
     "routing",
     "admission",

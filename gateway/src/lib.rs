@@ -7,7 +7,7 @@ pub mod audit;
 pub mod cli;
 pub mod client;
 pub mod decide;
-pub mod decisions;
+pub mod decision_log;
 pub mod directory;
 pub mod hash;
 pub mod history;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, AdminState, Readiness};
 use crate::admission::Admission;
 use crate::audit::{self, Who};
-use crate::decisions::DecisionLog;
+use crate::decision_log::DecisionLog;
 use crate::directory::{self, Directory};
 use crate::history::History;
 use crate::listener::connection::ConnectionContext;

@@ -40,7 +40,7 @@ struct Run {
 }
 
 /// What it came to.
-struct Outcome {
+struct Measured {
     run: Run,
     /// Microseconds of the relay's processor time for each INFO.
     relay: f64,
@@ -83,7 +83,7 @@ fn main() -> Result<()> {
         "{:<24}{:>10}{:>10}{:>14}{:>14}{:>10}{:>10}{:>10}",
         "", "INFO/s", "posts/s", "relay us/INFO", "pool us/INFO", "p50 us", "p99 us", "/ floor"
     );
-    let mut results: Vec<Outcome> = Vec::new();
+    let mut results: Vec<Measured> = Vec::new();
     let wanted: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| !argument.starts_with('-'))
@@ -105,7 +105,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn measure(run: Run, clients: usize, time: Duration) -> Result<Outcome> {
+fn measure(run: Run, clients: usize, time: Duration) -> Result<Measured> {
     let rooms = Rooms {
         members: run.members,
         each: 1,
@@ -160,5 +160,5 @@ fn measure(run: Run, clients: usize, time: Duration) -> Result<Outcome> {
         posted.median,
         posted.late
     );
-    Ok(Outcome { run, relay })
+    Ok(Measured { run, relay })
 }

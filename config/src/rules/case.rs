@@ -8,7 +8,7 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 
-use super::{Act, Class, Explanation, Outcome, Place, Question, RoomFacts, Rule, RuleSet};
+use super::{Act, Class, Explanation, Place, Question, RoomFacts, Rule, RuleSet, Ruling};
 use crate::names::{ListenerName, PoolName, Region, RuleName};
 
 /// A question to the rules, and what must come of it.
@@ -73,13 +73,13 @@ pub enum Expected {
 impl Expected {
     /// Whether an outcome is this.
     #[must_use]
-    pub fn fits(&self, outcome: Outcome<'_>) -> bool {
+    pub fn fits(&self, outcome: Ruling<'_>) -> bool {
         match (self, outcome) {
-            (Self::Pool(expected), Outcome::Pool(pool)) => expected == pool,
-            (Self::Directory, Outcome::Directory)
-            | (Self::Refused, Outcome::Refused(_))
-            | (Self::Maintenance, Outcome::Maintenance(_))
-            | (Self::ReadOnly, Outcome::ReadOnly(_)) => true,
+            (Self::Pool(expected), Ruling::Pool(pool)) => expected == pool,
+            (Self::Directory, Ruling::Directory)
+            | (Self::Refused, Ruling::Refused(_))
+            | (Self::Maintenance, Ruling::Maintenance(_))
+            | (Self::ReadOnly, Ruling::ReadOnly(_)) => true,
             _ => false,
         }
     }

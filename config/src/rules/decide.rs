@@ -36,14 +36,14 @@ struct Has {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision<'s> {
     /// What.
-    pub outcome: Outcome<'s>,
+    pub outcome: Ruling<'s>,
     /// By which rule; `None`: no rule matched.
     pub rule: Option<&'s Arc<Rule>>,
 }
 
 /// What was decided about access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome<'s> {
+pub enum Ruling<'s> {
     /// No rule says anything: what the directory says.
     Directory,
     /// This pool, whatever the directory says.
@@ -56,7 +56,7 @@ pub enum Outcome<'s> {
     ReadOnly(&'s str),
 }
 
-impl std::fmt::Display for Outcome<'_> {
+impl std::fmt::Display for Ruling<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Directory => f.write_str("directory"),
@@ -115,7 +115,7 @@ impl RuleSet {
                 rule: Some(rule),
             },
             None => Decision {
-                outcome: Outcome::Directory,
+                outcome: Ruling::Directory,
                 rule: None,
             },
         }
@@ -232,12 +232,12 @@ impl RuleSet {
 }
 
 /// What a rule of access says to a user.
-fn outcome<'s>(rule: &'s Rule, user: &UserUri) -> Outcome<'s> {
+fn outcome<'s>(rule: &'s Rule, user: &UserUri) -> Ruling<'s> {
     match &rule.then {
-        Then::Route(shares) => shares.pool(user).map_or(Outcome::Directory, Outcome::Pool),
-        Then::Refuse { text } => Outcome::Refused(text),
-        Then::Maintenance(maintenance) => Outcome::Maintenance(&maintenance.text),
-        Then::ReadOnly { text } => Outcome::ReadOnly(text),
-        Then::Fence { .. } | Then::Notice { .. } | Then::Shadow { .. } => Outcome::Directory,
+        Then::Route(shares) => shares.pool(user).map_or(Ruling::Directory, Ruling::Pool),
+        Then::Refuse { text } => Ruling::Refused(text),
+        Then::Maintenance(maintenance) => Ruling::Maintenance(&maintenance.text),
+        Then::ReadOnly { text } => Ruling::ReadOnly(text),
+        Then::Fence { .. } | Then::Notice { .. } | Then::Shadow { .. } => Ruling::Directory,
     }
 }

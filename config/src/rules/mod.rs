@@ -29,7 +29,7 @@ use crate::names::{ListenerName, PoolName, Region, RuleName};
 pub use act::{Act, Class, Classes};
 pub use case::{Case, Expectation, Expected, Failure, Ran};
 pub use condition::{Condition, RoomPattern, Test, UserFile, UserPattern, Users, Window};
-pub use decide::{Decision, Outcome, RuleSet};
+pub use decide::{Decision, RuleSet, Ruling};
 pub use explain::{Explanation, Held, Miss};
 pub use glob::Glob;
 pub use network::{Network, NetworkError};

@@ -289,7 +289,7 @@ fn a_notice_does_not_keep_from_being_routed_and_read_only_lets_reading_pass() {
     assert_eq!(set.notice(&read).map(|(text, ..)| text), Some("new client"));
     assert_eq!(set.decide(&read).rule, set.rules().get(2));
     let post = ask(&ann, Some(&here), Act::Post);
-    assert_eq!(set.decide(&post).outcome, Outcome::ReadOnly("moving"));
+    assert_eq!(set.decide(&post).outcome, Ruling::ReadOnly("moving"));
     assert_eq!(set.notice(&post), None);
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use holdover_config::rules::{
-    Access, Act, Every, Outcome, Question, RoomFacts, Rule, RuleSet, Test, Then,
+    Access, Act, Every, Question, RoomFacts, Rule, RuleSet, Ruling, Test, Then,
 };
 use holdover_config::{Loaded, Loader, RuleFile, codes, load, parse, parse_with};
 use holdover_protocol::user::UserUri;
@@ -405,7 +405,7 @@ fn users_may_stand_in_a_file() {
                 room: None,
                 at: NOON.parse().unwrap(),
             };
-            matches!(set.decide(&question).outcome, Outcome::Refused(_))
+            matches!(set.decide(&question).outcome, Ruling::Refused(_))
         });
         assert_eq!(refused, expected, "{list}");
     }

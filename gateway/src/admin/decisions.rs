@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::AdminState;
 use super::problem::Problem;
-use crate::decisions::{Decisions, Filter, Shown};
+use crate::decision_log::{DecisionList, Filter, Shown};
 
 /// How many decisions are shown if nobody says.
 const LIMIT: usize = 100;
@@ -29,7 +29,7 @@ pub(super) struct Parameters {
 pub(super) async fn decisions(
     State(state): State<AdminState>,
     parameters: Result<QueryString<Parameters>, QueryRejection>,
-) -> Result<Json<Decisions>, Problem> {
+) -> Result<Json<DecisionList>, Problem> {
     let QueryString(parameters) = parameters.map_err(|rejection| bad(rejection.body_text()))?;
     let user = parameters.user.as_deref().map(UserUri::parse).transpose();
     let room = parameters.room.as_deref().map(str::parse::<RoomUri>);
@@ -43,7 +43,7 @@ pub(super) async fn decisions(
         .decided
         .last(&filter, parameters.limit.unwrap_or(LIMIT));
     let decisions = found.iter().map(|record| Shown::from(&**record)).collect();
-    Ok(Json(Decisions { decisions }))
+    Ok(Json(DecisionList { decisions }))
 }
 
 fn bad(error: impl Into<String>) -> Problem {

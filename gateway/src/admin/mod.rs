@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use readiness::{Condition, Named, Readiness, Status};
 
-use crate::decisions::DecisionLog;
+use crate::decision_log::DecisionLog;
 use crate::pool::Pools;
 use crate::reload::Reloader;
 use crate::routing;

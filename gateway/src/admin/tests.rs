@@ -206,7 +206,7 @@ async fn a_decision_is_explained() {
 #[tokio::test]
 async fn the_last_decisions_are_told_with_their_rules() {
     use crate::decide::RefusalReason;
-    use crate::decisions::{DecidedBy, Outcome, Record};
+    use crate::decision_log::{DecidedBy, Record, Verdict};
     use holdover_config::rules::{Act, Place};
     use holdover_protocol::user::UserUri;
 
@@ -229,11 +229,11 @@ async fn the_last_decisions_are_told_with_their_rules() {
         }),
         generation: 3,
     };
-    let there = Outcome::Allowed {
+    let there = Verdict::Allowed {
         pool: Some("hq".parse().unwrap()),
         migrated: Some("ma-chan://new.example/1".parse().unwrap()),
     };
-    let refused = Outcome::Refused {
+    let refused = Verdict::Refused {
         reason: RefusalReason::Maintenance,
         text: "Until Sunday.".into(),
     };

@@ -15,7 +15,7 @@ use holdover_config::rules::{Act, Maintenance, Rule, Test, Then};
 use jiff::Timestamp;
 
 use crate::decide::{Refusal, RefusalReason};
-use crate::decisions::{DecisionLog, Outcome, Record};
+use crate::decision_log::{DecisionLog, Record, Verdict};
 use crate::peer::Caller;
 use crate::routing::{Router, Routing};
 use crate::telemetry::Telemetry;
@@ -155,11 +155,11 @@ impl Gate for Admission {
         }
         drop(paces);
         let outcome = match &verdict {
-            Ok(()) => Outcome::Allowed {
+            Ok(()) => Verdict::Allowed {
                 pool: None,
                 migrated: None,
             },
-            Err(turned) => Outcome::Refused {
+            Err(turned) => Verdict::Refused {
                 reason: turned.refusal.reason,
                 text: turned.refusal.text.clone(),
             },

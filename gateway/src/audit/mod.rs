@@ -96,7 +96,7 @@ pub struct FileChange {
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum ActResult {
     /// It is in use.
     Applied,
     /// It was refused, and nothing changed.
@@ -110,7 +110,7 @@ pub enum Outcome {
     },
 }
 
-impl Outcome {
+impl ActResult {
     /// The refusal that `faults` are.
     #[must_use]
     pub fn refused(faults: &Diagnostics) -> Self {
@@ -147,7 +147,7 @@ pub struct Entry {
     /// The generation that came of it, or that stayed.
     pub generation: Option<u64>,
     /// What became of it.
-    pub result: Outcome,
+    pub result: ActResult,
 }
 
 /// Name of the system's user as whom this process runs.

@@ -20,7 +20,7 @@ fn entry(generation: u64) -> Entry {
         }],
         rooms: None,
         generation: Some(generation),
-        result: Outcome::Applied,
+        result: ActResult::Applied,
     }
 }
 
@@ -230,8 +230,8 @@ fn a_refusal_names_its_first_error() {
     faults.push(source.error("HC003", 6..7, "unknown"));
     faults.push(source.error("HC004", 6..7, "wrong"));
     assert_eq!(
-        Outcome::refused(&faults),
-        Outcome::Refused {
+        ActResult::refused(&faults),
+        ActResult::Refused {
             faults: 2,
             code: "HC003".to_owned(),
             place: "holdover.toml:2:1".to_owned()

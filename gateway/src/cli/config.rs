@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{files, output};
-use crate::audit::{self, Act, AuditLog, Entry, Outcome, Who};
+use crate::audit::{self, Act, ActResult, AuditLog, Entry, Who};
 use crate::history::{Generation, History, Problem, diff, rollback};
 
 /// How long the running gateway may take to answer.
@@ -251,7 +251,7 @@ fn go_back(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
                 &user,
                 Vec::new(),
                 generation,
-                Outcome::refused(&faults),
+                ActResult::refused(&faults),
             );
             return Ok(ExitCode::FAILURE);
         }
@@ -284,7 +284,7 @@ fn go_back(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
         &user,
         done.files,
         generation,
-        Outcome::Applied,
+        ActResult::Applied,
     );
     let admin = settings
         .and_then(|settings| settings.fixed.admin)
@@ -298,7 +298,7 @@ fn record(
     user: &str,
     files: Vec<audit::FileChange>,
     generation: u64,
-    result: Outcome,
+    result: ActResult,
 ) {
     let Some(audit) = settings.and_then(|settings| settings.fixed.audit.as_ref()) else {
         return;

@@ -16,7 +16,7 @@ use holdover_config::rules::{Act, Rule, Then};
 use holdover_protocol::room::RoomUri;
 
 use super::{files, http};
-use crate::decisions::{Decisions, Shown};
+use crate::decision_log::{DecisionList, Shown};
 use crate::directory::{Directory, Resolution};
 
 /// Arguments of `holdover rules record`.
@@ -56,7 +56,7 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     query.extend(args.user.as_deref().map(|user| ("user", user)));
     query.extend(args.room.as_deref().map(|room| ("room", room)));
     let answer = http::get(address, "/v1/decisions", &query)?;
-    let decisions: Decisions =
+    let decisions: DecisionList =
         serde_json::from_str(&answer).context("the admin server's answer is something else")?;
     let recorded = cases(&decisions.decisions, &loaded, &directory);
     print!("{}", recorded.text);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::files;
 use super::record::{self, RecordArgs};
-use crate::audit::{Act, AuditLog, Entry, FileChange, Outcome, Who, system_user};
+use crate::audit::{Act, ActResult, AuditLog, Entry, FileChange, Who, system_user};
 use crate::hash::Hash;
 
 /// What can be done with rules.
@@ -171,7 +171,7 @@ fn record(log: &AuditLog, file: &str, edit: &Edit) -> std::io::Result<()> {
         rooms: None,
         // The generation is the running gateway's, which records its own when it reads the file.
         generation: None,
-        result: Outcome::Applied,
+        result: ActResult::Applied,
     };
     log.record(jiff::Timestamp::now(), &entry).map(|_| ())
 }

@@ -13,7 +13,7 @@ use crate::session::pending::own_reply;
 
 /// How the dialog goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum Progress {
     /// As it is.
     Continues,
     /// The client knows the channel URI now.
@@ -48,27 +48,27 @@ impl Lookup {
         settings: &Service,
         sent_by: &SentBy,
         unique: u64,
-    ) -> (Vec<Bytes>, Outcome) {
+    ) -> (Vec<Bytes>, Progress) {
         match self.dialog.accept_request(request) {
             Ok(Incoming::New) => {}
             Ok(Incoming::Retransmission | Incoming::Uncounted) => {
-                return (Vec::new(), Outcome::Continues);
+                return (Vec::new(), Progress::Continues);
             }
             Err(fault) => {
                 return (
                     vec![answer::fault(request, &fault, None)],
-                    Outcome::Continues,
+                    Progress::Continues,
                 );
             }
         }
         match request.method() {
             Method::Info => self.handle_info(request, settings, sent_by, unique),
-            Method::Bye => (vec![answer::ok(request)], Outcome::Over),
+            Method::Bye => (vec![answer::ok(request)], Progress::Over),
             Method::Update => (
                 vec![answer::refreshed(request, settings.session_expires)],
-                Outcome::Continues,
+                Progress::Continues,
             ),
-            _ => (vec![answer::not_allowed(request)], Outcome::Continues),
+            _ => (vec![answer::not_allowed(request)], Progress::Continues),
         }
     }
 
@@ -78,10 +78,10 @@ impl Lookup {
         settings: &Service,
         sent_by: &SentBy,
         unique: u64,
-    ) -> (Vec<Bytes>, Outcome) {
+    ) -> (Vec<Bytes>, Progress) {
         let refused = |text: &str| {
             let refusal = answer::refuse(request, Status::BAD_REQUEST, Some(text), None);
-            (vec![refusal], Outcome::Continues)
+            (vec![refusal], Progress::Continues)
         };
         let document = match Document::parse(request.body().clone(), &settings.xccos) {
             Ok(document) => document,
@@ -94,11 +94,11 @@ impl Lookup {
             Verb::RequestUri => {
                 let uri = Some(settings.channel_uri.to_string().into());
                 let data = ReplyData::RequestUri(RequestUriReply { uri });
-                (Reply::success(Verb::RequestUri, data), Outcome::Answered)
+                (Reply::success(Verb::RequestUri, data), Progress::Answered)
             }
             verb => (
                 Reply::failure(verb, ResultCode::NotSupported.into()),
-                Outcome::Continues,
+                Progress::Continues,
             ),
         };
         let hop = Hop {

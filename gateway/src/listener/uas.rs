@@ -478,14 +478,14 @@ impl UserAgentServer {
             self.send(message);
         }
         match outcome {
-            super::lookup::Outcome::Continues => {}
-            super::lookup::Outcome::Answered => {
+            super::lookup::Progress::Continues => {}
+            super::lookup::Progress::Answered => {
                 if let Some(user) = self.registrar.user().cloned() {
                     let call_id = request.headers().call_id().unwrap_or_default().into();
                     self.event(UasEvent::LookupAnswered { user, call_id });
                 }
             }
-            super::lookup::Outcome::Over => {
+            super::lookup::Progress::Over => {
                 self.lookups.remove(at);
                 // Every client has its lookup before its session, and none after.
                 self.lookups.shrink_to_fit();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::read::{FileKind, Read, ReadFile, Reader, Version};
 use super::{Rejected, Report, Retired, Status, StatusFile};
-use crate::audit::{Act, AuditLog, Entry, FileChange, Outcome, Who};
+use crate::audit::{Act, ActResult, AuditLog, Entry, FileChange, Who};
 use crate::directory::Difference;
 use crate::hash::Hash;
 use crate::history::{Generation, History};
@@ -86,7 +86,7 @@ impl Engine {
             telemetry,
         };
         let files = changes(&[], &engine.running.version.files);
-        engine.record(Act::Start, who, files, Outcome::Applied);
+        engine.record(Act::Start, who, files, ActResult::Applied);
         engine.keep();
         engine
     }
@@ -184,7 +184,7 @@ impl Engine {
             version,
         };
         let before = std::mem::replace(&mut self.running, running).version;
-        self.record(Act::Reload, who, files, Outcome::Applied);
+        self.record(Act::Reload, who, files, ActResult::Applied);
         self.record_rooms(who, &before);
         self.keep();
         retired.take_apart();
@@ -226,7 +226,7 @@ impl Engine {
             }
             .emit(&self.telemetry);
             let changed = changes(&self.running.version.files, &files);
-            self.record(Act::Reload, who, changed, Outcome::refused(&faults));
+            self.record(Act::Reload, who, changed, ActResult::refused(&faults));
             let rejected = Rejected {
                 at: Timestamp::now().to_string(),
                 who: who.to_string(),
@@ -280,12 +280,12 @@ impl Engine {
             who,
             files,
             Some(difference),
-            Outcome::Applied,
+            ActResult::Applied,
         );
     }
 
     /// Writes an act down. That it cannot be written stops nobody: who may change files may stop a disk as well.
-    fn record(&mut self, act: Act, who: &Who, files: Vec<FileChange>, result: Outcome) {
+    fn record(&mut self, act: Act, who: &Who, files: Vec<FileChange>, result: ActResult) {
         self.add(act, who, files, None, result);
     }
 
@@ -295,7 +295,7 @@ impl Engine {
         who: &Who,
         files: Vec<FileChange>,
         rooms: Option<Difference>,
-        result: Outcome,
+        result: ActResult,
     ) {
         let Some(audit) = &self.audit else { return };
         let entry = Entry {

@@ -16,7 +16,7 @@ mod world;
 use std::sync::Arc;
 
 use holdover_config::PoolName;
-use holdover_config::rules::{Act, Outcome, Question, RoomFacts, RuleSet};
+use holdover_config::rules::{Act, Question, RoomFacts, RuleSet, Ruling};
 use holdover_config::settings::{Live, Unlisted};
 use holdover_protocol::room::RoomUri;
 use jiff::Timestamp;
@@ -112,8 +112,8 @@ impl Routing {
         let question = question(caller, at, act, Some(facts(legacy, &listed)));
         let decision = self.rules.decide(&question);
         let outcome = match decision.outcome {
-            Outcome::Directory => self.listed(legacy, &listed),
-            Outcome::Pool(name) => match self.pools.id(name) {
+            Ruling::Directory => self.listed(legacy, &listed),
+            Ruling::Pool(name) => match self.pools.id(name) {
                 Some(pool) => self.on_pool(legacy, &listed, pool, name),
                 None => Err(no_target()),
             },
@@ -132,8 +132,8 @@ impl Routing {
     pub fn admit(&self, caller: &Caller, at: Timestamp, act: Act) -> Decided<Option<PoolId>> {
         let decision = self.rules.decide(&question(caller, at, act, None));
         let outcome = match decision.outcome {
-            Outcome::Directory => Ok(None),
-            Outcome::Pool(name) => Ok(self.pools.id(name)),
+            Ruling::Directory => Ok(None),
+            Ruling::Pool(name) => Ok(self.pools.id(name)),
             refused => Err(refusal(refused)),
         };
         Decided {
@@ -326,12 +326,12 @@ pub(crate) fn question<'a>(
 }
 
 /// What a user is told whom a rule refuses.
-fn refusal(outcome: Outcome<'_>) -> Refusal {
+fn refusal(outcome: Ruling<'_>) -> Refusal {
     let (reason, text) = match outcome {
-        Outcome::Maintenance(text) => (RefusalReason::Maintenance, text),
-        Outcome::ReadOnly(text) => (RefusalReason::ReadOnly, text),
-        Outcome::Refused(text) => (RefusalReason::Rule, text),
-        Outcome::Directory | Outcome::Pool(_) => (RefusalReason::Rule, ""),
+        Ruling::Maintenance(text) => (RefusalReason::Maintenance, text),
+        Ruling::ReadOnly(text) => (RefusalReason::ReadOnly, text),
+        Ruling::Refused(text) => (RefusalReason::Rule, text),
+        Ruling::Directory | Ruling::Pool(_) => (RefusalReason::Rule, ""),
     };
     Refusal {
         reason,

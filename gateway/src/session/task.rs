@@ -20,7 +20,7 @@ use super::table::{Claim, SessionHandle, SessionTable};
 use super::tell::Teller;
 use crate::answer;
 use crate::decide::{Decided, Target};
-use crate::decisions::{DecisionLog, Outcome, Record};
+use crate::decision_log::{DecisionLog, Record, Verdict};
 use crate::peer::{Attachment, Caller, ConnectionNumber, Endpoint, Way};
 use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
 use crate::queue::{self, TrySendError};
@@ -454,12 +454,12 @@ impl Task {
         let outcome = match decided.outcome {
             Ok(target) => {
                 let (pool, migrated) = target.map(|target| (target.pool, target.migrated)).unzip();
-                Outcome::Allowed {
+                Verdict::Allowed {
                     pool: pool.and_then(|pool| self.context.pools.name(pool).cloned()),
                     migrated,
                 }
             }
-            Err(refusal) => Outcome::Refused {
+            Err(refusal) => Verdict::Refused {
                 reason: refusal.reason,
                 text: refusal.text,
             },

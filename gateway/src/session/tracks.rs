@@ -47,7 +47,7 @@ struct Track {
 /// What is held back of a room.
 #[derive(Debug)]
 struct Hold {
-    stage: Stage,
+    stage: Closing,
     held: VecDeque<Held>,
     /// More came than may be held.
     is_full: bool,
@@ -65,7 +65,7 @@ pub(super) struct Held {
 
 /// How far the closing of a gap is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum Closing {
     /// The room is being joined again. → `Waiting` when it is.
     Joining,
     /// The history is to be asked for, not before the instant. → `Asked`
@@ -158,7 +158,7 @@ impl Tracks {
     /// A room is joined again: what comes of it is held back from now on.
     pub(super) fn begin_hold(&mut self, pool: PoolId, room: &RoomUri) {
         self.track(pool, room).hold = Some(Box::new(Hold {
-            stage: Stage::Joining,
+            stage: Closing::Joining,
             held: VecDeque::new(),
             is_full: false,
             failures: 0,
@@ -175,9 +175,9 @@ impl Tracks {
     /// The room is joined: its history can be asked for.
     pub(super) fn joined(&mut self, pool: PoolId, room: &RoomUri) {
         if let Some(hold) = self.hold_mut(pool, room)
-            && hold.stage == Stage::Joining
+            && hold.stage == Closing::Joining
         {
-            hold.stage = Stage::Waiting(None);
+            hold.stage = Closing::Waiting(None);
         }
     }
 
@@ -215,7 +215,7 @@ impl Tracks {
     }
 
     /// Whether more may be held than what is held in these stages.
-    fn has_space(&self, limits: &QueueLimits, counts: impl Fn(Stage) -> bool) -> bool {
+    fn has_space(&self, limits: &QueueLimits, counts: impl Fn(Closing) -> bool) -> bool {
         let (mut messages, mut bytes) = (0, 0);
         let holds = self.rooms.iter().filter_map(|track| track.hold.as_ref());
         for hold in holds.filter(|hold| counts(hold.stage)) {
@@ -231,16 +231,16 @@ impl Tracks {
         now: Instant,
         limits: &QueueLimits,
     ) -> Option<(PoolId, RoomUri)> {
-        let asked = self.in_stage(|stage| stage == Stage::Asked);
+        let asked = self.in_stage(|stage| stage == Closing::Asked);
         // The next waits until most of what came for the last went to the client; what is held for others waits for this.
-        let is_released = |stage| stage == Stage::Releasing;
+        let is_released = |stage| stage == Closing::Releasing;
         if asked >= GAPS_AT_ONCE || !self.has_space(limits, is_released) {
             return None;
         }
-        let is_due = |stage| matches!(stage, Stage::Waiting(at) if at.is_none_or(|at| at <= now));
+        let is_due = |stage| matches!(stage, Closing::Waiting(at) if at.is_none_or(|at| at <= now));
         self.rooms.iter_mut().find_map(|track| {
             let hold = track.hold.as_mut().filter(|hold| is_due(hold.stage))?;
-            hold.stage = Stage::Asked;
+            hold.stage = Closing::Asked;
             Some((track.pool, track.migrated.clone()))
         })
     }
@@ -249,7 +249,7 @@ impl Tracks {
     pub(super) fn is_asked(&self, pool: PoolId, room: &RoomUri) -> bool {
         let is_asked = |track: &Track| {
             let hold = track.hold.as_ref();
-            track.is(pool, room) && hold.is_some_and(|hold| hold.stage == Stage::Asked)
+            track.is(pool, room) && hold.is_some_and(|hold| hold.stage == Closing::Asked)
         };
         self.rooms.iter().any(is_asked)
     }
@@ -341,7 +341,7 @@ impl Tracks {
             hold.held.extend(told);
         }
         hold.held.extend(newer);
-        (hold.stage, hold.failures) = (Stage::Releasing, 0);
+        (hold.stage, hold.failures) = (Closing::Releasing, 0);
         self.back_if_whole(pool);
     }
 
@@ -353,7 +353,7 @@ impl Tracks {
         let (tries, pause) = TRIES;
         hold.failures += 1;
         if hold.failures < tries {
-            hold.stage = Stage::Waiting(Some(now + pause * u32::from(hold.failures)));
+            hold.stage = Closing::Waiting(Some(now + pause * u32::from(hold.failures)));
             return false;
         }
         self.release(pool, room, &[], Vec::new());
@@ -366,7 +366,7 @@ impl Tracks {
             let Some(hold) = &mut track.hold else {
                 continue;
             };
-            if hold.stage != Stage::Releasing {
+            if hold.stage != Closing::Releasing {
                 continue;
             }
             let is_next = hold.held.front().is_some_and(|held| fits(held.body.len()));
@@ -374,7 +374,7 @@ impl Tracks {
             let is_empty = hold.held.is_empty();
             if is_empty && hold.is_full {
                 // What came meanwhile and was dropped is in the history.
-                (hold.stage, hold.is_full) = (Stage::Waiting(None), false);
+                (hold.stage, hold.is_full) = (Closing::Waiting(None), false);
             } else if is_empty {
                 track.saw_shown();
                 track.hold = None;
@@ -407,8 +407,8 @@ impl Tracks {
         let holds = self.rooms.iter().filter_map(|track| track.hold.as_ref());
         holds
             .filter_map(|hold| match hold.stage {
-                Stage::Waiting(at) => at,
-                Stage::Joining | Stage::Asked | Stage::Releasing => None,
+                Closing::Waiting(at) => at,
+                Closing::Joining | Closing::Asked | Closing::Releasing => None,
             })
             .min()
     }
@@ -420,13 +420,13 @@ impl Tracks {
             .iter_mut()
             .filter_map(|track| track.hold.as_mut())
         {
-            if matches!(hold.stage, Stage::Waiting(Some(at)) if at <= now) {
-                hold.stage = Stage::Waiting(None);
+            if matches!(hold.stage, Closing::Waiting(Some(at)) if at <= now) {
+                hold.stage = Closing::Waiting(None);
             }
         }
     }
 
-    fn in_stage(&self, is_it: impl Fn(Stage) -> bool) -> usize {
+    fn in_stage(&self, is_it: impl Fn(Closing) -> bool) -> usize {
         let holds = self.rooms.iter().filter_map(|track| track.hold.as_ref());
         holds.filter(|hold| is_it(hold.stage)).count()
     }
@@ -435,7 +435,7 @@ impl Tracks {
     pub(super) fn back_if_whole(&mut self, pool: PoolId) {
         let is_open = |track: &Track| {
             let stage = track.hold.as_ref().map(|hold| hold.stage);
-            track.pool == pool && stage.is_some_and(|stage| stage != Stage::Releasing)
+            track.pool == pool && stage.is_some_and(|stage| stage != Closing::Releasing)
         };
         if !self.rooms.iter().any(is_open) {
             self.leg_back(pool);

@@ -6,7 +6,7 @@ use holdover_config::rules::RuleSet;
 use holdover_config::settings::{Directory as DirectorySettings, Unlisted};
 
 use super::*;
-use crate::decisions::{ShownQuestion, ShownRule};
+use crate::decision_log::{ShownQuestion, ShownRule};
 
 const CONFIG: &str = r#"
 [gateway]

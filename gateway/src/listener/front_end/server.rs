@@ -261,13 +261,13 @@ impl FrontEndServer {
         let unique = self.unique.draw();
         let answered = self.lookups.with(user, key, |lookup| {
             let (messages, outcome) = lookup.handle(&request, service, sent_by, unique);
-            ((messages, outcome), outcome == lookup::Outcome::Over)
+            ((messages, outcome), outcome == lookup::Progress::Over)
         });
         let Some((messages, outcome)) = answered else {
             return self.no_such_dialog(&request);
         };
         self.outputs.extend(messages.into_iter().map(Output::Send));
-        if outcome == lookup::Outcome::Answered {
+        if outcome == lookup::Progress::Answered {
             let (user, call_id) = (user.clone(), request.headers().call_id());
             let call_id = call_id.unwrap_or_default().into();
             self.event(Event::LookupAnswered { user, call_id });

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::LegId;
-use super::core::{Core, Effect, Outcome};
+use super::core::{Core, Effect, Performed};
 use super::queue::{Gate, Queue, Task};
 use super::ticks::SteadyClock;
 use crate::pool::{LegClosed, LegEvent, LegSink, Receipt, SendId};
@@ -73,7 +73,7 @@ impl Worker {
     fn batch(&mut self, tasks: &mut Vec<Task>) {
         let ejected = self.core.refresh();
         self.deliver(ejected);
-        let outcomes: Vec<Outcome> = tasks.drain(..).map(|task| self.perform(task)).collect();
+        let outcomes: Vec<Performed> = tasks.drain(..).map(|task| self.perform(task)).collect();
         let kept = match self.core.commit() {
             Ok(()) => true,
             Err(error) => {
@@ -98,7 +98,7 @@ impl Worker {
         }
     }
 
-    fn perform(&mut self, task: Task) -> Outcome {
+    fn perform(&mut self, task: Task) -> Performed {
         match task {
             Task::Open {
                 leg,
@@ -108,14 +108,14 @@ impl Worker {
             } => {
                 self.lines.insert(leg, Line { sink, gate });
                 self.core.open_leg(leg, user);
-                Outcome::default()
+                Performed::default()
             }
             Task::Document {
                 leg, id, document, ..
             } => self.core.handle(leg, id, document, self.clock.now()),
             Task::Close { leg } => {
                 self.lines.remove(&leg);
-                Outcome::from(self.core.close_leg(leg))
+                Performed::from(self.core.close_leg(leg))
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::dial::DialError;
 use super::health::{Change, Health};
 use super::leg::Sign;
-use super::link::{Common, LinkHandle, Stage};
+use super::link::{Common, LinkHandle, LinkState};
 use crate::random::Random;
 use crate::telemetry::events::pool::{
     PoolServerDown, PoolServerEjected, PoolServerRemoved, PoolServerRestored, PoolServerUp,
@@ -198,12 +198,12 @@ impl Server {
     }
 
     /// Whether a link is at this stage.
-    fn has_link(&self, stage: Stage) -> bool {
+    fn has_link(&self, stage: LinkState) -> bool {
         self.links.iter().any(|link| link.stage() == stage)
     }
 
     /// The next link at this stage.
-    fn link(&self, stage: Stage) -> Option<&Arc<LinkHandle>> {
+    fn link(&self, stage: LinkState) -> Option<&Arc<LinkHandle>> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         in_turn(&self.links, first).find(|link| link.stage() == stage)
     }
@@ -294,12 +294,12 @@ impl Servers {
         let all = classes.clone();
         while let Some(class) = classes.next() {
             let working = |server: &Server| server.noted().health.is_working();
-            let mut found = pick(class, turn, Stage::Ready, working);
+            let mut found = pick(class, turn, LinkState::Ready, working);
             if found.is_none() && classes.peek().is_some() {
                 // What was never tried is not known to be out of reach: at the start nobody goes to a server that stands by
                 // only because it was faster.
                 let untried = |server: &Server| server.noted().health.is_untried();
-                found = pick(class, turn, Stage::Connecting, untried);
+                found = pick(class, turn, LinkState::Connecting, untried);
             }
             if found.is_some() {
                 return found;
@@ -309,7 +309,7 @@ impl Servers {
             let mut classes = all.clone();
             classes.find_map(|class| pick(class, turn, stage, |_| true))
         };
-        of_any(Stage::Ready).or_else(|| of_any(Stage::Connecting))
+        of_any(LinkState::Ready).or_else(|| of_any(LinkState::Connecting))
     }
 
     pub(super) fn states(&self) -> Vec<ServerState> {
@@ -325,7 +325,7 @@ impl Servers {
 fn pick(
     class: &[Placed],
     turn: usize,
-    stage: Stage,
+    stage: LinkState,
     will_do: impl Fn(&Server) -> bool,
 ) -> Option<Arc<LinkHandle>> {
     let will_do = |placed: &&Placed| will_do(&placed.server) && placed.server.has_link(stage);

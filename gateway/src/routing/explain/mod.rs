@@ -15,7 +15,7 @@ pub use asked::{Asked, BadWord, Words};
 
 use super::{Routing, facts, question};
 use crate::decide::Refusal;
-use crate::decisions::{ShownQuestion, ShownRule};
+use crate::decision_log::{ShownQuestion, ShownRule};
 use crate::directory::{Query, Room};
 use crate::pool::PoolId;
 
@@ -134,7 +134,7 @@ pub struct Shadow {
 }
 
 /// A decision about a room and one about no room, alike.
-struct Outcome {
+struct ShownOutcome {
     outcome: Result<(Option<PoolId>, Option<RoomUri>), Refusal>,
     rule: Option<std::sync::Arc<Rule>>,
 }
@@ -154,14 +154,14 @@ impl Routing {
                 let decided = self.decide(caller, *at, *act, legacy);
                 let there =
                     |target: crate::decide::Target| (Some(target.pool), Some(target.migrated));
-                Outcome {
+                ShownOutcome {
                     outcome: decided.outcome.map(there),
                     rule: decided.rule,
                 }
             }
             None => {
                 let decided = self.admit(caller, *at, *act);
-                Outcome {
+                ShownOutcome {
                     outcome: decided.outcome.map(|pool| (pool, None)),
                     rule: decided.rule,
                 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Explanation;
-use crate::decisions::ShownRule;
+use crate::decision_log::ShownRule;
 
 impl fmt::Display for ShownRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 use holdover_protocol::xccos::{
-    Command, CommandId, CommandView, Document, Item, Outcome as Ending, Reply, ReplyData,
-    ResultCode, Verb,
+    Command, CommandId, CommandView, Document, Item, Outcome, Reply, ReplyData, ResultCode, Verb,
 };
 
 use super::post::Refusal;
-use super::{Core, Effect, Outcome, Turn};
+use super::{Core, Effect, Performed, Turn};
 use crate::pool::embedded::LegId;
 use crate::pool::embedded::ticks::Ticks;
 use crate::pool::{Receipt, SendId};
@@ -16,7 +15,7 @@ use crate::pool::{Receipt, SendId};
 const COMMANDS: usize = 16;
 
 /// How a command ends.
-pub(super) type Answer = Result<ReplyData, Ending>;
+pub(super) type Answer = Result<ReplyData, Outcome>;
 
 impl Core {
     /// Handles one document of a leg. Exactly one receipt comes of it, first of all; nothing at all if the leg is closed.
@@ -26,9 +25,9 @@ impl Core {
         id: SendId,
         document: Bytes,
         now: Ticks,
-    ) -> Outcome {
+    ) -> Performed {
         let Some(user) = self.presence.user(leg).cloned() else {
-            return Outcome::default();
+            return Performed::default();
         };
         let mut turn = Turn {
             leg,
@@ -43,7 +42,7 @@ impl Core {
         };
         effects.insert(0, Effect::Receipt { leg, id, receipt });
         effects.append(&mut turn.notices);
-        Outcome {
+        Performed {
             effects,
             rests_on_commit: turn.stored.then_some((leg, id)),
         }
@@ -108,7 +107,7 @@ impl Core {
     pub(super) fn reply(&mut self, leg: LegId, to: &CommandId<'_>, reply: &Reply) -> Effect {
         let mut document = self.envelope().reply(1, Some(to), reply).finish();
         if document.len() > self.limits.bytes {
-            let ending = Ending::new(ResultCode::LimitExceeded, "The answer is too large.");
+            let ending = Outcome::new(ResultCode::LimitExceeded, "The answer is too large.");
             let failure = Reply::failure(reply.verb.clone(), ending);
             document = self.envelope().reply(1, Some(to), &failure).finish();
         }

@@ -50,14 +50,14 @@ pub(super) enum Effect {
 
 /// What one task brought about.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct Performed {
     /// In order.
     pub(super) effects: Vec<Effect>,
     /// The document to refuse, in place of the effects, if the commit fails.
     pub(super) rests_on_commit: Option<(LegId, SendId)>,
 }
 
-impl From<Vec<Effect>> for Outcome {
+impl From<Vec<Effect>> for Performed {
     fn from(effects: Vec<Effect>) -> Self {
         Self {
             effects,

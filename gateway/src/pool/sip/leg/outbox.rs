@@ -34,12 +34,12 @@ struct Document {
     body: Bytes,
     /// When its fate must be told.
     deadline: Instant,
-    stage: Stage,
+    stage: Delivery,
     tries: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum Delivery {
     /// Not under way. → `Sent`
     Waiting,
     /// Under way with this CSeq. → `Held`, or its fate is known.
@@ -93,7 +93,7 @@ impl Outbox {
             id,
             body,
             deadline: now + self.limit,
-            stage: Stage::Waiting,
+            stage: Delivery::Waiting,
             tries: 0,
         });
         Ok(())
@@ -108,7 +108,7 @@ impl Outbox {
             }
             self.retry_at = None;
             for document in &mut self.documents {
-                document.stage = Stage::Waiting;
+                document.stage = Delivery::Waiting;
             }
         }
         if under_way >= self.window {
@@ -120,14 +120,14 @@ impl Outbox {
     /// Notes that what [`next`](Self::next) gave went out under this CSeq.
     pub(super) fn sent(&mut self, cseq: u32) {
         if let Some(document) = self.waiting() {
-            document.stage = Stage::Sent(cseq);
+            document.stage = Delivery::Sent(cseq);
             document.tries += 1;
         }
     }
 
     /// The pool accepted what went out under `cseq`.
     pub(super) fn accepted(&mut self, cseq: u32, told: &mut Vec<Told>) {
-        let Some(document) = self.take(Stage::Sent(cseq)) else {
+        let Some(document) = self.take(Delivery::Sent(cseq)) else {
             return;
         };
         told.push((document.id, Receipt::Accepted));
@@ -137,7 +137,7 @@ impl Outbox {
             .documents
             .iter()
             .find_map(|document| match document.stage {
-                Stage::Held(held) if held < cseq => Some(document.stage),
+                Delivery::Held(held) if held < cseq => Some(document.stage),
                 _ => None,
             })
             .and_then(|stage| self.take(stage))
@@ -154,7 +154,7 @@ impl Outbox {
         reason: &str,
         told: &mut Vec<Told>,
     ) {
-        if let Some(document) = self.take(Stage::Sent(cseq)) {
+        if let Some(document) = self.take(Delivery::Sent(cseq)) {
             let (status, reason) = (status.code(), reason.into());
             told.push((document.id, Receipt::Refused { status, reason }));
         }
@@ -173,7 +173,7 @@ impl Outbox {
         let Some(document) = self
             .documents
             .iter_mut()
-            .find(|document| document.stage == Stage::Sent(cseq))
+            .find(|document| document.stage == Delivery::Sent(cseq))
         else {
             return;
         };
@@ -182,12 +182,12 @@ impl Outbox {
         let wait = random.jitter(wait) + Duration::from_secs(asked.into());
         let retry_at = now + wait;
         if document.tries >= TRIES || retry_at >= document.deadline || self.accepted > cseq {
-            if let Some(document) = self.take(Stage::Sent(cseq)) {
+            if let Some(document) = self.take(Delivery::Sent(cseq)) {
                 told.push((document.id, busy()));
             }
             return;
         }
-        document.stage = Stage::Held(cseq);
+        document.stage = Delivery::Held(cseq);
         self.retry_at = Some(self.retry_at.map_or(retry_at, |other| other.max(retry_at)));
     }
 
@@ -205,13 +205,13 @@ impl Outbox {
                 break;
             };
             let receipt = match stage {
-                Stage::Sent(_) => {
+                Delivery::Sent(_) => {
                     unanswered = true;
                     Receipt::Unknown
                 }
-                Stage::Held(_) => busy(),
+                Delivery::Held(_) => busy(),
                 // It never left: that is a refusal, not a doubt.
-                Stage::Waiting => Receipt::Refused {
+                Delivery::Waiting => Receipt::Refused {
                     status: Status::SERVER_TIMEOUT.code(),
                     reason: "the pool did not take it in time".into(),
                 },
@@ -231,25 +231,25 @@ impl Outbox {
     fn under_way(&self) -> usize {
         self.documents
             .iter()
-            .filter(|document| matches!(document.stage, Stage::Sent(_)))
+            .filter(|document| matches!(document.stage, Delivery::Sent(_)))
             .count()
     }
 
     fn waiting(&mut self) -> Option<&mut Document> {
         self.documents
             .iter_mut()
-            .find(|document| document.stage == Stage::Waiting)
+            .find(|document| document.stage == Delivery::Waiting)
     }
 
     /// Takes out the first document in this stage.
-    fn take(&mut self, stage: Stage) -> Option<Document> {
+    fn take(&mut self, stage: Delivery) -> Option<Document> {
         let at = self
             .documents
             .iter()
             .position(|document| document.stage == stage)?;
         let document = self.documents.remove(at)?;
         self.bytes -= document.body.len();
-        let held = |document: &Document| matches!(document.stage, Stage::Held(_));
+        let held = |document: &Document| matches!(document.stage, Delivery::Held(_));
         if !self.documents.iter().any(held) {
             self.retry_at = None;
         }

@@ -18,10 +18,10 @@ pub(super) struct Refresh {
     seconds: u32,
     /// Whether the sign of life is ours to give.
     ours: bool,
-    stage: Stage,
+    stage: Exchange,
 }
 
-enum Stage {
+enum Exchange {
     /// Until the next UPDATE is due. → `Asked`
     Quiet(Instant),
     /// An UPDATE with this CSeq is under way until then. → `Quiet`
@@ -43,7 +43,7 @@ impl Refresh {
         let seconds = expires.seconds.max(SHORTEST);
         let timer = SessionTimer::start(now, SessionExpires { seconds, ..expires });
         Self {
-            stage: Stage::Quiet(timer.refresh_due()),
+            stage: Exchange::Quiet(timer.refresh_due()),
             timer,
             seconds,
             ours: expires.refresher != Some(Refresher::Uas),
@@ -58,14 +58,14 @@ impl Refresh {
     /// The CSeq of the UPDATE that is under way.
     pub(super) fn under_way(&self) -> Option<u32> {
         match self.stage {
-            Stage::Asked(cseq, _) => Some(cseq),
-            Stage::Quiet(_) => None,
+            Exchange::Asked(cseq, _) => Some(cseq),
+            Exchange::Quiet(_) => None,
         }
     }
 
     /// An UPDATE went out.
     pub(super) fn asked(&mut self, cseq: u32, deadline: Instant) {
-        self.stage = Stage::Asked(cseq, deadline);
+        self.stage = Exchange::Asked(cseq, deadline);
     }
 
     /// Our UPDATE was accepted. What its answer does not say stays as it was.
@@ -82,12 +82,12 @@ impl Refresh {
     /// Our UPDATE asked for too little.
     pub(super) fn raise(&mut self, now: Instant, seconds: u32) {
         self.seconds = seconds;
-        self.stage = Stage::Quiet(now);
+        self.stage = Exchange::Quiet(now);
     }
 
     /// Our UPDATE was refused in a way that says nothing of the dialog.
     pub(super) fn refused(&mut self, now: Instant) {
-        self.stage = Stage::Quiet(now + TRY_AGAIN);
+        self.stage = Exchange::Quiet(now + TRY_AGAIN);
     }
 
     /// The pool refreshed. `theirs`: it goes on doing so.
@@ -99,9 +99,9 @@ impl Refresh {
     /// When [`due`](Self::due) has something to say.
     pub(super) fn poll_timeout(&self) -> Instant {
         match self.stage {
-            Stage::Asked(_, deadline) => deadline,
-            Stage::Quiet(due) if self.ours => due.min(self.timer.expires_at()),
-            Stage::Quiet(_) => self.timer.expires_at(),
+            Exchange::Asked(_, deadline) => deadline,
+            Exchange::Quiet(due) if self.ours => due.min(self.timer.expires_at()),
+            Exchange::Quiet(_) => self.timer.expires_at(),
         }
     }
 
@@ -109,8 +109,8 @@ impl Refresh {
     pub(super) fn due(&self, now: Instant) -> Option<Due> {
         match self.stage {
             _ if now >= self.timer.expires_at() => Some(Due::Over),
-            Stage::Asked(_, deadline) if now >= deadline => Some(Due::Over),
-            Stage::Quiet(due) if self.ours && now >= due => Some(Due::Update(self.seconds)),
+            Exchange::Asked(_, deadline) if now >= deadline => Some(Due::Over),
+            Exchange::Quiet(due) if self.ours && now >= due => Some(Due::Update(self.seconds)),
             _ => None,
         }
     }

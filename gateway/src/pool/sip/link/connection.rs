@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 
 use super::ping::{Due, Ping, Verdict};
-use super::{Command, Common, Gate, LinkHandle, Stage, lost, refuse};
+use super::{Command, Common, Gate, LinkHandle, LinkState, lost, refuse};
 use crate::answer;
 use crate::pool::sip::dial::{DialError, Dialled, host};
 use crate::pool::sip::leg::{Context, LegCore, Output};
@@ -129,9 +129,9 @@ impl Connection {
     /// Whether what sessions want is looked at: not while the first proof is waited for, nor while much is to be written.
     fn takes_commands(&self) -> bool {
         match self.handle.stage() {
-            Stage::Connecting => false,
-            Stage::Ready => self.outbox.len() < FULL,
-            Stage::Down => true,
+            LinkState::Connecting => false,
+            LinkState::Ready => self.outbox.len() < FULL,
+            LinkState::Down => true,
         }
     }
 
@@ -198,7 +198,7 @@ impl Connection {
                 break ended;
             }
         };
-        self.handle.set_stage(Stage::Down);
+        self.handle.set_stage(LinkState::Down);
         let now = now();
         let orderly = !matches!(ended, Ended::Lost(_));
         let mut numbers: Vec<u64> = self.legs.keys().copied().collect();
@@ -292,7 +292,7 @@ impl Connection {
 
     fn prove(&mut self) {
         self.proved = true;
-        self.handle.set_stage(Stage::Ready);
+        self.handle.set_stage(LinkState::Ready);
         self.server.connected(&self.common);
     }
 

@@ -86,7 +86,7 @@ pub(super) struct Gate {
 /// How far a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Stage {
+pub(super) enum LinkState {
     /// It dials, or proves the connection, for the first time. Legs wait for the outcome.
     Connecting,
     /// Legs are opened at once.
@@ -109,22 +109,22 @@ impl LinkHandle {
         let (queue, inbox) = mpsc::unbounded_channel();
         let handle = Self {
             queue,
-            stage: AtomicU8::new(Stage::Connecting as u8),
+            stage: AtomicU8::new(LinkState::Connecting as u8),
             waiting_bytes: AtomicUsize::new(0),
             legs: AtomicUsize::new(0),
         };
         (Arc::new(handle), inbox)
     }
 
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> LinkState {
         match self.stage.load(Ordering::Acquire) {
-            stage if stage == Stage::Connecting as u8 => Stage::Connecting,
-            stage if stage == Stage::Ready as u8 => Stage::Ready,
-            _ => Stage::Down,
+            stage if stage == LinkState::Connecting as u8 => LinkState::Connecting,
+            stage if stage == LinkState::Ready as u8 => LinkState::Ready,
+            _ => LinkState::Down,
         }
     }
 
-    fn set_stage(&self, stage: Stage) {
+    fn set_stage(&self, stage: LinkState) {
         self.stage.store(stage as u8, Ordering::Release);
     }
 
@@ -217,7 +217,7 @@ impl<D: Dial> Link<D> {
         let retired = self.server.retired().clone();
         let mut failures = 0;
         while !retired.is_cancelled() {
-            let is_first = self.handle.stage() == Stage::Connecting;
+            let is_first = self.handle.stage() == LinkState::Connecting;
             let dialled = tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = retired.cancelled() => break,
@@ -237,7 +237,7 @@ impl<D: Dial> Link<D> {
                     let ended = connection.run(dialled.stream, &mut self.inbox).await;
                     let proved = connection.is_proved();
                     drop(connection);
-                    self.handle.set_stage(Stage::Down);
+                    self.handle.set_stage(LinkState::Down);
                     let error = match ended {
                         Ended::Shutdown => break,
                         Ended::Retired => {
@@ -250,7 +250,7 @@ impl<D: Dial> Link<D> {
                     proved
                 }
                 Err(error) => {
-                    self.handle.set_stage(Stage::Down);
+                    self.handle.set_stage(LinkState::Down);
                     self.server.lost(&self.common, false, &error);
                     false
                 }
@@ -265,7 +265,7 @@ impl<D: Dial> Link<D> {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        self.handle.set_stage(Stage::Down);
+        self.handle.set_stage(LinkState::Down);
         self.inbox.close();
         turn_away(&mut self.inbox, &self.handle).await;
     }

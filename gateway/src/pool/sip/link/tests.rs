@@ -268,13 +268,13 @@ async fn legs_wait_for_the_proof_and_share_the_connection() {
     let (to_ann, to_bob) = (bench.open(1, &ann), bench.open(2, &bob));
     bench.send(1, &to_ann, 7, b"<ann/>");
     bench.send(2, &to_bob, 8, b"<bob/>");
-    assert_eq!(bench.handle.stage(), Stage::Connecting);
+    assert_eq!(bench.handle.stage(), LinkState::Connecting);
     peer.prove().await;
     let invites = [
         peer.request(Method::Invite).await,
         peer.request(Method::Invite).await,
     ];
-    assert_eq!(bench.handle.stage(), Stage::Ready);
+    assert_eq!(bench.handle.stage(), LinkState::Ready);
     // Answered in the other order.
     for invite in invites.iter().rev() {
         peer.answer(invite, Status::OK).await;
@@ -308,7 +308,7 @@ async fn a_lost_connection_ends_every_leg_at_once_and_is_made_again() {
     assert_eq!(bench.counted("holdover_pool_servers"), "1");
     let begun = Clock::now();
     drop(peer);
-    until(|| bench.handle.stage() == Stage::Down).await;
+    until(|| bench.handle.stage() == LinkState::Down).await;
     assert!(begun.elapsed() < Duration::from_millis(100));
     for session in &sessions {
         assert_eq!(session.take(), [LOST]);
@@ -328,7 +328,7 @@ async fn a_lost_connection_ends_every_leg_at_once_and_is_made_again() {
     tokio::time::sleep(Duration::from_secs(120)).await;
     let mut peer = connection(&bench.pipes, 1 << 20);
     peer.prove().await;
-    until(|| bench.handle.stage() == Stage::Ready).await;
+    until(|| bench.handle.stage() == LinkState::Ready).await;
     assert!(begun.elapsed() <= Duration::from_secs(126));
     bench.open(10, &late);
     peer.accept().await;
@@ -342,13 +342,13 @@ async fn a_lost_connection_ends_every_leg_at_once_and_is_made_again() {
 async fn a_server_that_is_lost_and_frozen_keeps_nobody_waiting() {
     let (bench, mut peer) = Bench::new(Some(30));
     peer.prove().await;
-    until(|| bench.handle.stage() == Stage::Ready).await;
+    until(|| bench.handle.stage() == LinkState::Ready).await;
     drop(peer);
-    until(|| bench.handle.stage() == Stage::Down).await;
+    until(|| bench.handle.stage() == LinkState::Down).await;
     // It takes the next connection and says nothing on it.
     let mut frozen = connection(&bench.pipes, 1 << 20);
     frozen.request(Method::Options).await;
-    assert_eq!(bench.handle.stage(), Stage::Down);
+    assert_eq!(bench.handle.stage(), LinkState::Down);
     let (session, begun) = (Session::new(9), Clock::now());
     let gate = bench.open(1, &session);
     bench.send(1, &gate, 1, b"<x/>");
@@ -360,7 +360,7 @@ async fn a_server_that_is_lost_and_frozen_keeps_nobody_waiting() {
     let mut peer = connection(&bench.pipes, 1 << 20);
     let begun = Clock::now();
     peer.prove().await;
-    until(|| bench.handle.stage() == Stage::Ready).await;
+    until(|| bench.handle.stage() == LinkState::Ready).await;
     assert!(begun.elapsed() <= LONGEST_PAUSE);
     bench.open(2, &session);
     peer.accept().await;
@@ -384,14 +384,14 @@ async fn a_server_that_says_no_to_the_proof_gets_no_legs() {
     let mut peer = connection(&bench.pipes, 1 << 20);
     let options = peer.request(Method::Options).await;
     peer.answer(&options, Status::NOT_IMPLEMENTED).await;
-    until(|| bench.handle.stage() == Stage::Ready).await;
+    until(|| bench.handle.stage() == LinkState::Ready).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_is_asked_and_then_given_up() {
     let (bench, mut peer) = Bench::new(Some(30));
     peer.prove().await;
-    until(|| bench.handle.stage() == Stage::Ready).await;
+    until(|| bench.handle.stage() == LinkState::Ready).await;
     let begun = Clock::now();
     peer.prove().await;
     assert_eq!(begun.elapsed().as_secs(), 30, "idle");
@@ -405,7 +405,7 @@ async fn a_silent_server_is_asked_and_then_given_up() {
     bench.send(2, &gate, 1, b"<x/>");
     peer.request(Method::Options).await;
     assert!(begun.elapsed() <= Duration::from_secs(2));
-    until(|| bench.handle.stage() != Stage::Ready).await;
+    until(|| bench.handle.stage() != LinkState::Ready).await;
     assert!(
         begun.elapsed() <= Duration::from_secs(8),
         "{:?}",
@@ -421,7 +421,7 @@ async fn a_silent_server_is_asked_and_then_given_up() {
 #[tokio::test(start_paused = true)]
 async fn without_signs_of_life_line_ends_keep_the_connection_open() {
     let (bench, mut peer) = Bench::new(None);
-    until(|| bench.handle.stage() == Stage::Ready).await;
+    until(|| bench.handle.stage() == LinkState::Ready).await;
     for _ in 0..3 {
         let mut ends = [0; 4];
         peer.stream.read_exact(&mut ends).await.unwrap();
@@ -459,12 +459,12 @@ async fn a_server_that_reads_nothing_fills_its_own_link_only() {
     let info = fine.request(Method::Info).await;
     fine.answer(&info, Status::OK).await;
     until(|| free.take() == [ACCEPTED(1)]).await;
-    until(|| bench.handle.stage() == Stage::Down).await;
+    until(|| bench.handle.stage() == LinkState::Down).await;
     assert_eq!(
         bench.counted("holdover_pool_servers_lost_total{reason=\"stalled\"}"),
         "1"
     );
-    assert_eq!(other.handle.stage(), Stage::Ready);
+    assert_eq!(other.handle.stage(), LinkState::Ready);
 }
 
 /// A link over TLS with eight posts on their way to a server that reads nothing: TLS has taken them all, and the pipe has
@@ -498,7 +498,7 @@ async fn what_tls_holds_back_leaves_as_soon_as_the_server_reads() {
 async fn a_server_that_leaves_unread_what_tls_holds_back_is_given_up() {
     let (bench, _peer) = a_closed_window().await;
     let begun = Clock::now();
-    until(|| bench.handle.stage() == Stage::Down).await;
+    until(|| bench.handle.stage() == LinkState::Down).await;
     assert!(begun.elapsed() <= Duration::from_secs(11));
     assert_eq!(
         bench.counted("holdover_pool_servers_lost_total{reason=\"stalled\"}"),
@@ -551,7 +551,7 @@ async fn what_belongs_to_no_leg_is_answered_as_it_should() {
     assert_eq!(peer.status().await, 400);
     assert_eq!(bench.counted("holdover_pool_faults_total"), "1");
     peer.write(b"What?\r\n\r\n").await;
-    until(|| bench.handle.stage() == Stage::Down).await;
+    until(|| bench.handle.stage() == LinkState::Down).await;
     assert_eq!(
         bench.counted("holdover_pool_servers_lost_total{reason=\"fault\"}"),
         "1"
@@ -579,7 +579,8 @@ async fn a_server_that_fails_calls_is_left_alone_while_there_is_another() {
     let (other, mut fine) = Bench::new(Some(30));
     peer.prove().await;
     fine.prove().await;
-    until(|| other.handle.stage() == Stage::Ready && bench.handle.stage() == Stage::Ready).await;
+    until(|| other.handle.stage() == LinkState::Ready && bench.handle.stage() == LinkState::Ready)
+        .await;
     let servers = Servers::new(vec![Arc::clone(&bench.server), Arc::clone(&other.server)]);
     let chosen = |link: &Arc<LinkHandle>| {
         let rounds = (0..4).filter_map(|_| servers.choose());
@@ -621,7 +622,7 @@ async fn a_server_that_fails_calls_is_left_alone_while_there_is_another() {
     assert_eq!(bench.counted("holdover_pool_servers_restored_total"), "1");
     // The last server that is left is used even if it fails.
     drop(fine);
-    until(|| other.handle.stage() == Stage::Down).await;
+    until(|| other.handle.stage() == LinkState::Down).await;
     bench.open(9, &session);
     let invite = peer.request(Method::Invite).await;
     peer.answer(&invite, Status::SERVICE_UNAVAILABLE).await;

@@ -1,6 +1,6 @@
 //! A decision told everywhere: to the record, the event log and the counters.
 
-use super::{DecisionLog, Outcome, Record};
+use super::{DecisionLog, Record, Verdict};
 use crate::decide::RefusalReason;
 use crate::telemetry::events::decision::{Decision, DecisionMade};
 use crate::telemetry::{Detail, Emit as _, Telemetry};
@@ -9,10 +9,10 @@ impl DecisionLog {
     /// Tells the event log of a decision and remembers it.
     pub fn record(&self, telemetry: &Telemetry, record: Record) {
         let (pool, migrated, outcome) = match &record.outcome {
-            Outcome::Allowed { pool, migrated } => {
+            Verdict::Allowed { pool, migrated } => {
                 (pool.clone(), migrated.clone(), Decision::Allowed)
             }
-            Outcome::Refused { reason, .. } => (None, None, (*reason).into()),
+            Verdict::Refused { reason, .. } => (None, None, (*reason).into()),
         };
         DecisionMade {
             user: record.user.clone(),

@@ -1,13 +1,13 @@
-//! Decisions as they are shown over HTTP, and read from there.
+//! DecisionList as they are shown over HTTP, and read from there.
 
 use holdover_config::rules::Rule;
 use serde::{Deserialize, Serialize};
 
-use super::{DecidedBy, Outcome, Record};
+use super::{DecidedBy, Record, Verdict};
 
 /// The last decisions, the newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decisions {
+pub struct DecisionList {
     /// Each of them.
     pub decisions: Vec<Shown>,
 }
@@ -92,8 +92,8 @@ impl From<&DecidedBy> for ShownRule {
 impl From<&Record> for Shown {
     fn from(record: &Record) -> Self {
         let (pool, migrated, refused) = match &record.outcome {
-            Outcome::Allowed { pool, migrated } => (pool.as_ref(), migrated.as_ref(), None),
-            Outcome::Refused { reason, text } => (None, None, Some((reason, text))),
+            Verdict::Allowed { pool, migrated } => (pool.as_ref(), migrated.as_ref(), None),
+            Verdict::Refused { reason, text } => (None, None, Some((reason, text))),
         };
         Self {
             at: record.at.to_string(),

@@ -18,7 +18,7 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 
-pub use answer::{Decisions, Shown, ShownQuestion, ShownRule};
+pub use answer::{DecisionList, Shown, ShownQuestion, ShownRule};
 
 use crate::decide::RefusalReason;
 
@@ -46,7 +46,7 @@ pub struct Record {
     /// In which room, as the client knows it. None for what concerns no room.
     pub room: Option<RoomUri>,
     /// What was decided.
-    pub outcome: Outcome,
+    pub outcome: Verdict,
     /// By which rule. None: by the directory alone.
     pub rule: Option<DecidedBy>,
     /// By which version of the configuration.
@@ -55,7 +55,7 @@ pub struct Record {
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Verdict {
     /// Yes.
     Allowed {
         /// Where. None for what concerns no single pool.

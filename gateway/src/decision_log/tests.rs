@@ -21,7 +21,7 @@ fn record(number: usize) -> Record {
         client: None,
         act: Act::Read,
         room: Some(room(&number.to_string())),
-        outcome: Outcome::Refused {
+        outcome: Verdict::Refused {
             reason: RefusalReason::Unlisted,
             text: "This room is not known here.".into(),
         },
