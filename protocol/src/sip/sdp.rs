@@ -3,6 +3,8 @@
 //! Nothing is ever sent to the address and port in them: the messages travel inside the SIP dialog. They are exchanged
 //! because both generations of clients and servers open a chat with an INVITE that offers `m=message`.
 
+use std::net::IpAddr;
+
 /// The port that stands in our descriptions. It only has to differ from 0, which would mean "refused".
 const PORT: u16 = 5060;
 
@@ -21,7 +23,8 @@ pub enum SdpError {
     NoMessaging,
 }
 
-/// The offer of our own INVITE. `address` is the text form of this side's IP address.
+/// The offer of our own INVITE. `address` is the text form of this side's IP address or its name; a port behind it, as where a
+/// Via names this side, is left out.
 pub fn offer(address: &str) -> String {
     let mut text = session(address, "0 0");
     media(&mut text, "message", "sip null");
@@ -29,7 +32,7 @@ pub fn offer(address: &str) -> String {
 }
 
 /// Answers an offer: its first instant-messaging stream is taken, every other stream refused with port 0, in the order
-/// of the offer (RFC 3264 §6).
+/// of the offer (RFC 3264 §6). `address` is as in [`offer`].
 ///
 /// # Errors
 ///
@@ -104,7 +107,7 @@ impl<'a> Stream<'a> {
 }
 
 fn session(address: &str, time: &str) -> String {
-    let family = if address.contains(':') { "IP6" } else { "IP4" };
+    let (family, address) = connection_address(address);
     let mut text = String::with_capacity(160);
     line(&mut text, format_args!("v=0"));
     line(&mut text, format_args!("o=- 0 0 IN {family} {address}"));
@@ -112,6 +115,24 @@ fn session(address: &str, time: &str) -> String {
     line(&mut text, format_args!("c=IN {family} {address}"));
     line(&mut text, format_args!("t={time}"));
     text
+}
+
+/// Address type and address of a `c=` line (RFC 8866 §5.7). A name is of no family; most have an address of version 4.
+fn connection_address(address: &str) -> (&'static str, String) {
+    let address = address.trim();
+    let host = match (address.strip_prefix('['), address.rsplit_once(':')) {
+        (Some(bracketed), _) => bracketed.split(']').next().unwrap_or_default(),
+        // An address of version 6 has more than one colon.
+        (None, Some((host, _))) if !host.contains(':') => host,
+        (None, _) => address,
+    };
+    // A zone says something on this machine only.
+    let host = host.split('%').next().unwrap_or_default();
+    match host.parse().map(|address: IpAddr| address.to_canonical()) {
+        Ok(address @ IpAddr::V4(_)) => ("IP4", address.to_string()),
+        Ok(address @ IpAddr::V6(_)) => ("IP6", address.to_string()),
+        Err(_) => ("IP4", host.to_owned()),
+    }
 }
 
 fn media(text: &mut String, kind: &str, format: &str) {
@@ -140,6 +161,26 @@ mod tests {
             "v=0\r\no=- 0 0 IN IP4 192.0.2.1\r\ns=session\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
              m=message 5060 sip null\r\na=accept-types:text/plain\r\n"
         );
+    }
+
+    #[test]
+    fn rfc8866_5_7_an_address_has_its_family_and_no_port() {
+        for (address, line) in [
+            ("127.0.0.1", "IN IP4 127.0.0.1"),
+            ("127.0.0.1:5060", "IN IP4 127.0.0.1"),
+            ("::1", "IN IP6 ::1"),
+            ("[::1]", "IN IP6 ::1"),
+            ("[2001:DB8::1]:5061", "IN IP6 2001:db8::1"),
+            ("[::ffff:192.0.2.1]:5061", "IN IP4 192.0.2.1"),
+            ("[fe80::1%eth0]:5061", "IN IP6 fe80::1"),
+            ("chat.contoso.com:5061", "IN IP4 chat.contoso.com"),
+            ("chat.contoso.com", "IN IP4 chat.contoso.com"),
+        ] {
+            for text in [offer(address), answer(CLIENT.as_bytes(), address).unwrap()] {
+                assert!(text.contains(&format!("\r\nc={line}\r\n")), "{text}");
+                assert!(text.contains(&format!("\r\no=- 0 0 {line}\r\n")), "{text}");
+            }
+        }
     }
 
     #[test]
