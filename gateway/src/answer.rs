@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use holdover_protocol::sip::dialog::Dialog;
 use holdover_protocol::sip::session_timer::{self, Agreement, Proposal};
-use holdover_protocol::sip::{Fault, Method, Name, Request, Status, respond, respond_with, sdp};
+use holdover_protocol::sip::{
+    Fault, MessageBuilder, Method, Name, Request, Status, respond, respond_with, sdp,
+};
 
 use crate::peer::Attachment;
 
@@ -31,8 +33,8 @@ pub(crate) fn accept_invite(
     let accepted = respond(invite, Status::OK, Some(tag))
         .record_routes_from(invite)
         .header(Name::Contact, attachment.contact(invite.uri()))
-        .header(Name::SessionExpires, timer)
         .header(Name::Allow, ALLOW);
+    let accepted = timer.put_on(accepted);
     // RFC 3264 §4: an offer is answered, and where there was none there is nothing to answer.
     let accepted = if invite.body().is_empty() {
         accepted
@@ -116,28 +118,54 @@ pub(crate) fn fault(request: &Request, fault: &Fault, tag: Option<&str>) -> Byte
 /// Answers a session refresh (RFC 4028 §9). Where the client reached us is our Contact, which RFC 3311 §5.2 wants.
 pub(crate) fn refreshed(update: &Request, session_expires: u32) -> Bytes {
     match agree_on_timer(update, session_expires, None) {
-        Ok(timer) => respond(update, Status::OK, None)
-            .header(Name::Contact, format_args!("<{}>", update.uri()))
-            .header(Name::SessionExpires, timer)
-            .finish(),
+        Ok(timer) => {
+            let accepted = respond(update, Status::OK, None)
+                .header(Name::Contact, format_args!("<{}>", update.uri()));
+            timer.put_on(accepted).finish()
+        }
         Err(refused) => refused,
     }
 }
 
-/// The Session-Expires of a 200: at most the interval that was asked for. The client refreshes, whatever it asked for:
-/// a legacy client must never be sent an UPDATE.
+/// What a 200 says of the session timer. The client refreshes, whatever it asked for: a legacy client must never be sent an
+/// UPDATE.
+#[derive(Clone, Copy)]
+struct Timer {
+    seconds: u32,
+    /// The client knows the timer, and RFC 4028 §9 wants it told that it has to keep it. Others are told of it all the same;
+    /// one that is not there does not hurt them.
+    require: bool,
+}
+
+impl Timer {
+    fn put_on(self, accepted: MessageBuilder) -> MessageBuilder {
+        let expires = format_args!("{};refresher=uac", self.seconds);
+        let accepted = accepted.header(Name::SessionExpires, expires);
+        if self.require {
+            accepted.header(Name::Require, "timer")
+        } else {
+            accepted
+        }
+    }
+}
+
+/// The interval is at most the one that was asked for.
 fn agree_on_timer(
     request: &Request,
     session_expires: u32,
     tag: Option<&str>,
-) -> Result<String, Bytes> {
+) -> Result<Timer, Bytes> {
     let proposal = Proposal::of(request).map_err(|error| fault(request, &error.into(), tag))?;
+    let timer = |seconds| Timer {
+        seconds,
+        require: proposal.supported,
+    };
     if proposal.expires.is_none() {
         // Nothing to agree on: the interval is ours, and the configuration keeps it within RFC 4028 §4.
-        return Ok(format!("{session_expires};refresher=uac"));
+        return Ok(timer(session_expires));
     }
     match session_timer::Policy::new(session_expires, 0).answer(&proposal) {
-        Agreement::Timer { expires, .. } => Ok(format!("{};refresher=uac", expires.seconds)),
+        Agreement::Timer { expires, .. } => Ok(timer(expires.seconds)),
         Agreement::TooSmall { min_se } => {
             let refusal = respond(request, Status::SESSION_INTERVAL_TOO_SMALL, tag);
             Err(refusal.header(Name::MinSe, min_se).finish())
@@ -211,6 +239,17 @@ mod tests {
             assert!(answer.contains(&expires), "{answer}");
             let contact = "\r\nContact: <sip:channel@contoso.com;transport=tcp>\r\n";
             assert!(answer.contains(contact), "{answer}");
+            assert!(!answer.contains("Require"), "{answer}");
+        }
+        // Whoever knows the timer must be told to keep it, whatever it proposes.
+        for lines in [
+            "",
+            "Session-Expires: 600\r\n",
+            "Session-Expires: 600;refresher=uas\r\n",
+        ] {
+            let answer = answer_to("UPDATE", &format!("Supported: 100rel, timer\r\n{lines}"));
+            assert!(answer.contains(";refresher=uac\r\n"), "{answer}");
+            assert!(answer.contains("\r\nRequire: timer\r\n"), "{answer}");
         }
         let short = answer_to("UPDATE", "Supported: timer\r\nSession-Expires: 30\r\n");
         assert!(short.starts_with("SIP/2.0 422 "), "{short}");

@@ -95,7 +95,7 @@ fn note(said: &mut String, what: &impl std::fmt::Debug) {
 
 /// What is answered to a fault is a message that every peer can read.
 fn answer(message: Option<&Message>, fault: &crate::sip::Fault) {
-    if let Some(answer) = message.and_then(|message| fault.answer(message, "tag")) {
+    if let Some(answer) = message.and_then(|message| fault.answer(message, "tag", &[])) {
         let answer = answer.finish();
         let mut decoder = Decoder::default();
         decoder.push(&answer);

@@ -50,7 +50,7 @@ mod torture {
     };
 
     fn answered(message: &Message, fault: &Fault) -> Option<u16> {
-        let answer = fault.answer(message, "local")?.finish();
+        let answer = fault.answer(message, "local", &[])?.finish();
         let Some(Message::Response(response)) = read_answer(&answer) else {
             panic!("not a response: {answer:?}");
         };

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::occupancy::Permit;
 use super::pump::{Pump, Woken};
 use super::tell::Teller;
-use super::uas::{ChannelId, CloseReason, UasOutput, UasSettings, UserAgentServer};
+use super::uas::{ChannelId, CloseReason, METHODS, UasOutput, UasSettings, UserAgentServer};
 use crate::answer;
 use crate::peer::{Attachment, ConnectionNumber, SentBy, Way};
 use crate::queue;
@@ -70,7 +70,7 @@ pub(super) fn serve(
         Instant::now(),
         Arc::clone(&context.uas),
         attachment.clone(),
-        handle.peer.ip(),
+        handle.peer,
         seed,
     );
     let mut connection = Connection {
@@ -143,11 +143,11 @@ impl Connection {
                     self.carry_out()
                 }
                 Decoded::Malformed { message, fault } => {
-                    self.answer_fault(message.as_ref(), &fault, false);
+                    self.answer_fault(message, &fault, false);
                     None
                 }
                 Decoded::Fatal { message, fault } => {
-                    self.answer_fault(message.as_ref(), &fault, true);
+                    self.answer_fault(message, &fault, true);
                     Some(ConnectionEnd::Fault)
                 }
             };
@@ -157,10 +157,13 @@ impl Connection {
         }
     }
 
-    fn answer_fault(&mut self, message: Option<&Message>, fault: &Fault, fatal: bool) {
+    fn answer_fault(&mut self, message: Option<Message>, fault: &Fault, fatal: bool) {
         let tag = self.uas.tag();
-        if let Some(answer) = message.and_then(|message| fault.answer(message, &tag)) {
-            self.pump.queue(&answer.finish());
+        if let Some(mut message) = message {
+            message.came_from(self.handle.peer);
+            if let Some(answer) = fault.answer(&message, &tag, METHODS) {
+                self.pump.queue(&answer.finish());
+            }
         }
         self.teller.fault(self.uas.user(), fault, fatal);
     }

@@ -9,7 +9,7 @@ mod output;
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ use crate::random::Random;
 use crate::registrar::{self, Change, Policy, Refused, Registrar, user_of};
 
 /// What this server does.
-const METHODS: &[Method] = &[
+pub(super) const METHODS: &[Method] = &[
     Method::Register,
     Method::Subscribe,
     Method::Invite,
@@ -121,8 +121,8 @@ struct Channel {
 pub struct UserAgentServer {
     settings: Arc<UasSettings>,
     attachment: Attachment,
-    /// The client's address.
-    peer: IpAddr,
+    /// The client's address and port.
+    peer: SocketAddr,
     registrar: Registrar,
     lookups: Vec<Lookup>,
     channels: Vec<Channel>,
@@ -141,7 +141,7 @@ impl UserAgentServer {
         now: Instant,
         settings: Arc<UasSettings>,
         attachment: Attachment,
-        peer: IpAddr,
+        peer: SocketAddr,
         seed: u64,
     ) -> Self {
         let sign_in_by = now + settings.sign_in_timeout;
@@ -163,7 +163,10 @@ impl UserAgentServer {
     /// Takes a sound message. `wall` is the time since the Unix epoch.
     pub fn handle(&mut self, now: Instant, wall: Duration, message: Message) {
         match message {
-            Message::Request(request) => self.handle_request(now, wall, request),
+            Message::Request(mut request) => {
+                request.came_from(self.peer);
+                self.handle_request(now, wall, request);
+            }
             Message::Response(response) => self.handle_response(response),
         }
     }
@@ -225,6 +228,9 @@ impl UserAgentServer {
         }
         if *request.method() == Method::Register {
             return self.handle_register(now, wall, &request);
+        }
+        if *request.method() == Method::Options && !is_in_dialog(&request) {
+            return self.handle_options(&request);
         }
         if !self.is_from_user(&request) {
             return self.refuse_sender(&request);
@@ -300,7 +306,7 @@ impl UserAgentServer {
     fn caller(&self, user: UserUri) -> Caller {
         Caller {
             user,
-            network: Some(self.peer.to_canonical()),
+            network: Some(self.peer.ip().to_canonical()),
             listener: Some(self.settings.listener.clone()),
             client: Some(Arc::clone(&self.client)),
         }
@@ -377,13 +383,6 @@ impl UserAgentServer {
         match request.method() {
             Method::Invite => self.handle_invite(request, &tag),
             Method::Subscribe => self.send(registrar::subscribed(request, &tag)),
-            Method::Options => {
-                let methods: Vec<&str> = METHODS.iter().map(Method::as_str).collect();
-                let options = respond(request, Status::OK, Some(&tag))
-                    .header(Name::Allow, methods.join(", "))
-                    .header(Name::Accept, "application/sdp, text/plain");
-                self.send(options.finish());
-            }
             Method::Ack => {}
             // INFO, BYE, UPDATE and CANCEL concern something that exists.
             _ => self.send(answer::refuse(
@@ -393,6 +392,22 @@ impl UserAgentServer {
                 Some(&tag),
             )),
         }
+    }
+
+    /// Whether this server is there. Monitors and load balancers ask that without a sign-in, and often, so it is no event.
+    /// Anybody gets the same answer; where nobody would answer an INVITE it is that one (RFC 3261 §11.2).
+    fn handle_options(&mut self, request: &Request) {
+        let tag = self.tag();
+        let names_nobody = SipUri::parse(request.uri()).is_ok_and(|uri| uri.user().is_none());
+        let answer = if names_nobody || self.settings.service.dialled(request).is_some() {
+            respond(request, Status::OK, Some(&tag))
+                .header(Name::Allow, Method::list(METHODS))
+                .header(Name::Accept, "application/sdp, text/plain")
+                .finish()
+        } else {
+            answer::refuse(request, Status::NOT_FOUND, None, Some(&tag))
+        };
+        self.send(answer);
     }
 
     fn handle_invite(&mut self, request: &Request, tag: &str) {
@@ -521,4 +536,9 @@ impl UserAgentServer {
     fn event(&mut self, event: UasEvent) {
         self.outputs.push_back(UasOutput::Event(event));
     }
+}
+
+/// Whether a request says that it belongs to a dialog. One whose To cannot be read is refused where that is looked at.
+fn is_in_dialog(request: &Request) -> bool {
+    request.headers().to().map_or(true, |to| to.tag().is_some())
 }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{CoreSettings, DialogNumber, Output, ServerCore};
+use super::requests::METHODS;
 use super::sink::{Heard, Sink};
 use crate::listener::pump::read_some;
 use crate::peer::SentBy;
@@ -173,16 +174,17 @@ impl Connection {
                     None
                 }
                 Decoded::KeepAlive(KeepAlive::Pong) => None,
-                Decoded::Message(message) => {
+                Decoded::Message(mut message) => {
+                    message.came_from(self.peer);
                     self.core.handle(Instant::now(), message);
                     self.carry_out()
                 }
                 Decoded::Malformed { message, fault } => {
-                    self.answer_fault(message.as_ref(), &fault, FaultKind::SipSyntax);
+                    self.answer_fault(message, &fault, FaultKind::SipSyntax);
                     None
                 }
                 Decoded::Fatal { message, fault } => {
-                    self.answer_fault(message.as_ref(), &fault, FaultKind::SipFraming);
+                    self.answer_fault(message, &fault, FaultKind::SipFraming);
                     Some(ConnectionEnd::Fault)
                 }
             };
@@ -192,10 +194,13 @@ impl Connection {
         }
     }
 
-    fn answer_fault(&mut self, message: Option<&Message>, fault: &Fault, kind: FaultKind) {
+    fn answer_fault(&mut self, message: Option<Message>, fault: &Fault, kind: FaultKind) {
         let tag = self.core.tag();
-        if let Some(answer) = message.and_then(|message| fault.answer(message, &tag)) {
-            self.outbox.queue(&answer.finish());
+        if let Some(mut message) = message {
+            message.came_from(self.peer);
+            if let Some(answer) = fault.answer(&message, &tag, METHODS) {
+                self.outbox.queue(&answer.finish());
+            }
         }
         ProtocolFault {
             peer: self.peer,

@@ -17,7 +17,7 @@ use crate::registrar::user_of;
 use crate::telemetry::events::serve::DialogEnd;
 
 /// What this server does.
-const METHODS: &[Method] = &[
+pub(super) const METHODS: &[Method] = &[
     Method::Invite,
     Method::Ack,
     Method::Cancel,
@@ -277,9 +277,8 @@ fn identity(request: &Request) -> Option<UserUri> {
 /// The answer to OPTIONS (RFC 3261 §11.2).
 fn capabilities(request: &Request, tag: &str) -> Bytes {
     let tag = Some(tag).filter(|tag| !tag.is_empty());
-    let methods: Vec<&str> = METHODS.iter().map(Method::as_str).collect();
     respond(request, Status::OK, tag)
-        .header(Name::Allow, methods.join(", "))
+        .header(Name::Allow, Method::list(METHODS))
         .header(Name::Accept, "application/sdp, text/plain")
         .header(Name::Supported, "timer")
         .finish()

@@ -159,8 +159,8 @@ impl Uas<'_> {
             Method::Other(_) => Status::NOT_IMPLEMENTED,
             _ => Status::METHOD_NOT_ALLOWED,
         };
-        let methods: Vec<_> = self.methods.iter().map(Method::as_str).collect();
-        Err(Fault::new(status, "RFC 3261 §8.2.1").with_header(Name::Allow, methods.join(", ")))
+        let allowed = Method::list(self.methods);
+        Err(Fault::new(status, "RFC 3261 §8.2.1").with_header(Name::Allow, allowed))
     }
 
     fn check_uri(&self, request: &Request) -> Result<(), Fault> {

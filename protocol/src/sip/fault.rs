@@ -52,9 +52,15 @@ impl Fault {
     }
 
     /// The response that tells the peer, with `to_tag` put on To if it has none. `None` for what must not be answered:
-    /// a response, an ACK (RFC 3261 §17.1.1.3), and a request without any Via, which nobody could match.
+    /// a response, an ACK (RFC 3261 §17.1.1.3), and a request without any Via, which nobody could match. A refused method
+    /// is answered with those that are allowed.
     #[must_use]
-    pub fn answer(&self, message: &Message, to_tag: &str) -> Option<MessageBuilder> {
+    pub fn answer(
+        &self,
+        message: &Message,
+        to_tag: &str,
+        allowed: &[Method],
+    ) -> Option<MessageBuilder> {
         let Message::Request(request) = message else {
             return None;
         };
@@ -62,6 +68,16 @@ impl Fault {
             return None;
         }
         let answer = respond_with(request, self.status, &self.reason, Some(to_tag));
+        let refuses_method = matches!(
+            self.status,
+            Status::METHOD_NOT_ALLOWED | Status::NOT_IMPLEMENTED
+        );
+        let says_so = self.headers.iter().any(|(name, _)| *name == Name::Allow);
+        let answer = if refuses_method && !says_so {
+            answer.header(Name::Allow, Method::list(allowed))
+        } else {
+            answer
+        };
         Some(
             self.headers
                 .iter()
@@ -113,7 +129,7 @@ mod tests {
         let fault =
             Fault::new(Status::METHOD_NOT_ALLOWED, "").with_header(Name::Allow, "INFO, BYE");
         let answer = fault
-            .answer(&request("PUBLISH", "Via: SIP/2.0/TCP h\r\n"), "local")
+            .answer(&request("PUBLISH", "Via: SIP/2.0/TCP h\r\n"), "local", &[])
             .unwrap()
             .finish();
         let answer = std::str::from_utf8(&answer).unwrap();
@@ -126,6 +142,26 @@ mod tests {
             answer.contains("\r\nTo: <sip:a@example.com>;tag=local\r\n"),
             "{answer}"
         );
+    }
+
+    #[test]
+    fn rfc3261_section_8_2_1_whoever_refuses_a_method_says_which_are_allowed() {
+        for (status, allows) in [
+            (Status::NOT_IMPLEMENTED, true),
+            (Status::METHOD_NOT_ALLOWED, true),
+            (Status::BAD_REQUEST, false),
+        ] {
+            let message = request("PUBLISH", "Via: SIP/2.0/TCP h\r\n");
+            let methods = [Method::Info, Method::Bye];
+            let answer = Fault::new(status, "").answer(&message, "local", &methods);
+            let answer = answer.unwrap().finish();
+            let answer = std::str::from_utf8(&answer).unwrap();
+            assert_eq!(
+                answer.contains("\r\nAllow: INFO, BYE\r\n"),
+                allows,
+                "{answer}"
+            );
+        }
     }
 
     #[test]
@@ -143,13 +179,13 @@ mod tests {
         let fault = Fault::new(Status::BAD_REQUEST, "");
         assert!(
             fault
-                .answer(&request("ACK", "Via: SIP/2.0/TCP h\r\n"), "t")
+                .answer(&request("ACK", "Via: SIP/2.0/TCP h\r\n"), "t", &[])
                 .is_none()
         );
-        assert!(fault.answer(&request("BYE", ""), "t").is_none());
+        assert!(fault.answer(&request("BYE", ""), "t", &[]).is_none());
         assert!(
             fault
-                .answer(&request("BYE", "Via: SIP/2.0/TCP h\r\n"), "t")
+                .answer(&request("BYE", "Via: SIP/2.0/TCP h\r\n"), "t", &[])
                 .is_some()
         );
     }

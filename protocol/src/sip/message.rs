@@ -1,6 +1,7 @@
 //! A request or a response: start line, header fields, body.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -28,6 +29,15 @@ macro_rules! methods {
                     $(Self::$variant => $wire,)+
                     Self::Other(name) => name,
                 }
+            }
+        }
+
+        impl Method {
+            /// A list as header fields have it: `INFO, BYE`.
+            #[must_use]
+            pub fn list(methods: &[Self]) -> String {
+                let names: Vec<&str> = methods.iter().map(Self::as_str).collect();
+                names.join(", ")
             }
         }
 
@@ -104,6 +114,13 @@ impl Message {
         }
     }
 
+    /// [`Request::came_from`], if it is a request.
+    pub fn came_from(&mut self, peer: SocketAddr) {
+        if let Self::Request(request) = self {
+            request.came_from(peer);
+        }
+    }
+
     pub(super) const fn headers_mut(&mut self) -> &mut Headers {
         match self {
             Self::Request(request) => &mut request.headers,
@@ -119,6 +136,15 @@ impl Message {
     }
 }
 
+/// Where a request came from, as far as its top Via does not say so.
+#[derive(Clone, Copy)]
+pub(super) struct Source {
+    /// For `received`.
+    pub(super) received: Option<IpAddr>,
+    /// For `rport`, which is there without a value.
+    pub(super) port: Option<u16>,
+}
+
 /// A request.
 #[derive(Clone)]
 pub struct Request {
@@ -127,8 +153,8 @@ pub struct Request {
     uri: Range<u32>,
     headers: Headers,
     body: Bytes,
-    /// Where it came from, if its top Via does not say so.
-    received: Option<Box<str>>,
+    /// What answers have to add to the top Via. Boxed: most requests have nothing of it.
+    source: Option<Box<Source>>,
 }
 
 impl Request {
@@ -138,25 +164,32 @@ impl Request {
             uri,
             headers,
             body: Bytes::new(),
-            received: None,
+            source: None,
         }
     }
 
-    /// Notes the IP address that the request came from. Where its top Via names another, or a name, answers say so in that
-    /// Via: RFC 3261 §18.2.1 demands it of every server.
-    pub fn came_from(&mut self, address: &str) {
-        let top = self.headers.vias().next().and_then(Result::ok);
-        let is_told = top.is_none_or(|via| {
-            via.host().as_str() == address || via.params().get("received").is_some()
-        });
-        if !is_told {
-            self.received = Some(address.into());
+    /// Notes the address and port that the request came from. Answers say so in the top Via where that names another
+    /// address, or a name, as RFC 3261 §18.2.1 demands of every server; and where it asks for it by an empty `rport`
+    /// (RFC 3581 §4).
+    pub fn came_from(&mut self, peer: SocketAddr) {
+        let Some(Ok(via)) = self.headers.vias().next() else {
+            return;
+        };
+        let address = peer.ip().to_canonical();
+        let asks = via.params().get("rport").is_some_and(str::is_empty);
+        let is_told = via.host().as_ip() == Some(address);
+        // Nobody but this server has a reason to write it, so what stands there stays.
+        let is_written = via.params().get("received").is_some();
+        let received = ((asks || !is_told) && !is_written).then_some(address);
+        let port = asks.then_some(peer.port());
+        if received.is_some() || port.is_some() {
+            self.source = Some(Box::new(Source { received, port }));
         }
     }
 
-    /// Where it came from, if answers must say so.
-    pub(super) fn received(&self) -> Option<&str> {
-        self.received.as_deref()
+    /// What answers have to add to the top Via.
+    pub(super) fn source(&self) -> Option<&Source> {
+        self.source.as_deref()
     }
 
     /// What is asked.

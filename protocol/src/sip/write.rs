@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Write};
 
 use super::grammar::{self, TOKEN};
-use super::headers::Name;
-use super::message::{Method, Request};
+use super::headers::{Name, Via};
+use super::message::{Method, Request, Source};
 use super::status::Status;
 use bytes::Bytes;
 
@@ -76,6 +76,24 @@ impl MessageBuilder {
     pub(super) fn put(&mut self, name: Name, parts: &[&str]) {
         self.push(name.line_start());
         self.one_line(parts);
+    }
+
+    /// Adds a Via field with what its top hop lacks.
+    fn put_via(&mut self, value: &str, source: &Source) {
+        // One field may hold several hops; the first is the top one.
+        let top = grammar::elements(value).next().unwrap_or_default();
+        let rest = value.strip_prefix(top).unwrap_or_default();
+        let (until_port, behind_port) = top.split_at(end_of_rport(top).unwrap_or(top.len()));
+        let port = source.port.map(|port| format!("={port}"));
+        let received = source.received.map(|at| format!(";received={at}"));
+        let parts = [
+            until_port,
+            port.as_deref().unwrap_or_default(),
+            behind_port,
+            received.as_deref().unwrap_or_default(),
+            rest,
+        ];
+        self.put(Name::Via, &parts);
     }
 
     /// Adds a field by the text of its name. What no name can hold becomes `-`.
@@ -184,6 +202,19 @@ impl MessageBuilder {
     }
 }
 
+/// Where the name of a hop's `rport` ends that has no value.
+fn end_of_rport(hop: &str) -> Option<usize> {
+    let via = Via::list(hop).next()?.ok()?;
+    let is_rport = |(name, value): &(&str, Option<&str>)| {
+        name.eq_ignore_ascii_case("rport") && value.is_none()
+    };
+    let (name, _) = via.params().iter().find(is_rport)?;
+    // The name is a part of the hop's text.
+    let start = name.as_ptr().addr().checked_sub(hop.as_ptr().addr())?;
+    let end = start + name.len();
+    hop.is_char_boundary(end).then_some(end)
+}
+
 /// Takes text in.
 struct Text<'a>(&'a mut Vec<u8>);
 
@@ -254,16 +285,14 @@ pub fn respond_with(
     let headers = request.headers();
     // A To that cannot be read goes back as it came: a tag might land inside of an open quoted string.
     let to_tag = to_tag.filter(|_| headers.to().is_ok_and(|to| to.tag().is_none()));
-    let mut received = request.received();
+    let mut source = request.source();
     let mut builder = MessageBuilder::response(status, Some(reason));
     for (name, value) in headers.fields() {
         match (name, to_tag) {
-            (Name::Via, _) if received.is_some() => {
-                let address = received.take().unwrap_or_default();
-                // One field may hold several hops; the first is the top one.
-                let top = grammar::elements(value).next().unwrap_or_default();
-                let rest = value.strip_prefix(top).unwrap_or_default();
-                builder.put(name, &[top, ";received=", address, rest]);
+            (Name::Via, _) if source.is_some() => {
+                if let Some(source) = source.take() {
+                    builder.put_via(value, source);
+                }
             }
             (Name::To, Some(tag)) => builder.put(name, &[value, ";tag=", tag]),
             (Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq, _) => {
@@ -298,18 +327,18 @@ mod tests {
             let Message::Request(mut request) = Message::parse(asked.as_bytes()).unwrap() else {
                 panic!("a response")
             };
-            request.came_from(from);
+            request.came_from(from.parse().unwrap());
             let answer = text(respond(&request, Status::OK, None));
             let vias = answer.lines().filter_map(|it| it.strip_prefix("Via: "));
             vias.map(str::to_owned).collect::<Vec<_>>()
         };
         let below = "SIP/2.0/TCP edge.contoso.com;branch=z9hG4bK1";
         assert_eq!(
-            vias(INVITE, "10.0.0.5"),
+            vias(INVITE, "10.0.0.5:50123"),
             ["SIP/2.0/tcp 10.0.0.5:50123", below]
         );
         assert_eq!(
-            vias(INVITE, "192.0.2.7"),
+            vias(INVITE, "192.0.2.7:4000"),
             ["SIP/2.0/tcp 10.0.0.5:50123;received=192.0.2.7", below]
         );
         // The first of several in one field, of which one has a comma of its own.
@@ -318,7 +347,7 @@ mod tests {
             "SIP/2.0/TLS fe.contoso.com;x=\"a,b\" , SIP/2.0/tcp 10.0.0.5",
         );
         assert_eq!(
-            vias(&list, "2001:db8::1"),
+            vias(&list, "[2001:db8::1]:4000"),
             [
                 "SIP/2.0/TLS fe.contoso.com;x=\"a,b\";received=2001:db8::1 , SIP/2.0/tcp 10.0.0.5",
                 below
@@ -326,9 +355,31 @@ mod tests {
         );
         let told = INVITE.replace("50123", "50123;received=192.0.2.9");
         assert_eq!(
-            vias(&told, "192.0.2.7"),
+            vias(&told, "192.0.2.7:4000"),
             ["SIP/2.0/tcp 10.0.0.5:50123;received=192.0.2.9", below]
         );
+        // The same address, written in another way.
+        let mapped = INVITE.replace("10.0.0.5:50123", "[::FFFF:10.0.0.5]:50123");
+        let [top, _] = &vias(&mapped, "10.0.0.5:4000")[..] else {
+            panic!("two hops");
+        };
+        assert_eq!(top, "SIP/2.0/tcp [::FFFF:10.0.0.5]:50123");
+        // RFC 3581 §4: whoever asks for the port is told address and port, also where the address is known.
+        for (hop, answered) in [
+            (
+                "10.0.0.5:50123;rport;branch=z9hG4bK2",
+                "10.0.0.5:50123;rport=4000;branch=z9hG4bK2;received=10.0.0.5",
+            ),
+            (
+                "10.0.0.5 ; x=\";rport\" ; RPORT , SIP/2.0/UDP h;rport",
+                "10.0.0.5 ; x=\";rport\" ; RPORT=4000;received=10.0.0.5 , SIP/2.0/UDP h;rport",
+            ),
+            ("10.0.0.5;rport=9", "10.0.0.5;rport=9"),
+        ] {
+            let asked = INVITE.replace("10.0.0.5:50123", hop);
+            let top = vias(&asked, "10.0.0.5:4000").swap_remove(0);
+            assert_eq!(top, format!("SIP/2.0/tcp {answered}"));
+        }
     }
 
     fn invite() -> Request {

@@ -10,6 +10,16 @@ use crate::client::channel::{Channel, Verdict};
 use crate::client::event::Event;
 use crate::client::failure::{Failure, Step};
 
+/// What is answered.
+const METHODS: &[Method] = &[
+    Method::Ack,
+    Method::Bye,
+    Method::Info,
+    Method::Notify,
+    Method::Benotify,
+    Method::Options,
+];
+
 impl Client {
     pub(super) fn handle_response(&mut self, now: Instant, response: &Response) {
         if self.registration.is_answered_by(response) {
@@ -83,7 +93,12 @@ impl Client {
         };
         if let Some(status) = status {
             let tag = self.identity.tag();
-            self.send(now, respond(request, status, Some(&tag)).finish());
+            let answer = respond(request, status, Some(&tag));
+            let answer = match status {
+                Status::NOT_IMPLEMENTED => answer.header(Name::Allow, Method::list(METHODS)),
+                _ => answer,
+            };
+            self.send(now, answer.finish());
         }
         match request.method() {
             Method::Notify | Method::Benotify => {

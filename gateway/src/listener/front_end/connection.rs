@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::group::{Groups, Seat};
 use super::lookups::Lookups;
-use super::server::{FrontEndServer, FrontEndSettings, Output};
+use super::server::{FrontEndServer, FrontEndSettings, METHODS, Output};
 use crate::answer;
 use crate::listener::pump::{Pump, Woken};
 use crate::listener::tell::Teller;
@@ -100,8 +100,7 @@ pub(in crate::listener) async fn serve(
         peer: teller.peer(),
     };
     let lookups = Arc::clone(&context.lookups);
-    let peer = teller.peer().ip();
-    let server = FrontEndServer::new(settings, lookups, peer, sent_by.clone(), seed);
+    let server = FrontEndServer::new(settings, lookups, teller.peer(), sent_by.clone(), seed);
     let seat = Arc::new(Seat::new(number, sent_by, handle));
     let brought = context.groups.join(name, Arc::clone(&seat));
     teller.front_end_connected(name, brought);
@@ -166,20 +165,23 @@ impl Connection<'_> {
                     self.carry_out();
                 }
                 Decoded::Malformed { message, fault } => {
-                    self.answer_fault(message.as_ref(), &fault, false);
+                    self.answer_fault(message, &fault, false);
                 }
                 Decoded::Fatal { message, fault } => {
-                    self.answer_fault(message.as_ref(), &fault, true);
+                    self.answer_fault(message, &fault, true);
                     return Some(ConnectionEnd::Fault);
                 }
             }
         }
     }
 
-    fn answer_fault(&mut self, message: Option<&Message>, fault: &Fault, fatal: bool) {
+    fn answer_fault(&mut self, message: Option<Message>, fault: &Fault, fatal: bool) {
         let tag = self.server.tag();
-        if let Some(answer) = message.and_then(|message| fault.answer(message, &tag)) {
-            self.pump.queue(&answer.finish());
+        if let Some(mut message) = message {
+            message.came_from(self.teller.peer());
+            if let Some(answer) = fault.answer(&message, &tag, METHODS) {
+                self.pump.queue(&answer.finish());
+            }
         }
         self.teller.fault(None, fault, fatal);
     }

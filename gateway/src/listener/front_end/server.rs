@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ use crate::session::table::{SessionHandle, SessionTable};
 use crate::telemetry::events::sign_in::AssertionFault;
 
 /// What this server does. Registrations and subscriptions are the front end's: what of them comes here is answered 405.
-const METHODS: &[Method] = &[
+pub(super) const METHODS: &[Method] = &[
     Method::Invite,
     Method::Ack,
     Method::Cancel,
@@ -112,8 +112,8 @@ pub(in crate::listener) enum Event {
 pub(super) struct FrontEndServer {
     settings: Arc<FrontEndSettings>,
     lookups: Arc<Lookups>,
-    /// The front end's address.
-    peer: Box<str>,
+    /// Where the front end connected from.
+    peer: SocketAddr,
     sent_by: SentBy,
     unique: Random,
     outputs: VecDeque<Output>,
@@ -124,14 +124,14 @@ impl FrontEndServer {
     pub(super) fn new(
         settings: Arc<FrontEndSettings>,
         lookups: Arc<Lookups>,
-        peer: IpAddr,
+        peer: SocketAddr,
         sent_by: SentBy,
         seed: u64,
     ) -> Self {
         Self {
             settings,
             lookups,
-            peer: peer.to_canonical().to_string().into(),
+            peer,
             sent_by,
             unique: Random::new(seed),
             outputs: VecDeque::new(),
@@ -148,7 +148,7 @@ impl FrontEndServer {
     ) {
         match message {
             Message::Request(mut request) => {
-                request.came_from(&self.peer);
+                request.came_from(self.peer);
                 self.handle_request((now, at), request, sessions, here);
             }
             Message::Response(response) => {
@@ -357,9 +357,8 @@ impl FrontEndServer {
 
     fn send_options(&mut self, request: &Request) {
         let tag = self.tag();
-        let methods: Vec<&str> = METHODS.iter().map(Method::as_str).collect();
         let options = respond(request, Status::OK, Some(&tag))
-            .header(Name::Allow, methods.join(", "))
+            .header(Name::Allow, Method::list(METHODS))
             .header(Name::Accept, "application/sdp, text/plain");
         self.send(options.finish());
     }

@@ -169,7 +169,7 @@ fn server(lookups: &Arc<Lookups>, seed: u64) -> FrontEndServer {
         transport: "TLS",
         address: "192.0.2.9:5062".into(),
     };
-    let peer = [192, 0, 2, 1].into();
+    let peer = ([192, 0, 2, 1], 40_000).into();
     FrontEndServer::new(Arc::new(settings), Arc::clone(lookups), peer, sent_by, seed)
 }
 

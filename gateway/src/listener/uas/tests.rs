@@ -73,7 +73,7 @@ impl Client {
                 now,
                 Arc::new(settings),
                 attachment,
-                [192, 0, 2, 7].into(),
+                ([192, 0, 2, 7], 50_000).into(),
                 1,
             ),
             now,
@@ -287,10 +287,45 @@ fn channel_requests_go_to_the_session() {
 #[test]
 fn nothing_but_register_before_the_sign_in() {
     let mut client = Client::new();
-    for method in ["INVITE", "SUBSCRIBE", "OPTIONS", "INFO"] {
+    for method in ["INVITE", "SUBSCRIBE", "INFO"] {
         // Never 401 or 407: a client that was not challenged repeats the request without end.
         assert_status(&client.send(method, CHANNEL, "c", "", ""), 403);
     }
+}
+
+#[test]
+fn anybody_may_ask_whether_the_server_is_there_and_it_is_no_event() {
+    for mut client in [Client::new(), Client::signed_in()] {
+        for user in [
+            "sip:monitor@load-balancer.example.com",
+            "sip:ann@contoso.com",
+        ] {
+            client.user = user;
+            for (uri, status) in [
+                ("sip:contoso.com", 200),
+                ("sip:192.0.2.9:5060;transport=tcp", 200),
+                (LOOKUP, 200),
+                (CHANNEL, 200),
+                ("sip:bob@contoso.com", 404),
+            ] {
+                let outputs = client.send("OPTIONS", uri, "c", "", "");
+                assert_status(&outputs, status);
+                assert_eq!(outputs.len(), 1, "{outputs:?}");
+            }
+        }
+    }
+    // In a dialog it is of a user.
+    let outputs = Client::new().send("OPTIONS", CHANNEL, "c", "tag", "");
+    assert_status(&outputs, 403);
+}
+
+#[test]
+fn rfc3261_18_2_1_answers_say_where_a_client_is() {
+    let mut client = Client::new();
+    let outputs = client.send("REGISTER", "sip:contoso.com", "call", "", "");
+    let answer = assert_status(&outputs, 200);
+    let via = line(&answer, "Via").unwrap();
+    assert_eq!(via, "SIP/2.0/tcp 192.0.2.1:5060;received=192.0.2.7");
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn rfc4475_sections_3_1_2_3_and_3_3_9_lengths_nobody_can_trust() {
             panic!("{lengths:?}: {decoded:?}");
         };
         assert_eq!(fault.status.code(), 400);
-        assert!(fault.answer(message, "tag").is_some());
+        assert!(fault.answer(message, "tag", &[]).is_some());
     }
 }
 
@@ -512,7 +512,7 @@ fn look_at_everything(message: &Message) {
 
 /// An answer is one whole message whatever it answers, and adds no line.
 fn check_answer(message: &Message, fault: &Fault) {
-    let Some(answer) = fault.answer(message, "tag") else {
+    let Some(answer) = fault.answer(message, "tag", &[]) else {
         return;
     };
     let answer = answer.finish();

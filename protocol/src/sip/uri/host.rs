@@ -1,6 +1,7 @@
 //! The host of a URI or a Via.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::sip::grammar::{LABEL, cut, strip};
 
@@ -37,6 +38,17 @@ impl<'a> Host<'a> {
         match self {
             Self::Name(text) | Self::V4(text) | Self::V6(text) => text,
         }
+    }
+
+    /// The address, if it is one; an IPv4 address in IPv6 form is the IPv4 address.
+    #[must_use]
+    pub fn as_ip(&self) -> Option<IpAddr> {
+        let address: IpAddr = match self {
+            Self::Name(_) => return None,
+            Self::V4(text) => IpAddr::V4(text.parse().ok()?),
+            Self::V6(text) => IpAddr::V6(text.parse().ok()?),
+        };
+        Some(address.to_canonical())
     }
 }
 

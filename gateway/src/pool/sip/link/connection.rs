@@ -370,7 +370,9 @@ impl Connection {
 
     fn fault(&mut self, message: Option<&Message>, fault: &Fault) {
         let tag = self.own_tag();
-        if let Some(answer) = message.and_then(|message| fault.answer(message, &tag)) {
+        if let Some(answer) =
+            message.and_then(|message| fault.answer(message, &tag, understood::UAS.methods))
+        {
             self.outbox.queue(&answer.finish());
         }
         PoolFault {
