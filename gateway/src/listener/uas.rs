@@ -247,9 +247,14 @@ impl UserAgentServer {
 
     fn handle_register(&mut self, now: Instant, wall: Duration, request: &Request) {
         let tag = self.tag();
-        let (answer, change) =
-            self.registrar
-                .register(now, wall, request, self.peer, &tag, &self.settings.policy);
+        let (answer, change) = self.registrar.register(
+            now,
+            wall,
+            request,
+            self.peer.ip(),
+            &tag,
+            &self.settings.policy,
+        );
         if let Change::SignedIn(user) = &change {
             self.client = request
                 .headers()

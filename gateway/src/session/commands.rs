@@ -220,29 +220,35 @@ impl SessionCore {
     /// sign-in, and what comes for the room before the answer can crash it (`facts/sipe-client.md`).
     fn handle_part(&mut self, now: Instant, client: CommandId<'static>, rooms: Vec<RoomUri>) {
         for legacy in &rooms {
-            self.forget_queued(legacy);
-            self.shadows.forget(legacy);
-            self.tracks.forget_name(legacy);
-            // Nor may the reply to an earlier command tell of the room.
-            for command in &mut self.commands {
-                let before = command.rooms.len() + command.refused.len();
-                command.rooms.retain(|(room, _)| room != legacy);
-                command.refused.retain(|room| room != legacy);
-                if before > 0 && command.rooms.is_empty() && command.refused.is_empty() {
-                    command.disown();
-                }
-            }
-            self.forget_in_gathers(now, legacy);
-            if let Some(target) = self.rooms.part(legacy) {
-                self.send_part(now, &target);
-            }
-            self.forget_strays();
-            self.event(Event::Parted {
-                legacy: legacy.clone(),
-            });
+            self.leave_room(now, legacy);
         }
         let data = ReplyData::Part(PartReply { rooms });
         self.reply(now, &client, &Reply::success(Verb::Part, data));
+    }
+
+    /// The client has no window of a room any more: nothing may tell of it, and the pool's room is parted with the last of
+    /// its names.
+    pub(super) fn leave_room(&mut self, now: Instant, legacy: &RoomUri) {
+        self.forget_queued(legacy);
+        self.shadows.forget(legacy);
+        self.tracks.forget_name(legacy);
+        // Nor may the reply to an earlier command tell of the room.
+        for command in &mut self.commands {
+            let before = command.rooms.len() + command.refused.len();
+            command.rooms.retain(|(room, _)| room != legacy);
+            command.refused.retain(|room| room != legacy);
+            if before > 0 && command.rooms.is_empty() && command.refused.is_empty() {
+                command.disown();
+            }
+        }
+        self.forget_in_gathers(now, legacy);
+        if let Some(target) = self.rooms.part(legacy) {
+            self.send_part(now, &target);
+        }
+        self.forget_strays();
+        self.event(Event::Parted {
+            legacy: legacy.clone(),
+        });
     }
 
     /// Sends a command of our own.

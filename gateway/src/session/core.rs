@@ -264,8 +264,15 @@ impl SessionCore {
             return;
         }
         channel.heard(now);
-        match channel.answered(cseq.number, response.status()) {
+        let retry_after = response.headers().retry_after();
+        let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
+        let answer = (cseq.number, response.status());
+        match channel.answered(now, answer, retry_after, self.settings.info_timeout) {
             ClientVerdict::Next => self.flush(now),
+            ClientVerdict::Refused(waiting) => {
+                self.not_delivered(now, waiting, response.status());
+                self.flush(now);
+            }
             ClientVerdict::DialogGone => self.detach(now),
             ClientVerdict::Stray => {}
         }
@@ -428,6 +435,7 @@ impl SessionCore {
             Downstream::Attached(channel) => [
                 channel.deadline(self.settings.info_timeout),
                 channel.probe_at(self.longest_silence()),
+                channel.again_at(),
             ]
             .into_iter()
             .flatten()

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
+use holdover_protocol::sip::Status;
 use holdover_protocol::translate;
-use holdover_protocol::xccos::{self, Document, Item, Verb};
+use holdover_protocol::xccos::{self, Document, Item, Outcome, Reply, ResultCode, Verb};
 
 use super::core::{Downstream, SessionCore};
-use super::downstream::Queue;
+use super::downstream::{Queue, Waiting};
 use super::gather::Gathers;
 use super::output::{CloseReason, Event, Output};
 use super::rooms::Rooms;
@@ -40,6 +41,58 @@ impl SessionCore {
         if queue.push(body, opens, &limits).is_err() {
             let queued = queue.len();
             self.close_connection(now, CloseReason::Slow { queued });
+        }
+    }
+
+    /// The client, or its front end, refused a document for good. It does without it: rooms that it was to open are left, so
+    /// that the user is in none that the client does not know of, and who waits for an answer gets a shorter one.
+    pub(super) fn not_delivered(&mut self, now: Instant, waiting: Waiting, status: Status) {
+        let Waiting { body, opens } = waiting;
+        self.event(Event::NotDelivered {
+            status: status.code(),
+        });
+        for legacy in &opens {
+            self.not_opened(now, legacy);
+        }
+        // It is what was sent, so it need not be bounded again.
+        let limits = xccos::Limits {
+            bytes: usize::MAX,
+            elements: usize::MAX,
+            ..self.settings.xccos
+        };
+        let document = Document::parse(body, &limits);
+        let item = document.as_ref().ok().and_then(|it| it.items().next());
+        let Some(Item::Reply(reply)) = item else {
+            return;
+        };
+        // A failure that is refused too is the last word.
+        if let Some(client) = reply.command_id().filter(|_| reply.is_success())
+            && reply.verb() != Verb::Part
+        {
+            let text = "The answer did not reach you.";
+            let outcome = Outcome::new(ResultCode::LimitExceeded, text);
+            self.reply(now, &client, &Reply::failure(reply.verb(), outcome));
+        }
+    }
+
+    /// The client will not read the answer that was to open a room. Unless another answer opens it, it is left.
+    fn not_opened(&mut self, now: Instant, legacy: &RoomUri) {
+        let limits = &self.settings.xccos;
+        let is_handed_over = match &mut self.downstream {
+            Downstream::Attached(channel) => channel.queue.hand_over(legacy, limits),
+            Downstream::Detached { .. } | Downstream::Finished => false,
+        };
+        if is_handed_over {
+            return;
+        }
+        let is_asked_again = self.gathers.opens(legacy)
+            || self.commands.iter().any(|command| {
+                command.is_join() && command.rooms.iter().any(|(room, _)| room == legacy)
+            });
+        if is_asked_again {
+            self.rooms.untell(legacy);
+        } else {
+            self.leave_room(now, legacy);
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! One INFO at a time by default: legacy clients were written against servers that waited for the receipt. The queue
 //! behind it is bounded; a client that does not keep up is disconnected, and finds what it missed in the history.
+//!
+//! A document that is refused was not read. Where the refusal is for now it is sent again, nothing overtaking it but what was
+//! on its way already; where it is for good it is dropped, and said to be.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,7 +16,7 @@ use holdover_protocol::sip::{Headers, Method, Request, Status};
 use holdover_protocol::xccos::{Document, Item, Verb};
 use holdover_protocol::{translate, xccos};
 
-use super::upstream::without_rooms;
+use super::upstream::{rooms_opened, without_rooms};
 use crate::peer::{ClientNumber, SentBy};
 
 /// Content type of every XCCOS document (`facts/xccos.md` §1.3).
@@ -41,11 +44,56 @@ struct Outstanding {
 }
 
 /// A document that a client has not read.
-#[derive(Debug)]
-struct Waiting {
-    body: Bytes,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) body: Bytes,
     /// The rooms that the client has open once it has read this, and did not before.
-    opens: Box<[RoomUri]>,
+    pub(super) opens: Box<[RoomUri]>,
+}
+
+/// How long to wait before a document that was refused for now is sent again, the first time and at the most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
+
+/// Documents are refused for now.
+#[derive(Debug)]
+struct Backoff {
+    since: Instant,
+    pause: Duration,
+    again_at: Instant,
+    /// How many of them are first in the queue.
+    put_back: usize,
+}
+
+/// What a refusal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// There is no such dialog, or nobody reaches the client.
+    Gone,
+    /// Whoever refused it is busy.
+    ForNow,
+    /// It would be refused again.
+    ForGood,
+}
+
+impl Refusal {
+    /// `None`: it is none.
+    fn of(status: Status, is_behind_front_end: bool) -> Option<Self> {
+        Some(match status.code() {
+            ..300 => return None,
+            // RFC 3261 §12.2.1.2: these end the dialog.
+            408 | 481 | 487 => Self::Gone,
+            // RFC 5057 §5.1 and RFC 5626 §5.3.1: so do these, by which a front end says that it does not reach the client.
+            // 477 is Kamailio's.
+            404 | 410 | 416 | 430 | 477 | 480 | 482 | 484 | 485 | 502 | 604
+                if is_behind_front_end =>
+            {
+                Self::Gone
+            }
+            // RFC 3261 §21.4.24, §21.4.27, §21.5 and §21.6.1: of this one request, and at this time.
+            486 | 491 | 500 | 503 | 504 | 600 => Self::ForNow,
+            _ => Self::ForGood,
+        })
+    }
 }
 
 /// The queue is full.
@@ -53,10 +101,12 @@ struct Waiting {
 pub(super) struct Full;
 
 /// What a final response of the client means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum ClientVerdict {
-    /// It has the document, or will never want it; the next may go.
+    /// It has the document, or will never want it, or gets it again later; the next may go.
     Next,
+    /// It will not have this document.
+    Refused(Waiting),
     /// The client knows nothing of this dialog any more.
     DialogGone,
     /// Not an answer to anything outstanding.
@@ -101,6 +151,38 @@ impl Queue {
         let is_short = self.documents.len() < limits.messages.div_ceil(2);
         let fits = self.bytes.saturating_add(bytes) <= limits.bytes / 2;
         self.documents.is_empty() || (is_short && fits)
+    }
+
+    /// Puts a document back that was taken out last.
+    fn push_front(&mut self, waiting: Waiting) {
+        self.insert(0, waiting);
+    }
+
+    /// Puts a document back behind the first `at`.
+    fn insert(&mut self, at: usize, waiting: Waiting) {
+        self.bytes += waiting.body.len();
+        self.documents.insert(at.min(self.documents.len()), waiting);
+    }
+
+    /// A document that was to open a room is not read. Where another answer tells of the room too, that one opens it.
+    pub(super) fn hand_over(&mut self, legacy: &RoomUri, limits: &xccos::Limits) -> bool {
+        let opens = |waiting: &&mut Waiting| {
+            let document = Document::parse(waiting.body.clone(), limits);
+            document.is_ok_and(|document| {
+                let is_join = matches!(
+                    document.items().next(),
+                    Some(Item::Reply(reply)) if matches!(reply.verb(), Verb::Join | Verb::BatchJoin)
+                );
+                is_join && rooms_opened(&document).contains(legacy)
+            })
+        };
+        let Some(waiting) = self.documents.iter_mut().find(opens) else {
+            return false;
+        };
+        let mut opens = std::mem::take(&mut waiting.opens).into_vec();
+        opens.push(legacy.clone());
+        waiting.opens = opens.into();
+        true
     }
 
     fn pop(&mut self) -> Option<Waiting> {
@@ -199,6 +281,8 @@ pub(super) struct Channel {
     branch: u64,
     outstanding: VecDeque<Outstanding>,
     pub(super) queue: Queue,
+    /// Boxed: hardly any client has one.
+    backoff: Option<Box<Backoff>>,
     /// Answers that wait for a connection. Each is to a request of the client, whose number is bounded.
     late: Vec<Bytes>,
     /// When a client behind a front end was last heard. `None`: it has a connection of its own, and is there as long as
@@ -221,6 +305,7 @@ impl Channel {
             branch,
             outstanding: VecDeque::new(),
             queue,
+            backoff: None,
             late: Vec::new(),
             heard_at,
         }
@@ -250,6 +335,10 @@ impl Channel {
     /// The dialog goes on over another connection.
     pub(super) fn move_to(&mut self, sent_by: SentBy) {
         self.sent_by = sent_by;
+        // Another way may be free.
+        if let Some(backoff) = &mut self.backoff {
+            backoff.again_at = backoff.since;
+        }
     }
 
     /// Requests that were sent on a connection that is gone and are not answered. The client has as long as ever from now
@@ -280,8 +369,7 @@ impl Channel {
         let mut queue = std::mem::take(&mut self.queue);
         let outstanding = self.outstanding.drain(..).rev();
         for waiting in outstanding.filter_map(|info| info.waiting) {
-            queue.bytes += waiting.body.len();
-            queue.documents.push_front(waiting);
+            queue.push_front(waiting);
         }
         queue
     }
@@ -301,12 +389,23 @@ impl Channel {
         headers.call_id() == Ok(self.dialog.call_id())
     }
 
-    /// The next INFO to send, while the client has fewer than the limit to answer.
+    /// The next INFO to send, while the client has fewer than the limit to answer and refuses none for now.
     pub(super) fn next_info(&mut self, now: Instant, limits: &QueueLimits) -> Option<Bytes> {
-        if self.outstanding.len() >= limits.outstanding {
+        let opens = |info: &Outstanding| {
+            let waiting = info.waiting.as_ref();
+            waiting.is_some_and(|waiting| !waiting.opens.is_empty())
+        };
+        if self.outstanding.len() >= limits.outstanding
+            || self.backoff.as_ref().is_some_and(|it| it.again_at > now)
+            // What comes behind the answer that opens a room may be about that room: it must not be read without it.
+            || self.outstanding.iter().any(opens)
+        {
             return None;
         }
         let waiting = self.queue.pop()?;
+        if let Some(backoff) = &mut self.backoff {
+            backoff.put_back = backoff.put_back.saturating_sub(1);
+        }
         Some(self.send(now, Method::Info, Some(waiting)))
     }
 
@@ -332,29 +431,75 @@ impl Channel {
         message
     }
 
-    /// Takes the client's final response.
-    pub(super) fn answered(&mut self, cseq: u32, status: Status) -> ClientVerdict {
+    /// Takes the final response to the request `cseq`. `retry_after` is what it says of the time to wait; documents are sent
+    /// again for as long as `patience`.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        (cseq, status): (u32, Status),
+        retry_after: Option<Duration>,
+        patience: Duration,
+    ) -> ClientVerdict {
         let Some(at) = self.outstanding.iter().position(|info| info.cseq == cseq) else {
             return ClientVerdict::Stray;
         };
-        let is_gone = match status.code() {
-            // RFC 3261 §12.2.1.2: these end the dialog, and the document was not read.
-            408 | 481 | 487 => true,
-            // RFC 5057 §5.1 and RFC 5626 §5.3.1: so do these, by which a front end says that it does not reach the client.
-            // 477 is Kamailio's.
-            404 | 410 | 430 | 477 | 480 | 502 | 604 => self.is_behind_front_end(),
-            // Any other refusal is of this one document, and sending it again would only be refused again.
-            _ => false,
-        };
-        if is_gone {
+        let refusal = Refusal::of(status, self.is_behind_front_end());
+        if refusal == Some(Refusal::Gone) {
             return ClientVerdict::DialogGone;
         }
-        // What came before it was read before it.
-        for earlier in self.outstanding.iter_mut().take(at) {
-            earlier.waiting = None;
+        if refusal.is_none() {
+            // What came before it was read before it.
+            for earlier in self.outstanding.iter_mut().take(at) {
+                earlier.waiting = None;
+            }
+            self.backoff = None;
         }
-        self.outstanding.remove(at);
-        ClientVerdict::Next
+        let answered = self.outstanding.remove(at);
+        let waiting = answered.and_then(|info| info.waiting);
+        match (refusal, waiting) {
+            (None, _) | (_, None) => ClientVerdict::Next,
+            (Some(Refusal::ForNow), Some(waiting)) if self.back_off(now, retry_after, patience) => {
+                if let Some(backoff) = &mut self.backoff {
+                    self.queue.insert(backoff.put_back, waiting);
+                    backoff.put_back += 1;
+                }
+                ClientVerdict::Next
+            }
+            // Whoever is busy for so long does not reach the client.
+            (Some(Refusal::ForNow), Some(waiting)) if self.is_behind_front_end() => {
+                self.queue.push_front(waiting);
+                ClientVerdict::DialogGone
+            }
+            (Some(_), Some(waiting)) => ClientVerdict::Refused(waiting),
+        }
+    }
+
+    /// Waits before anything is sent again. `false`: that was tried for as long as `patience`.
+    fn back_off(&mut self, now: Instant, asked: Option<Duration>, patience: Duration) -> bool {
+        let (first, most) = PAUSE;
+        let (since, pause, put_back) = match &self.backoff {
+            Some(backoff) => (backoff.since, backoff.pause, backoff.put_back),
+            None => (now, first, 0),
+        };
+        let until = since + patience;
+        if now >= until {
+            self.backoff = None;
+            return false;
+        }
+        self.backoff = Some(Box::new(Backoff {
+            since,
+            pause: (pause * 2).min(most),
+            again_at: until.min(now + pause.max(asked.unwrap_or_default())),
+            put_back,
+        }));
+        true
+    }
+
+    /// When a document that was refused for now is sent again.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        let backoff = self.backoff.as_ref()?;
+        // While something is on its way its answer comes first.
+        (self.queue.len() > 0 && self.outstanding.is_empty()).then_some(backoff.again_at)
     }
 
     /// When the oldest unanswered INFO will have waited too long.
@@ -369,6 +514,9 @@ impl Channel {
         }
         if self.outstanding.is_empty() {
             self.outstanding = VecDeque::new();
+            if self.queue.len() == 0 {
+                self.backoff = None;
+            }
         }
     }
 

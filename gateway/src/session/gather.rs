@@ -100,6 +100,11 @@ impl Gathers {
         }
     }
 
+    /// Whether an answer is to open a room.
+    pub(super) fn opens(&self, legacy: &RoomUri) -> bool {
+        self.open.iter().any(|gather| gather.opens(legacy))
+    }
+
     /// What waits behind an answer, though its rooms were opened by another by now.
     pub(super) fn overtaken(&mut self, rooms: &Rooms, limits: &Limits) -> Vec<Bytes> {
         let mut overtaken = Vec::new();

@@ -79,6 +79,11 @@ pub enum Event {
     },
     /// The client's dialog or connection is gone; the grace period begins.
     Detached,
+    /// The client, or its front end, refused a document for good; it was not read.
+    NotDelivered {
+        /// SIP status of the refusal.
+        status: u16,
+    },
     /// The pool let the client into a room.
     Joined {
         /// As the client knows it.

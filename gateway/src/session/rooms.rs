@@ -227,6 +227,13 @@ impl Rooms {
         opens.into_boxed_slice()
     }
 
+    /// The client did not read that a room is open.
+    pub(super) fn untell(&mut self, legacy: &RoomUri) {
+        for room in self.0.iter_mut().filter(|room| room.legacy == *legacy) {
+            room.is_told = false;
+        }
+    }
+
     /// Whether the client has a room's window, be it shut: it was told that the room is open.
     pub(super) fn has_window(&self, legacy: &RoomUri) -> bool {
         let has_window = |room: &Room| {

@@ -22,8 +22,8 @@ use crate::telemetry::events::room::{
     PostUnknown, RoomJoined, RoomLost, RoomParted, RoomsRejoined,
 };
 use crate::telemetry::events::session::{
-    InfoTimedOut, SessionClosed, SessionDetached, SessionEnd, SessionOpened, SessionResumed,
-    SlowClientClosed,
+    DocumentRefused, InfoTimedOut, SessionClosed, SessionDetached, SessionEnd, SessionOpened,
+    SessionResumed, SlowClientClosed,
 };
 use crate::telemetry::{Detail, Emit as _, SessionId, Telemetry};
 
@@ -201,6 +201,12 @@ impl Teller {
                 session,
                 user,
                 grace,
+            }
+            .emit(telemetry),
+            Event::NotDelivered { status } => DocumentRefused {
+                session,
+                user,
+                status,
             }
             .emit(telemetry),
             Event::Joined {

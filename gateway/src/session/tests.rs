@@ -119,13 +119,18 @@ fn request(method: &str, cseq: u32, tag: &str, body: &str) -> Request {
 
 impl Session {
     fn attached() -> Self {
+        Self::with_outstanding(1)
+    }
+
+    /// A client that may have so many INFOs to answer.
+    fn with_outstanding(outstanding: usize) -> Self {
         let settings = SessionSettings {
             channel_uri: "sip:channel@contoso.com".into(),
             session_expires: 1800,
             queue: QueueLimits {
                 messages: 4,
                 bytes: 10_000,
-                outstanding: 1,
+                outstanding,
             },
             info_timeout: INFO_TIMEOUT,
             pool_timeout: POOL_TIMEOUT,

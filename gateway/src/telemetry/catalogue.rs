@@ -86,6 +86,7 @@ catalogue! {
     SessionResumed,
     SessionClosed,
     SlowClientClosed,
+    DocumentRefused,
     InfoTimedOut,
     DecisionMade,
     RoomMoved,

@@ -206,6 +206,12 @@ pub(super) fn samples() -> Vec<Event> {
             queued: 64,
         }
         .into(),
+        DocumentRefused {
+            session,
+            user: user(),
+            status: 413,
+        }
+        .into(),
         InfoTimedOut {
             session,
             user: user(),

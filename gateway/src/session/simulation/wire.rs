@@ -63,6 +63,20 @@ impl ClientDialog {
     }
 }
 
+/// Refusals after which a document comes again.
+pub(super) const FOR_NOW: &[u16] = &[500, 503, 504, 486];
+
+/// How a client or its front end may refuse a document. What opens or closes rooms is refused for now only: what comes of it
+/// otherwise is for tests of its own.
+pub(super) fn refusals(body: &str) -> &'static [u16] {
+    let is_of_windows = ["rpl:join", "rpl:bjoin", "rpl:part"];
+    if is_of_windows.iter().any(|name| body.contains(name)) {
+        FOR_NOW
+    } else {
+        &[500, 503, 504, 413, 403, 603]
+    }
+}
+
 pub(super) fn response_to(request: &Request, status: u16) -> Response {
     let text = respond(request, Status::new(status).unwrap(), None).header(Name::UserAgent, "sim");
     match Message::parse(&text.finish()).unwrap() {

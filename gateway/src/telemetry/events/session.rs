@@ -106,6 +106,22 @@ event! {
 }
 
 event! {
+    /// A client does not get a document.
+    DocumentRefused {
+        /// The session.
+        session: SessionId => session.id,
+        /// Whose it is.
+        user: UserUri => user.uri,
+        /// How it was refused.
+        status: u16 => sip.status,
+    }
+    WARN "session.not-delivered", counted as "documents_refused";
+    "A client, or the front end before it, refused something that was sent to it, and it was dropped: it is too large (413) or \
+     not allowed, or it was refused for as long as `limits.info_timeout_secs`. A message is in the room's history; a command is \
+     answered with a failure instead. Look at what the front end allows."
+}
+
+event! {
     /// A client did not answer an INFO.
     InfoTimedOut {
         /// The session.

@@ -298,6 +298,19 @@ impl Headers {
             .transpose()
             .map_err(HeaderError::of(Name::MinSe))
     }
+
+    /// Seconds of `Retry-After`, which may be followed by a comment and parameters (RFC 3261 §20.33). What is no number says
+    /// nothing, and is 0.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u32> {
+        let (digits, _) = grammar::DIGIT.take(self.get(Name::RetryAfter)?);
+        Some(match digits.parse() {
+            Ok(seconds) => seconds,
+            // More digits than fit are a long time; none are no time.
+            Err(_) if digits.is_empty() => 0,
+            Err(_) => u32::MAX,
+        })
+    }
 }
 
 /// Names alone: values may hold credentials.
@@ -320,6 +333,21 @@ mod tests {
              To: <sip:a@contoso.com>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\n{fields}l: 0\r\n\r\n"
         );
         Message::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn rfc3261_20_33_a_time_to_wait_may_be_commented() {
+        for (value, seconds) in [
+            ("120", 120),
+            ("18000;duration=3600", 18_000),
+            ("5 (in a meeting)", 5),
+            ("soon", 0),
+            ("99999999999999", u32::MAX),
+        ] {
+            let message = message(&format!("Retry-After: {value}\r\n"));
+            assert_eq!(message.headers().retry_after(), Some(seconds), "{value}");
+        }
+        assert_eq!(message("").headers().retry_after(), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use holdover_protocol::sip::{Method, Name, Response, SipUri, Status};
+use holdover_protocol::sip::{Method, Response, SipUri, Status};
 use holdover_protocol::xccos::{Command, Document, Envelope, Item, Reply, ReplyData, Verb};
 
 use super::call::{self, Answer, Established, Late};
@@ -181,7 +181,7 @@ impl LegCore {
         let mut told = Vec::new();
         match status {
             Status::SERVICE_UNAVAILABLE => {
-                let wait = response.headers().get(Name::RetryAfter).map(retry_after);
+                let wait = response.headers().retry_after();
                 self.outbox
                     .too_busy(now, cseq, wait, &mut self.random, &mut told);
             }
@@ -230,19 +230,5 @@ impl LegCore {
             },
             _ => refresh.refused(now),
         }
-    }
-}
-
-/// Seconds of a Retry-After, which may be followed by a comment and parameters (RFC 3261 §20.33). What is no number says
-/// nothing.
-pub(super) fn retry_after(value: &str) -> u32 {
-    let digits = value
-        .find(|c: char| !c.is_ascii_digit())
-        .map_or(value, |end| value.get(..end).unwrap_or_default());
-    match digits.parse() {
-        Ok(seconds) => seconds,
-        // More digits than fit are a long time; none are no time.
-        Err(_) if digits.is_empty() => 0,
-        Err(_) => u32::MAX,
     }
 }

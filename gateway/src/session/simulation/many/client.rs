@@ -194,7 +194,12 @@ impl World {
     pub(super) fn client_reads(&mut self, dialog: u64, request: &Request, status: u16) {
         let is_there = self.dialog.as_ref().is_some_and(|it| it.number == dialog);
         let cseq = request.headers().cseq().unwrap().number;
-        if is_there && !matches!(status, 481 | 487) {
+        if is_there && !matches!(status, 200 | 481 | 487) {
+            self.log(|| format!("client refuses {cseq}: {status}"));
+            let is_for_now = wire::FOR_NOW.contains(&status);
+            self.windows
+                .refused(cseq, is_for_now, &mut self.commands, &self.directory);
+        } else if is_there && status == 200 {
             self.log(|| format!("client answers {status} to {cseq}"));
             let before: Vec<RoomUri> = self.windows.rooms().cloned().collect();
             self.windows.read(cseq, &self.directory);

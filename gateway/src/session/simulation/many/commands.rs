@@ -50,6 +50,16 @@ pub(super) struct Patience {
     pub(super) split: Duration,
 }
 
+/// What is known of a command before an answer to it.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    envid: u64,
+    replies: usize,
+    failed: BTreeSet<RoomUri>,
+    /// The answer is a failure; one that is dropped too is the last word.
+    pub(super) is_failure: bool,
+}
+
 /// A bound on what the core needs beyond its limits.
 const SLACK: Duration = Duration::from_millis(1);
 
@@ -130,6 +140,27 @@ impl Commands {
         let envid = reply.command_id().and_then(|id| id.envid.parse().ok());
         let asked = envid.and_then(|envid: u64| self.asked.get(&envid));
         asked.is_some_and(|asked| !asked.is_off)
+    }
+
+    /// The command that a reply answers, as it is before that.
+    pub(super) fn unanswered(&self, reply: ReplyView<'_>) -> Option<Unanswered> {
+        let envid: u64 = reply.command_id()?.envid.parse().ok()?;
+        let asked = self.asked.get(&envid)?;
+        Some(Unanswered {
+            envid,
+            replies: asked.replies,
+            failed: asked.failed.clone(),
+            is_failure: !reply.is_success(),
+        })
+    }
+
+    /// The answer was not taken.
+    pub(super) fn restore(&mut self, before: Unanswered) {
+        if let Some(asked) = self.asked.get_mut(&before.envid) {
+            asked.replies = before.replies;
+            asked.failed = before.failed;
+            asked.failed.retain(|room| asked.rooms.contains(room));
+        }
     }
 
     /// The client is sent a reply. Returns the rooms it opens.

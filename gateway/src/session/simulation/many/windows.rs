@@ -8,7 +8,7 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::translate::rooms_named;
 use holdover_protocol::xccos::{Document, Item, Limits, ReplyView, Verb};
 
-use super::commands::{Commands, Entry, rooms};
+use super::commands::{Commands, Entry, Unanswered, rooms};
 use super::directory::{Directory, OLD};
 use crate::pool::PoolId;
 
@@ -43,6 +43,8 @@ pub(super) struct Windows {
     open: BTreeMap<RoomUri, Window>,
     /// What the client has not read yet, by CSeq.
     under_way: Vec<(u32, Meaning)>,
+    /// The command that each of these answers, as it was before.
+    answers: Vec<(u32, Unanswered)>,
     /// Where each text stands.
     texts: BTreeMap<String, (PoolId, RoomUri, usize)>,
     /// When the user was last not let into a pool's room again.
@@ -84,10 +86,11 @@ impl Windows {
     /// The dialog is gone: what the client has not read it will not read.
     pub(super) fn dialog_gone(&mut self) {
         self.under_way.clear();
+        self.answers.clear();
     }
 
     pub(super) fn disconnected(&mut self) {
-        self.under_way.clear();
+        self.dialog_gone();
         self.open.clear();
     }
 
@@ -124,6 +127,11 @@ impl Windows {
         let [item] = items[..] else {
             panic!("not one item: {body}");
         };
+        if let Item::Reply(reply) = item
+            && let Some(unanswered) = commands.unanswered(reply)
+        {
+            self.answers.push((cseq, unanswered));
+        }
         let meaning = match item {
             Item::GroupChat(chat) => self.chat(chat.room().unwrap(), &chat.chat(), body),
             Item::Notice(_) => {
@@ -241,8 +249,34 @@ impl Windows {
         Meaning::History(room.clone(), all.collect())
     }
 
+    /// The client did not take a document: it comes again, or is dropped and, if somebody waits for it, answered otherwise.
+    pub(super) fn refused(
+        &mut self,
+        cseq: u32,
+        is_for_now: bool,
+        commands: &mut Commands,
+        directory: &Directory,
+    ) {
+        for (_, unanswered) in self.answers.extract_if(.., |(number, _)| *number == cseq) {
+            if is_for_now || !unanswered.is_failure {
+                commands.restore(unanswered);
+            }
+        }
+        let refused: Vec<(u32, Meaning)> = self
+            .under_way
+            .extract_if(.., |(number, _)| *number == cseq)
+            .collect();
+        for (_, meaning) in refused {
+            // A message that is dropped is said to be, and nobody misses it.
+            if !is_for_now && matches!(meaning, Meaning::Chat(..)) {
+                self.took(meaning, directory);
+            }
+        }
+    }
+
     /// The client has read a document.
     pub(super) fn read(&mut self, cseq: u32, directory: &Directory) {
+        self.answers.retain(|(number, _)| *number > cseq);
         let is_read = |(number, _): &mut (u32, Meaning)| *number <= cseq;
         let read: Vec<(u32, Meaning)> = self.under_way.extract_if(.., is_read).collect();
         for (_, meaning) in read {

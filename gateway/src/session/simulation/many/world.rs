@@ -343,7 +343,10 @@ impl World {
                     .sent(cseq, &body, &mut self.commands, &self.directory);
                 let status = match self.random.below(200) {
                     _ if self.is_settling => 200,
-                    0..4 => *self.random.pick(&[500, 503, 603]),
+                    // With several on their way, one that comes again comes behind the others.
+                    0..6 if self.settings.queue.outstanding == 1 => {
+                        *self.random.pick(wire::refusals(&body))
+                    }
                     4 => *self.random.pick(&[481, 487]),
                     5 if self.random.chance(30) => return,
                     _ => 200,

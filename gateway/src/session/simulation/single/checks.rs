@@ -7,7 +7,7 @@ use holdover_protocol::translate::rooms_named;
 use holdover_protocol::xccos::{Document, ElementRef, Item, Limits, ReplyView, Verb};
 
 use super::directory::{Directory, NEW};
-use super::oracle::{Oracle, Progress, State};
+use super::oracle::{Oracle, Progress, State, Unread};
 
 impl Oracle {
     pub(super) fn expect_answer(&mut self, info: (u64, u32), status: u16) {
@@ -94,13 +94,21 @@ impl Oracle {
             messages == 0 || items.len() == 1,
             "a message must come alone: {body}"
         );
-        let mut unread = (cseq, None, BTreeSet::new());
+        let mut unread = Unread {
+            cseq,
+            message: None,
+            opened: BTreeSet::new(),
+            answers: None,
+            is_droppable: false,
+        };
         for item in items {
             match item {
                 Item::Reply(reply) => {
                     let before = self.shown.clone();
-                    self.check_reply(reply, body);
-                    unread.2.extend(self.shown.difference(&before).cloned());
+                    unread.answers = self.check_reply(reply, body);
+                    unread
+                        .opened
+                        .extend(self.shown.difference(&before).cloned());
                 }
                 Item::Notice(_) => {
                     for room in rooms_named(&document) {
@@ -124,7 +132,7 @@ impl Oracle {
                         "a message before the room is open: {body}"
                     );
                     assert!(message.element().child("rtf").is_none());
-                    unread.1 = Some((token, room));
+                    unread.message = Some((token, room));
                 }
                 Item::Command(_) | Item::Other(_) => panic!("no pool sends this: {body}"),
             }
@@ -132,7 +140,8 @@ impl Oracle {
         self.unread.push(unread);
     }
 
-    fn check_reply(&mut self, reply: ReplyView<'_>, body: &str) {
+    /// Returns the command that is answered.
+    fn check_reply(&mut self, reply: ReplyView<'_>, body: &str) -> Option<u64> {
         let named: BTreeSet<RoomUri> = chanibs(reply).collect();
         let envid = reply
             .command_id()
@@ -144,7 +153,7 @@ impl Oracle {
                 named.is_subset(&self.shown),
                 "history of a room that is not open: {body}"
             );
-            return;
+            return None;
         };
         if Some(command.dialog) != self.dialog && command.verb == Verb::BackChat {
             // It was not read in the dialog before.
@@ -152,7 +161,7 @@ impl Oracle {
                 named.is_subset(&self.shown),
                 "of a room that is not open: {body}"
             );
-            return;
+            return None;
         }
         assert_eq!(
             Some(command.dialog),
@@ -179,6 +188,7 @@ impl Oracle {
             }
             _ => {}
         }
+        envid
     }
 
     /// When everything has come to rest with a client connected: what had to come has come.

@@ -79,8 +79,18 @@ pub(super) struct Post {
     pub(super) deadline: Instant,
 }
 
-/// CSeq, message, and rooms that open.
-pub(super) type Unread = (u32, Option<(String, RoomUri)>, BTreeSet<RoomUri>);
+/// What the client has not read.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) cseq: u32,
+    pub(super) message: Option<(String, RoomUri)>,
+    /// Rooms that open.
+    pub(super) opened: BTreeSet<RoomUri>,
+    /// The command that is answered.
+    pub(super) answers: Option<u64>,
+    /// The client has left a room of that.
+    pub(super) is_droppable: bool,
+}
 
 #[derive(Debug)]
 pub(super) struct Oracle {
@@ -155,11 +165,8 @@ impl Oracle {
         self.claim_by = None;
         self.unanswered.clear();
         // What was not read is sent again, in the next dialog on the connection.
-        for (_, message, opened) in std::mem::take(&mut self.unread).into_iter().rev() {
-            if let Some(message) = message {
-                self.expected.push_front(message);
-            }
-            self.shown.retain(|room| !opened.contains(room));
+        for unread in std::mem::take(&mut self.unread).into_iter().rev() {
+            self.is_unread(unread);
         }
         for room in &mut self.rooms {
             let is_seen = room.state == State::Open && self.shown.contains(&room.legacy);
@@ -171,6 +178,34 @@ impl Oracle {
         self.expected.retain(|(_, room)| shown.contains(room));
         if !self.is_wire_up {
             self.expected.clear();
+        }
+    }
+
+    fn is_unread(&mut self, unread: Unread) {
+        if let Some(message) = unread.message {
+            self.expected.push_front(message);
+        }
+        self.shown.retain(|room| !unread.opened.contains(room));
+    }
+
+    /// The client did not take a document: it comes again, or is dropped and, if somebody waits for it, answered otherwise.
+    pub(super) fn client_refused(&mut self, cseq: u32, is_for_now: bool) {
+        self.unanswered.remove(&cseq);
+        let refused: Vec<Unread> = self
+            .unread
+            .extract_if(.., |unread| unread.cseq == cseq)
+            .collect();
+        for unread in refused {
+            let command = unread.answers.and_then(|id| self.commands.get_mut(&id));
+            if let Some(command) = command {
+                command.progress = match unread.is_droppable {
+                    true => Progress::Droppable,
+                    false => Progress::Decided,
+                };
+            }
+            if is_for_now {
+                self.is_unread(unread);
+            }
         }
     }
 
@@ -269,8 +304,11 @@ impl Oracle {
     fn part(&mut self, legacy: &RoomUri) {
         self.rooms.retain(|room| room.legacy != *legacy);
         self.expected.retain(|(_, room)| room != legacy);
-        for (_, message, _) in &mut self.unread {
-            message.take_if(|(_, room)| room == legacy);
+        for unread in &mut self.unread {
+            unread.message.take_if(|(_, room)| room == legacy);
+            unread.opened.remove(legacy);
+            let command = unread.answers.and_then(|id| self.commands.get(&id));
+            unread.is_droppable |= command.is_some_and(|it| it.asked.contains(legacy));
         }
         for command in self
             .commands
@@ -462,7 +500,7 @@ impl Oracle {
 
     pub(super) fn client_answered(&mut self, cseq: u32) {
         self.unanswered.remove(&cseq);
-        self.unread.retain(|(unread, ..)| *unread > cseq);
+        self.unread.retain(|unread| unread.cseq > cseq);
     }
 
     pub(super) fn outstanding_commands(&self) -> usize {

@@ -203,8 +203,12 @@ impl World {
                 {
                     self.log(format!("client answers {status}"));
                     let cseq = request.headers().cseq().unwrap().number;
-                    if !matches!(status, 481 | 487) {
-                        self.oracle.client_answered(cseq);
+                    match status {
+                        200 => self.oracle.client_answered(cseq),
+                        481 | 487 => {}
+                        _ => self
+                            .oracle
+                            .client_refused(cseq, wire::FOR_NOW.contains(&status)),
                     }
                 }
                 self.core
@@ -391,7 +395,10 @@ impl World {
                 self.oracle.shown_to_client(cseq, &body, &self.directory);
                 let status = match self.random.below(100) {
                     _ if self.is_settling => 200,
-                    0..4 => *self.random.pick(&[500, 503, 603]),
+                    // With several on their way, one that comes again comes behind the others.
+                    0..4 if self.settings.queue.outstanding == 1 => {
+                        *self.random.pick(wire::refusals(&body))
+                    }
                     4 => *self.random.pick(&[481, 487]),
                     5 => return,
                     _ => 200,
