@@ -40,8 +40,8 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let settings = loaded.settings;
-    telemetry::init(&settings.log)?;
     let telemetry = Telemetry::new();
+    let _last_lines = telemetry::init(&settings.log, &telemetry)?;
     ProcessStarted {
         version: env!("CARGO_PKG_VERSION"),
     }

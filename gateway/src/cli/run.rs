@@ -33,8 +33,8 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         }
     };
     files::tell(&version.warnings);
-    telemetry::init(&version.settings.fixed.log)?;
     let telemetry = Telemetry::new();
+    let _last_lines = telemetry::init(&version.settings.fixed.log, &telemetry)?;
     ProcessStarted {
         version: env!("CARGO_PKG_VERSION"),
     }

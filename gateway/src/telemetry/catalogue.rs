@@ -10,7 +10,7 @@ use super::events::{
 macro_rules! catalogue {
     ($($event:ident),+ $(,)?) => {
         /// Names an event without what it carries.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Kind {
             $(
                 #[doc = concat!("[`", stringify!($event), "`].")]
@@ -54,6 +54,9 @@ catalogue! {
     ProcessReady,
     ProcessDraining,
     ProcessStopped,
+    ProcessPanicked,
+    LogDropped,
+    LogSuppressed,
     ConfigLoaded,
     ConfigApplied,
     ConfigRejected,

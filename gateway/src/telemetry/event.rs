@@ -6,6 +6,7 @@ use super::Telemetry;
 use super::catalogue::Kind;
 use super::label::{Label, LabelPairs};
 use super::metrics::Instruments;
+use super::rate::Source;
 
 /// What operators are told about an event; `docs/events.md` is made of these.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +44,19 @@ pub trait Emit {
     /// Moves what is not a counter.
     fn measure(&self, _instruments: &Instruments) {}
 
-    /// Counts the event and writes its log line.
+    /// Whether log lines of this kind are wanted at all.
+    fn is_logged() -> bool;
+
+    /// Who caused it, if that is somebody outside.
+    fn source(&self) -> Option<Source>;
+
+    /// Counts the event and writes its log line, unless its source has caused too many of them.
     fn emit(&self, telemetry: &Telemetry) {
-        telemetry.0.count(Self::KIND, self.label().index());
-        self.measure(telemetry.0.instruments());
-        self.log();
+        telemetry.count(Self::KIND, self.label().index());
+        self.measure(telemetry.instruments());
+        if Self::is_logged() && telemetry.admits(self.source(), Self::KIND) {
+            self.log();
+        }
     }
 }
 
@@ -93,6 +102,16 @@ macro_rules! event {
 
             fn label(&self) -> Self::Label {
                 $(self.$label)?
+            }
+
+            fn is_logged() -> bool {
+                tracing::enabled!(target: "holdover", tracing::Level::$level)
+            }
+
+            fn source(&self) -> Option<$crate::telemetry::Source> {
+                let named: &[Option<$crate::telemetry::Source>] =
+                    &[$($crate::telemetry::Field::source(&self.$field)),*];
+                named.iter().flatten().max_by_key(|source| source.rank()).cloned()
             }
 
             fn log(&self) {

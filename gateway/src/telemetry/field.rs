@@ -10,11 +10,18 @@ use holdover_protocol::user::UserUri;
 use tracing::Value;
 use tracing::field::display;
 
+use super::rate::Source;
+
 /// A type that may stand in a log line. `String` and `Bytes` are not among them on purpose: free text goes through
 /// [`Detail`], where a reviewer sees it.
 pub trait Field {
     /// The value as tracing takes it.
     fn value(&self) -> impl Value + '_;
+
+    /// Whom the value names as the cause of an event.
+    fn source(&self) -> Option<Source> {
+        None
+    }
 }
 
 /// Names a session in logs, for the life of the process.
@@ -63,6 +70,21 @@ macro_rules! displayed {
     )+};
 }
 
+macro_rules! source {
+    ($($type:ty: |$value:ident| $source:expr;)+) => {$(
+        impl Field for $type {
+            fn value(&self) -> impl Value + '_ {
+                display(self)
+            }
+
+            fn source(&self) -> Option<Source> {
+                let $value = self;
+                Some($source)
+            }
+        }
+    )+};
+}
+
 macro_rules! plain {
     ($($type:ty),+ $(,)?) => {$(
         impl Field for $type {
@@ -73,7 +95,12 @@ macro_rules! plain {
     )+};
 }
 
-displayed!(Detail, SocketAddr, PoolName, RoomUri, UserUri, ListenerName);
+displayed!(Detail, RoomUri, ListenerName);
+source! {
+    SocketAddr: |address| Source::of_address(address.ip());
+    UserUri: |user| Source::User(user.clone());
+    PoolName: |pool| Source::Pool(pool.clone());
+}
 plain!(&'static str, u16, u32, u64, usize, bool);
 
 impl Field for SessionId {
@@ -89,7 +116,7 @@ impl Field for Duration {
     }
 }
 
-/// Absent fields are left out of the line.
+/// Absent fields are left out of the line. What may be absent is what a peer claims, and names no source.
 impl<T: Field> Field for Option<T> {
     fn value(&self) -> impl Value + '_ {
         self.as_ref().map(Field::value)

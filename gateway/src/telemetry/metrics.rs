@@ -142,7 +142,8 @@ impl Metrics {
         }
     }
 
-    pub(super) fn count(&self, kind: Kind, label: usize) {
+    /// Adds to a counter.
+    pub(super) fn count(&self, kind: Kind, label: usize, times: u64) {
         let counter = self
             .counters
             .get(kind as usize)
@@ -152,7 +153,7 @@ impl Metrics {
             "{kind:?} has no counter for label {label}"
         );
         if let Some(counter) = counter {
-            counter.inc();
+            counter.inc_by(times);
         }
     }
 

@@ -16,6 +16,7 @@ mod field;
 mod label;
 mod log;
 mod metrics;
+mod rate;
 
 #[cfg(test)]
 mod docs;
@@ -26,32 +27,92 @@ mod samples;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 pub use catalogue::{Event, Kind};
 pub use event::{About, Emit};
 pub use field::{Detail, Field, SessionId};
 pub use label::{Label, LabelPairs};
-pub use log::{InitError, init};
+pub use log::{InitError, LastLines, init};
 pub use metrics::{CONTENT_TYPE, Instruments};
+pub use rate::Source;
 
+use events::process::{LogDropped, LogSuppressed};
 use metrics::Metrics;
+use rate::Rate;
 
 /// Where events are counted. Cheap to clone; one per gateway, so that two gateways in a process do not share numbers.
 #[derive(Clone, Debug)]
-pub struct Telemetry(Arc<Metrics>);
+pub struct Telemetry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    metrics: Metrics,
+    rate: Mutex<Rate>,
+}
 
 impl Telemetry {
     /// Registers every counter at zero, so that a rate over a rare event starts from a known value.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Metrics::new(catalogue::ABOUT)))
+        Self(Arc::new(Inner {
+            metrics: Metrics::new(catalogue::ABOUT),
+            rate: Mutex::default(),
+        }))
     }
 
     /// All metrics in the OpenMetrics text format; serve it as [`CONTENT_TYPE`].
     #[must_use]
     pub fn exposition(&self) -> String {
-        self.0.exposition()
+        self.0.metrics.exposition()
+    }
+
+    /// Counts an event.
+    fn count(&self, kind: Kind, label: usize) {
+        self.0.metrics.count(kind, label, 1);
+    }
+
+    fn instruments(&self) -> &Instruments {
+        self.0.metrics.instruments()
+    }
+
+    /// Whether another line about an event that `source` caused may be written. If not, that is counted.
+    fn admits(&self, source: Option<Source>, kind: Kind) -> bool {
+        let Some(source) = source else { return true };
+        let admitted = self.rate().admits(Instant::now(), source, kind);
+        if !admitted {
+            self.0.metrics.count(Kind::LogSuppressed, 0, 1);
+        }
+        admitted
+    }
+
+    /// Counts lines that could not be written.
+    fn log_dropped(&self, lines: u64) {
+        self.0.metrics.count(Kind::LogDropped, 0, lines);
+    }
+
+    /// Says how many lines could not be written; they are counted already.
+    fn tell_dropped(&self, lines: u64) {
+        LogDropped { lines }.log();
+    }
+
+    /// Says how many lines were held back, of the sources whose time has come, or of all.
+    fn tell_suppressed(&self, now: Instant, all: bool) {
+        let summaries = self.rate().summaries(now, all);
+        for summary in summaries {
+            let about = catalogue::ABOUT.get(summary.kind as usize);
+            LogSuppressed {
+                event: about.map_or("unknown", |about| about.name),
+                source: Detail::new(summary.source),
+                lines: summary.lines,
+            }
+            .log();
+        }
+    }
+
+    fn rate(&self) -> MutexGuard<'_, Rate> {
+        self.0.rate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -25,6 +25,18 @@ pub(super) fn samples() -> Vec<Event> {
         ProcessReady { took: seconds }.into(),
         ProcessDraining { sessions: 3 }.into(),
         ProcessStopped { cut: 1 }.into(),
+        ProcessPanicked {
+            thread: text(),
+            place: text(),
+        }
+        .into(),
+        LogDropped { lines: 7 }.into(),
+        LogSuppressed {
+            event: "protocol.fault",
+            source: text(),
+            lines: 90,
+        }
+        .into(),
         ConfigLoaded {
             file: text(),
             generation: 4,

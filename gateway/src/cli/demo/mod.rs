@@ -41,10 +41,12 @@ pub(super) struct DemoArgs {
 
 /// Installs, serves, and stops on a signal.
 pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    telemetry::init(&Log {
+    let telemetry = Telemetry::new();
+    let log = Log {
         format: LogFormat::Text,
         level: args.log.clone(),
-    })?;
+    };
+    let _last_lines = telemetry::init(&log, &telemetry)?;
     let stop = stop_on_signal()?;
     let temporary = match &args.dir {
         Some(_) => None,
@@ -63,7 +65,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let Some(installed) = install::install(&dir, &addresses)? else {
         return Ok(ExitCode::FAILURE);
     };
-    let Some(gateway) = build(installed.settings, Telemetry::new()).await? else {
+    let Some(gateway) = build(installed.settings, telemetry).await? else {
         return Ok(ExitCode::FAILURE);
     };
     let demo = show::Demo::new(&gateway, &dir, temporary.is_some())?;

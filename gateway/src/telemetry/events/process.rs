@@ -50,6 +50,47 @@ event! {
 }
 
 event! {
+    /// A thread of the program panicked.
+    ProcessPanicked {
+        /// The thread.
+        thread: Detail => thread,
+        /// File and line of the source.
+        place: Detail => place,
+    }
+    ERROR "process.panicked", counted as "panics";
+    "A fault of the program stopped what one of its threads was at. What depended on it ended; everything else goes on, and \
+     `/readyz` says if something is missing. Please report it with the place. The text of the panic is left out, as it could hold \
+     what a user wrote."
+}
+
+event! {
+    /// Log lines could not be written.
+    LogDropped {
+        /// Number of them since the last such line.
+        lines: u64 => lines,
+    }
+    WARN "log.dropped", counted as "log_dropped";
+    "Whoever reads the log did not read it fast enough, or not at all. Nothing waits for the log, so lines beyond 2 MiB were \
+     dropped. The counter moves with each line at once; this event follows when there is room again."
+}
+
+event! {
+    /// One source caused too many log lines.
+    LogSuppressed {
+        /// Name of the event.
+        event: &'static str => event,
+        /// The address of a peer, a user, or a pool.
+        source: Detail => source,
+        /// Number of lines that were not written since the last such line.
+        lines: u64 => lines,
+    }
+    WARN "log.suppressed", counted as "log_suppressed";
+    "One peer, user or pool caused the same event many times, and not each has a line of its own: a peer gets ten, then one in \
+     ten seconds; a user or a pool fifty, then one in a second. The counters of the events count them all, and this one each line \
+     that was left out."
+}
+
+event! {
     /// A configuration is in use.
     ConfigLoaded {
         /// The file.
