@@ -17,3 +17,5 @@ mod reload;
 mod secrets;
 #[cfg(test)]
 mod sign_in;
+#[cfg(test)]
+mod unread_log;
