@@ -87,6 +87,10 @@ impl Keys {
             &["admin", "address"],
             &admin.as_ref().map(|admin| admin.address),
         );
+        keys.add(
+            &["admin", "hosts"],
+            &admin.as_ref().map(|admin| &admin.hosts),
+        );
         keys.add(&["reload", "watch"], &reload.watch);
         keys.add(&["reload", "poll_secs"], &reload.poll);
         let folder = history.as_ref().map(|history| &history.folder);

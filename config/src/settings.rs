@@ -342,6 +342,8 @@ choices! {
 pub struct Admin {
     /// Where it listens. Port 0 lets the system choose.
     pub address: SocketAddr,
+    /// Host names under which it is asked, beside `localhost` and its own addresses.
+    pub hosts: Vec<Domain>,
 }
 
 /// How changed files are noticed.

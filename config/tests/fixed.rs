@@ -72,6 +72,11 @@ fn every_changed_key_is_named_with_its_line() {
         ),
         ("log.level", "level = \"info\"", "level = \"debug\""),
         ("admin.address", "127.0.0.1:8080", "127.0.0.1:8081"),
+        (
+            "admin.hosts",
+            "\"holdover.contoso.com\"",
+            "\"gateway.contoso.com\"",
+        ),
         ("reload.poll_secs", "poll_secs = 5", "poll_secs = 6"),
         ("history.keep", "keep = 50", "keep = 51"),
         ("audit.file", "audit.jsonl", "acts.jsonl"),

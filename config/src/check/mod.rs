@@ -249,7 +249,11 @@ impl Checker<'_> {
             self.faults
                 .push(fault.help("use `127.0.0.1` and a proxy that asks for one"));
         }
-        Some(Admin { address })
+        let hosts = raw.hosts.elements().iter().map(Spanned::get_ref).cloned();
+        Some(Admin {
+            address,
+            hosts: hosts.collect(),
+        })
     }
 
     fn history(&self, raw: Option<&raw::History>) -> Option<History> {

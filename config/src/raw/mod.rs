@@ -301,6 +301,9 @@ tables! {
         /// IP address and port, for example `127.0.0.1:8080`. It asks for no password: keep it on a loopback address or
         /// behind a proxy that does.
         required address: ListenAddress,
+        /// Host names under which it is asked, for example `["holdover.contoso.com"]`, beside `localhost` and its own
+        /// addresses. Requests for other names are refused, so that no page of another site can read it in a browser.
+        optional hosts: List<Domain>,
     }
 
     /// How changed files are noticed. A signal (SIGHUP) and `POST /v1/reload` work always.

@@ -1,66 +1,42 @@
 //! The admin server: health, metrics and the lookup service over HTTP.
 //!
-//! One request per connection and a time limit on each: whoever asks slowly, or not at all, costs little.
+//! One request per connection and a time limit on each: whoever asks slowly, or not at all, costs little. It runs on threads
+//! of its own, and answers probes first.
 
 mod config;
 mod decisions;
 mod explain;
+mod host;
 mod problem;
 mod readiness;
 mod rooms;
-mod servers;
+mod server;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Write as _;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
+pub use host::Hosts;
 pub use readiness::{Condition, Named, Readiness, Status};
+pub use server::AdminServer;
+pub(crate) use server::CONNECTIONS;
 
 use crate::decision_log::DecisionLog;
 use crate::pool::Pools;
 use crate::reload::Reloader;
 use crate::routing;
 use crate::shadow::ShadowReport;
-use crate::telemetry::events::admin::{AdminRequest, AdminRoute};
-use crate::telemetry::events::connection::AcceptFailed;
-use crate::telemetry::{CONTENT_TYPE, Detail, Emit, Telemetry};
+use crate::telemetry::events::admin::AdminRoute;
+use crate::telemetry::{Format, Telemetry};
 use problem::Problem;
-
-/// Connections served at a time; the next ones wait in the listener's queue.
-const CONNECTIONS: usize = 64;
-
-/// Longest time for a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-
-/// Longest time for a connection, from its start to the last byte of the answer.
-const CONNECTION_TIME: Duration = Duration::from_secs(30);
-
-/// Longest time for open connections after the server was told to stop.
-const DRAIN_TIME: Duration = Duration::from_secs(5);
-
-/// Pause after a connection could not be accepted, which most often is for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Path, what it answers, and its label.
 const ENDPOINTS: &[(&str, &str, AdminRoute)] = &[
@@ -117,6 +93,8 @@ const ENDPOINTS: &[(&str, &str, AdminRoute)] = &[
 /// What the admin server tells about.
 #[derive(Clone, Debug)]
 pub struct AdminState {
+    /// The names under which the server is asked.
+    pub hosts: Hosts,
     /// Counters, and where requests are told.
     pub telemetry: Telemetry,
     /// Whether the gateway takes clients.
@@ -131,81 +109,6 @@ pub struct AdminState {
     pub shadow: Arc<ShadowReport>,
     /// The last decisions.
     pub decided: Arc<DecisionLog>,
-}
-
-/// Serves `listener` until `shutdown`, then finishes what is in flight, for a few seconds at most.
-pub async fn serve(listener: TcpListener, state: AdminState, shutdown: CancellationToken) {
-    let telemetry = state.telemetry.clone();
-    let app = TowerToHyperService::new(router(state));
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let connections = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.keep_alive(false)
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME);
-    loop {
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
-        };
-        let (stream, peer, permit) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                AcceptFailed {
-                    listener: Detail::new("admin"),
-                    error: Detail::new(error),
-                }
-                .emit(&telemetry);
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (app, telemetry) = (app.clone(), telemetry.clone());
-        let service =
-            service_fn(move |request| answer(app.clone(), telemetry.clone(), peer, request));
-        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
-            // How a connection ends concerns nobody: the answer was given, or nobody waits for it.
-            let _ended = timeout(CONNECTION_TIME, connection).await;
-            drop(permit);
-        });
-    }
-    drop(listener);
-    let _in_time = timeout(DRAIN_TIME, connections.shutdown()).await;
-}
-
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
-}
-
-/// Answers one request and tells of it.
-async fn answer(
-    app: TowerToHyperService<Router>,
-    telemetry: Telemetry,
-    peer: SocketAddr,
-    request: hyper::Request<Incoming>,
-) -> Result<Response, std::convert::Infallible> {
-    let mut request = request;
-    request.extensions_mut().insert(config::Peer(peer));
-    let path = request.uri().path();
-    let known = ENDPOINTS.iter().find(|(endpoint, ..)| *endpoint == path);
-    let route = known.map_or(AdminRoute::Unknown, |(.., route)| *route);
-    let response = app.call(request).await?;
-    AdminRequest {
-        peer,
-        route,
-        status: response.status().as_u16(),
-    }
-    .emit(&telemetry);
-    Ok(response)
 }
 
 fn router(state: AdminState) -> Router {
@@ -261,11 +164,14 @@ async fn shadow(State(state): State<AdminState>) -> impl IntoResponse {
     Json(state.shadow.summary(DIFFERENCES))
 }
 
-async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, CONTENT_TYPE)],
-        servers::with_servers(state.telemetry.exposition(), &state.pools.states()),
-    )
+async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT);
+    let format = Format::accepted(accept.and_then(|accept| accept.to_str().ok()));
+    let headers = [
+        (header::CONTENT_TYPE, format.content_type()),
+        (header::VARY, header::ACCEPT.as_str()),
+    ];
+    (headers, state.telemetry.exposition_as(format))
 }
 
 async fn index() -> impl IntoResponse {

@@ -1,12 +1,14 @@
 //! The admin server from outside.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use holdover_config::settings::{Directory as Settings, Unlisted};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::audit::Who;
@@ -18,8 +20,9 @@ use crate::routing::Routing;
 struct Server {
     address: SocketAddr,
     state: AdminState,
-    shutdown: CancellationToken,
-    task: JoinHandle<()>,
+    server: AdminServer,
+    /// Ends the reloads.
+    _shutdown: tokio_util::sync::DropGuard,
     folder: TempDir,
 }
 
@@ -78,6 +81,7 @@ async fn server() -> Server {
     );
     let (reloads, reloader) = Reloads::new(engine).unwrap();
     let state = AdminState {
+        hosts: Hosts::new(&["holdover".parse().unwrap()]),
         telemetry: Telemetry::new(),
         readiness: Readiness::new(),
         router: Arc::new(routing::Router::new(Routing::of(Directory::new(rooms)))),
@@ -89,13 +93,13 @@ async fn server() -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let task = tokio::spawn(serve(listener, state.clone(), shutdown.clone()));
+    let server = AdminServer::start(listener, state.clone()).unwrap();
     tokio::spawn(reloads.serve(shutdown.clone()));
     Server {
         address,
         state,
-        shutdown,
-        task,
+        server,
+        _shutdown: shutdown.drop_guard(),
         folder,
     }
 }
@@ -303,7 +307,9 @@ async fn what_cannot_be_answered_is_explained() {
 async fn metrics_count_the_requests() {
     let server = server().await;
     server.ask("GET /healthz").await;
-    let (_, head, text) = server.ask("GET /metrics").await;
+    let accept =
+        "GET /metrics HTTP/1.1\r\nHost: holdover\r\nAccept: application/openmetrics-text\r\n\r\n";
+    let (_, head, text) = server.send(accept).await;
     assert!(
         head.contains("content-type: application/openmetrics-text"),
         "{head}"
@@ -313,6 +319,87 @@ async fn metrics_count_the_requests() {
         "{text}"
     );
     assert!(text.ends_with("# EOF\n"));
+    let (_, head, text) = server.ask("GET /metrics").await;
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4"),
+        "{head}"
+    );
+    assert!(
+        text.contains("\n# TYPE holdover_admin_requests_total counter\n"),
+        "{text}"
+    );
+    assert!(!text.contains("# EOF"));
+}
+
+#[tokio::test]
+async fn every_metric_is_documented() {
+    let server = server().await;
+    let (_, _, text) = server.ask("GET /metrics").await;
+    let events = include_str!("../../../docs/events.md");
+    let typed = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut count = 0;
+    for name in typed.map(|typed| typed.split(' ').next().unwrap()) {
+        let documented = |name: &str| events.contains(&format!("`{name}`"));
+        let plain = name.strip_suffix("_info").unwrap_or(name);
+        assert!(documented(name) || documented(plain), "{name}");
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    for sample in samples {
+        assert!(sample.starts_with("holdover_"), "{sample}");
+    }
+}
+
+#[tokio::test]
+async fn only_own_names_are_answered_on_every_route() {
+    let server = server().await;
+    let port = server.address.port();
+    for (path, ..) in ENDPOINTS.iter().chain([&("/v2", "", AdminRoute::Unknown)]) {
+        for (host, version, expected) in [
+            ("Host: evil.example\r\n", "1.1", 421),
+            ("Host: holdover\r\nHost: holdover\r\n", "1.1", 400),
+            ("", "1.1", 400),
+        ] {
+            let request = format!("GET {path} HTTP/{version}\r\n{host}\r\n");
+            let (status, _, body) = server.send(&request).await;
+            assert_eq!(status, expected, "{path} {host}: {body}");
+        }
+    }
+    for host in ["localhost", "127.0.0.1", "[::1]:1"] {
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(server.send(&request).await.0, 200, "{host}");
+    }
+    let own = format!("GET /v1/config HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
+    assert_eq!(server.send(&own).await.0, 200);
+    assert_eq!(server.send("GET /healthz HTTP/1.0\r\n\r\n").await.0, 200);
+}
+
+/// Heads that never end come one after the other, more than there is room for; each probe in between is answered at once.
+#[tokio::test]
+async fn slow_heads_do_not_keep_probes_waiting() {
+    let server = server().await;
+    let mut slow = Vec::new();
+    for _ in 0..2 * CONNECTIONS {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\n")
+            .await
+            .unwrap();
+        slow.push(stream);
+    }
+    let probes = async {
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            assert_eq!(server.ask(&format!("GET {path}")).await.0, 200);
+        }
+    };
+    // Well before the first head would be given up.
+    let patience = std::time::Duration::from_secs(4);
+    tokio::time::timeout(patience, probes).await.unwrap();
+    // The oldest had to go.
+    let mut rest = Vec::new();
+    let first = slow.first_mut().unwrap();
+    assert_eq!(first.read_to_end(&mut rest).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]
@@ -320,8 +407,7 @@ async fn shutting_down_ends_the_server_though_a_client_is_silent() {
     let server = server().await;
     let silent = TcpStream::connect(server.address).await.unwrap();
     assert_eq!(server.ask("GET /healthz").await.0, 200);
-    server.shutdown.cancel();
-    server.task.await.unwrap();
+    server.server.stop().await;
     assert!(TcpStream::connect(server.address).await.is_err());
     drop(silent);
 }

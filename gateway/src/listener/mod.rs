@@ -11,7 +11,7 @@ pub mod uas;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use holdover_config::ListenerName;
@@ -31,10 +31,7 @@ use crate::telemetry::events::connection::{
 };
 use crate::telemetry::{Detail, Emit as _, Telemetry};
 use crate::transport::tls::{Acceptor, Unmet};
-use crate::transport::{self, Stream};
-
-/// How long to wait when the system has no more connections to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::transport::{self, AcceptFailures, Stream};
 
 /// Numbers the connections of this process, so that an answer goes to the connection its request came on.
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
@@ -90,18 +87,31 @@ pub async fn accept(
         tls: acceptor.is_some(),
     }
     .emit(&telemetry);
+    let mut failures = AcceptFailures::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = socket.accept() => accepted,
         };
         let (stream, peer) = match accepted {
-            Ok((stream, peer)) => (stream, transport::canonical(peer)),
+            Ok((stream, peer)) => {
+                failures.accepted();
+                (stream, transport::canonical(peer))
+            }
             Err(error) => {
-                let (listener, error) = (Detail::new(&listener), Detail::new(error));
-                AcceptFailed { listener, error }.emit(&telemetry);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+                let consequence = failures.failed(Instant::now(), &error);
+                if let Some(times) = consequence.tell {
+                    AcceptFailed {
+                        listener: Detail::new(&listener),
+                        error: Detail::new(error),
+                        times,
+                    }
+                    .emit(&telemetry);
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(consequence.pause) => continue,
+                }
             }
         };
         let permit = match occupancy.admit(peer.ip()) {

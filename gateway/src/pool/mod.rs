@@ -19,6 +19,8 @@ use serde::Serialize;
 use embedded::{EmbeddedLeg, EmbeddedPool};
 use sip::{SipLeg, SipPool};
 
+use crate::telemetry::{ServerSample, Servers};
+
 /// Number of a pool in the configuration, from 0 in file order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(pub u16);
@@ -158,6 +160,26 @@ impl Pools {
                 pool.closed().await;
             }
         }
+    }
+}
+
+impl Servers for Pools {
+    fn samples(&self) -> Vec<ServerSample> {
+        let of_pool = |(name, pool): &(PoolName, Pool)| match pool {
+            Pool::Embedded(_) => Vec::new(),
+            Pool::Sip(pool) => {
+                let sample = |server: sip::ServerState| ServerSample {
+                    pool: name.to_string(),
+                    server: server.address,
+                    state: server.state,
+                    connections: server.connections,
+                    legs: server.legs,
+                    failures: usize::try_from(server.failures).unwrap_or(usize::MAX),
+                };
+                pool.state().servers.into_iter().map(sample).collect()
+            }
+        };
+        self.0.iter().flat_map(of_pool).collect()
     }
 }
 

@@ -32,10 +32,7 @@ use crate::telemetry::events::connection::{
 use crate::telemetry::events::process::{ProcessDraining, ProcessReady, ProcessStopped};
 use crate::telemetry::{Detail, Emit as _, Telemetry};
 use crate::transport::tls::{Acceptor, ClientCertificates, TlsError, Unmet};
-use crate::transport::{self, Stream};
-
-/// How long to wait when the system has no more connections to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::transport::{self, AcceptFailures, Stream};
 
 /// How long connections may take to end when the server stops: longer than the core waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -180,17 +177,28 @@ async fn accept(bound: Bound, context: Arc<Context>, tracker: TaskTracker) {
         tls: bound.acceptor.is_some(),
     }
     .emit(telemetry);
+    let mut failures = AcceptFailures::default();
     loop {
         let accepted = tokio::select! {
             () = context.stop.cancelled() => return,
             accepted = bound.socket.accept() => accepted,
         };
         let (stream, peer) = match accepted {
-            Ok((stream, peer)) => (stream, transport::canonical(peer)),
+            Ok((stream, peer)) => {
+                failures.accepted();
+                (stream, transport::canonical(peer))
+            }
             Err(error) => {
-                let (listener, error) = (Detail::new(&bound.name), Detail::new(error));
-                AcceptFailed { listener, error }.emit(telemetry);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                let consequence = failures.failed(Instant::now(), &error);
+                if let Some(times) = consequence.tell {
+                    AcceptFailed {
+                        listener: Detail::new(&bound.name),
+                        error: Detail::new(error),
+                        times,
+                    }
+                    .emit(telemetry);
+                }
+                tokio::time::sleep(consequence.pause).await;
                 continue;
             }
         };

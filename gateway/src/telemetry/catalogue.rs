@@ -55,6 +55,7 @@ catalogue! {
     ProcessDraining,
     ProcessStopped,
     ProcessPanicked,
+    DescriptorsLacking,
     LogDropped,
     LogSuppressed,
     ConfigLoaded,
@@ -124,5 +125,6 @@ catalogue! {
     DialogOpened,
     DialogClosed,
     AdminOpened,
+    AdminFailed,
     AdminRequest,
 }

@@ -1,5 +1,7 @@
 //! The counters and gauges. The only place that knows prometheus-client.
 
+use std::sync::Arc;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,9 +13,7 @@ use prometheus_client::registry::Registry;
 use super::catalogue::Kind;
 use super::event::About;
 use super::label::LabelPairs;
-
-/// Media type of [`Telemetry::exposition`](super::Telemetry::exposition).
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use super::servers::{Collected, Source};
 
 /// Upper bounds of the buckets of receipt times, in seconds. The promise is 2 s; a healthy pool answers in milliseconds.
 const RECEIPT_BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0];
@@ -122,6 +122,7 @@ pub(super) struct Metrics {
     /// By kind of event, then by label value: nothing is looked up by name when an event is told.
     counters: Vec<Vec<Counter>>,
     instruments: Instruments,
+    pub(super) servers: Source,
 }
 
 impl Metrics {
@@ -135,10 +136,13 @@ impl Metrics {
             .iter()
             .map(|event| register_counter(&mut registry, event))
             .collect();
+        let servers = Source::default();
+        registry.register_collector(Box::new(Collected(Arc::clone(&servers))));
         Self {
             registry,
             counters,
             instruments,
+            servers,
         }
     }
 

@@ -12,11 +12,13 @@ pub mod events;
 
 mod catalogue;
 mod event;
+mod exposition;
 mod field;
 mod label;
 mod log;
 mod metrics;
 mod rate;
+mod servers;
 
 #[cfg(test)]
 mod docs;
@@ -32,11 +34,13 @@ use std::time::Instant;
 
 pub use catalogue::{Event, Kind};
 pub use event::{About, Emit};
+pub use exposition::Format;
 pub use field::{Detail, Field, SessionId};
 pub use label::{Label, LabelPairs};
 pub use log::{InitError, LastLines, init};
-pub use metrics::{CONTENT_TYPE, Instruments};
+pub use metrics::Instruments;
 pub use rate::Source;
+pub use servers::{STATES as SERVER_STATES, ServerSample, Servers};
 
 use events::process::{LogDropped, LogSuppressed};
 use metrics::Metrics;
@@ -62,10 +66,25 @@ impl Telemetry {
         }))
     }
 
-    /// All metrics in the OpenMetrics text format; serve it as [`CONTENT_TYPE`].
+    /// All metrics in the OpenMetrics text format.
     #[must_use]
     pub fn exposition(&self) -> String {
         self.0.metrics.exposition()
+    }
+
+    /// All metrics in a format; serve them with its [content type](Format::content_type).
+    #[must_use]
+    pub fn exposition_as(&self, format: Format) -> String {
+        let exposition = self.exposition();
+        match format {
+            Format::OpenMetrics => exposition,
+            Format::Text => exposition::to_text(&exposition),
+        }
+    }
+
+    /// Has the metrics of pools' servers taken from here, for as long as it lives. The first one counts.
+    pub fn watch_servers(&self, servers: &Arc<dyn Servers>) {
+        let _first = self.0.metrics.servers.set(Arc::downgrade(servers));
     }
 
     /// Counts an event.

@@ -30,6 +30,12 @@ pub(super) fn samples() -> Vec<Event> {
             place: text(),
         }
         .into(),
+        DescriptorsLacking {
+            limit: 1_024,
+            usable: 784,
+            connections: 20_000,
+        }
+        .into(),
         LogDropped { lines: 7 }.into(),
         LogSuppressed {
             event: "protocol.fault",
@@ -99,6 +105,7 @@ pub(super) fn samples() -> Vec<Event> {
         AcceptFailed {
             listener: text(),
             error: text(),
+            times: 3,
         }
         .into(),
         ConnectionOpened {
@@ -466,6 +473,7 @@ pub(super) fn samples() -> Vec<Event> {
         }
         .into(),
         AdminOpened { address: peer }.into(),
+        AdminFailed { error: text() }.into(),
         AdminRequest {
             peer,
             route: AdminRoute::Rooms,

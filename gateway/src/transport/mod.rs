@@ -4,6 +4,7 @@
 //! one file.
 
 mod address;
+mod accept;
 mod outbox;
 pub mod tls;
 
@@ -16,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 pub(crate) use address::{canonical, source};
+pub(crate) use accept::AcceptFailures;
 pub(crate) use outbox::Outbox;
 
 /// Silence after which the kernel probes a peer, so that a machine that was switched off is noticed.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::telemetry::Detail;
 use crate::telemetry::event::event;
 use crate::telemetry::label::label;
 
@@ -43,6 +44,16 @@ event! {
     }
     INFO "admin.opened", counted as "admin_opened";
     "The admin server takes requests. With port 0 in the configuration, this is how its port is learned."
+}
+
+event! {
+    /// The admin server could not be started.
+    AdminFailed {
+        /// The system's error.
+        error: Detail => error,
+    }
+    ERROR "admin.failed", counted as "admin_failures";
+    "The system has no thread or no descriptor for the admin server. Clients are served without it."
 }
 
 event! {

@@ -16,6 +16,8 @@ label! {
         Limit = "limit",
         /// The limit on connections from one address was reached.
         AddressLimit = "address-limit",
+        /// The process may have no more open files; see `process.descriptors-lacking`.
+        Descriptors = "descriptors",
     }
 }
 
@@ -95,10 +97,12 @@ event! {
         listener: Detail => listener,
         /// The system's error.
         error: Detail => error,
+        /// Number of tries that failed since the last such line.
+        times: u64 => times,
     }
     ERROR "listener.accept-failed", counted as "accept_failures";
     "The system would not hand over a new connection, most often because the process has too many files open: raise its \
-     limit. The listener waits a moment and tries again."
+     limit. The listener waits up to a second and tries again; while that goes on, it says so once a minute."
 }
 
 event! {

@@ -64,6 +64,22 @@ event! {
 }
 
 event! {
+    /// The process may have too few files open.
+    DescriptorsLacking {
+        /// Files that it may have open, connections included.
+        limit: usize => limit,
+        /// Connections that it takes at most.
+        usable: usize => usable,
+        /// Connections that the configuration allows.
+        connections: usize => connections,
+    }
+    WARN "process.descriptors-lacking", counted as "descriptor_lacks";
+    "The system allows this process fewer open files than the connections of its configuration need, although it raised the \
+     limit as far as it may. Connections beyond `usable` are refused; the rest is for pools, files and the admin server. Raise the \
+     hard limit (`LimitNOFILE=` of systemd, `ulimit -Hn`), or lower `connections` in `[limits]`."
+}
+
+event! {
     /// Log lines could not be written.
     LogDropped {
         /// Number of them since the last such line.
