@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of this crate, those that use nothing of it first. Each may use those before it.
-const LAYERS: [&str; 24] = [
+const LAYERS: [&str; 26] = [
+    "address",
+    "descriptors",
     "hash",
     "queue",
     "random",

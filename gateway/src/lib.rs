@@ -1,5 +1,6 @@
 //! Holdover, the gateway: sockets, tasks, stores, the admin server and the command line.
 
+mod address;
 pub mod admin;
 pub mod admission;
 mod answer;
@@ -8,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod decide;
 pub mod decision_log;
+pub mod descriptors;
 pub mod directory;
 pub mod hash;
 pub mod history;

@@ -19,10 +19,11 @@ use holdover_protocol::sip::digest::{Authenticator, NonceKey};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, AdminState, Readiness};
+use crate::admin::{AdminServer, AdminState, Hosts, Readiness};
 use crate::admission::Admission;
 use crate::audit::{self, Who};
 use crate::decision_log::DecisionLog;
+use crate::descriptors::{Descriptors, reserve};
 use crate::directory::{self, Directory};
 use crate::history::History;
 use crate::listener::connection::ConnectionContext;
@@ -40,12 +41,13 @@ use crate::routing::{KnownPools, Router, Routing};
 use crate::session::SessionSettings;
 use crate::session::table::{SessionHandle, SessionTable};
 use crate::session::task::{SessionContext, SessionInput};
-use crate::telemetry::events::admin::AdminOpened;
+use crate::telemetry::events::admin::{AdminFailed, AdminOpened};
 use crate::telemetry::events::pool::PoolStoreFailed;
 use crate::telemetry::events::process::{
-    ConfigLoaded, DirectoryLoaded, ProcessDraining, ProcessReady, ProcessStopped,
+    ConfigLoaded, DescriptorsLacking, DirectoryLoaded, ProcessDraining, ProcessReady,
+    ProcessStopped,
 };
-use crate::telemetry::{Detail, Emit as _, Telemetry};
+use crate::telemetry::{Detail, Emit as _, Servers, Telemetry};
 use crate::transport::tls::{Acceptor, TlsError};
 
 /// How long a registration lasts before the client refreshes it. Lost clients are noticed by their connection; this is
@@ -117,7 +119,7 @@ impl From<Diagnostics> for BuildError {
 /// A gateway that holds everything it needs and has not begun to serve.
 pub struct Gateway {
     listeners: Vec<Bound>,
-    admin: Option<TcpListener>,
+    admin: Option<(TcpListener, Hosts)>,
     contexts: Vec<(Context, Arc<Occupancy>)>,
     sessions: Arc<SessionContext>,
     admission: Arc<Admission>,
@@ -205,6 +207,8 @@ impl Gateway {
             acceptors.push((door(listener, &mut users, &guesses)?, acceptor(listener)?));
         }
         let pools = Arc::new(open_pools(&fixed, &live.limits, &telemetry)?);
+        let servers: Arc<dyn Servers> = Arc::clone(&pools) as _;
+        telemetry.watch_servers(&servers);
         let known = Arc::new(KnownPools::new(&fixed));
         let routing = Routing::new(generation, &live, directory, known);
         let router = Arc::new(Router::new(routing.ok_or(BuildError::NoPool)?));
@@ -246,10 +250,20 @@ impl Gateway {
             session_expires,
             xccos,
         };
+        let descriptors = Arc::new(Descriptors::raised(reserve(&fixed)));
+        if let Some((limit, usable)) = descriptors.lack(limits.connections) {
+            DescriptorsLacking {
+                limit,
+                usable,
+                connections: limits.connections,
+            }
+            .emit(&telemetry);
+        }
         let occupancy = || {
             Arc::new(Occupancy::new(
                 limits.connections,
                 limits.connections_per_address,
+                Arc::clone(&descriptors),
             ))
         };
         // Front ends are few, and never out of luck because clients are many.
@@ -301,7 +315,7 @@ impl Gateway {
             listeners.push(bind(listener, acceptor).await?);
         }
         let admin = match &fixed.admin {
-            Some(admin) => Some(bind_tcp(admin.address).await?),
+            Some(admin) => Some((bind_tcp(admin.address).await?, Hosts::new(&admin.hosts))),
             None => None,
         };
         let live = Live {
@@ -347,19 +361,19 @@ impl Gateway {
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
             .as_ref()
-            .and_then(|listener| listener.local_addr().ok())
+            .and_then(|(listener, _)| listener.local_addr().ok())
     }
 
     /// Serves until `stop` is cancelled, then drains: no new clients, what is in flight is finished, sessions end.
     pub async fn run(self, stop: CancellationToken) {
         let readiness = Readiness::new();
         let serving = readiness.condition("listeners");
-        let admin_stop = CancellationToken::new();
         if let Some(address) = self.admin_address() {
             AdminOpened { address }.emit(&self.telemetry);
         }
-        let admin = self.admin.map(|listener| {
+        let admin = self.admin.and_then(|(listener, hosts)| {
             let state = AdminState {
+                hosts,
                 telemetry: self.telemetry.clone(),
                 readiness: readiness.clone(),
                 router: Arc::clone(&self.sessions.router),
@@ -368,7 +382,12 @@ impl Gateway {
                 shadow: Arc::clone(&self.sessions.shadow),
                 decided: Arc::clone(&self.sessions.decided),
             };
-            tokio::spawn(admin::serve(listener, state, admin_stop.clone()))
+            let started = AdminServer::start(listener, state);
+            if let Err(error) = &started {
+                let error = Detail::new(error);
+                AdminFailed { error }.emit(&self.telemetry);
+            }
+            started.ok()
         });
         let accepting = CancellationToken::new();
         let tracker = tokio_util::task::TaskTracker::new();
@@ -429,9 +448,8 @@ impl Gateway {
         if let Some(reloading) = reloading {
             let _stopped = reloading.await;
         }
-        admin_stop.cancel();
         if let Some(admin) = admin {
-            let _served = admin.await;
+            admin.stop().await;
         }
         ProcessStopped { cut }.emit(&self.telemetry);
     }

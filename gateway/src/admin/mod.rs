@@ -27,7 +27,6 @@ use axum::{Json, Router};
 pub use host::Hosts;
 pub use readiness::{Condition, Named, Readiness, Status};
 pub use server::AdminServer;
-pub(crate) use server::CONNECTIONS;
 
 use crate::decision_log::DecisionLog;
 use crate::pool::Pools;

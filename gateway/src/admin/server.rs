@@ -32,13 +32,14 @@ use tokio_util::sync::CancellationToken;
 use super::host::Hosts;
 use super::problem::Problem;
 use super::{AdminState, ENDPOINTS, config, router};
+use crate::descriptors;
 use crate::telemetry::events::admin::{AdminRequest, AdminRoute};
 use crate::telemetry::events::connection::AcceptFailed;
 use crate::telemetry::{Detail, Emit as _, Telemetry};
 use crate::transport::AcceptFailures;
 
 /// Connections at a time.
-pub(crate) const CONNECTIONS: usize = 128;
+pub(super) const CONNECTIONS: usize = descriptors::ADMIN;
 
 /// Of these, how many may be about something else than a probe.
 const WORKING: usize = 32;

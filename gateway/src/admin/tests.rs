@@ -380,7 +380,7 @@ async fn only_own_names_are_answered_on_every_route() {
 async fn slow_heads_do_not_keep_probes_waiting() {
     let server = server().await;
     let mut slow = Vec::new();
-    for _ in 0..2 * CONNECTIONS {
+    for _ in 0..2 * server::CONNECTIONS {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream
             .write_all(b"GET /healthz HTTP/1.1\r\n")

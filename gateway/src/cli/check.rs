@@ -1,16 +1,20 @@
 //! `holdover check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use holdover_config::{Remark, remark, review};
+use holdover_config::{Diagnostic, Remark, Severity, remark, review};
 use jiff::Timestamp;
 
 use super::files;
+use crate::descriptors::{Descriptors, most_allowed, reserve};
 use crate::reload::{Reader, Version};
 use crate::routing::{self, KnownPools, Routing};
+
+/// Code of a limit on open files that is too low.
+const DESCRIPTORS_LACKING: &str = "HT003";
 
 /// Arguments of `holdover check`.
 #[derive(Debug, Args)]
@@ -48,7 +52,11 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(version) => {
             let summary = summary(&version);
             let remarks = review_rooms(&version, now);
+            let lack = lack_of_descriptors(&version, &args.config);
             let mut found = version.warnings;
+            if let Some(lack) = lack {
+                found.push(lack);
+            }
             if let Some(loaded) = &read.loaded {
                 found.append(remark(loaded, remarks));
             }
@@ -73,6 +81,22 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         println!("{}: {summary}", args.config.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The limit on open files is that of whoever asks, which most often is that of the gateway.
+fn lack_of_descriptors(version: &Version, config: &Path) -> Option<Diagnostic> {
+    let fixed = &version.settings.fixed;
+    let connections = version.settings.live.limits.connections;
+    let descriptors = Descriptors::new(most_allowed(), reserve(fixed));
+    let (limit, usable) = descriptors.lack(connections)?;
+    let message = format!(
+        "{connections} connections are allowed, but only {limit} open files: {usable} connections can be served"
+    );
+    let file = config.display().to_string();
+    let warning = Diagnostic::whole_file(Severity::Warning, DESCRIPTORS_LACKING, file, message);
+    Some(warning.help(
+        "raise the hard limit (`LimitNOFILE=` of systemd, `ulimit -Hn`), or lower `connections` in `[limits]`",
+    ))
 }
 
 /// What is odd about rules and directory together.

@@ -25,6 +25,7 @@ pub use occupancy::Occupancy;
 use occupancy::Permit;
 use tell::Teller;
 
+use crate::address;
 use crate::peer::ConnectionNumber;
 use crate::telemetry::events::connection::{
     AcceptFailed, ConnectionEnd, ConnectionRefused, ListenerOpened,
@@ -96,7 +97,7 @@ pub async fn accept(
         let (stream, peer) = match accepted {
             Ok((stream, peer)) => {
                 failures.accepted();
-                (stream, transport::canonical(peer))
+                (stream, address::canonical(peer))
             }
             Err(error) => {
                 let consequence = failures.failed(Instant::now(), &error);
@@ -170,7 +171,7 @@ impl Arrival {
             }
         };
         let number = ConnectionNumber(NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed));
-        let local = transport::canonical(local).to_string().into_boxed_str();
+        let local = address::canonical(local).to_string().into_boxed_str();
         let name = match (&self.acceptor, &stream) {
             (Some(acceptor), Stream::Tls(stream)) => acceptor.name_of(stream),
             _ => None,

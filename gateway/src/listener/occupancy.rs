@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
+use crate::address::source;
+use crate::descriptors::Descriptors;
 use crate::telemetry::events::connection::ConnectionRefusal;
-use crate::transport::source;
 
 /// Counts the connections of all listeners.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Occupancy {
     most_per_address: AtomicUsize,
     all: AtomicUsize,
     by_address: DashMap<IpAddr, usize>,
+    /// What clients and front ends share.
+    descriptors: Arc<Descriptors>,
 }
 
 /// The right to be connected; given back when dropped.
@@ -38,8 +41,9 @@ impl Permit {
 impl Occupancy {
     /// With these limits.
     #[must_use]
-    pub fn new(most: usize, most_per_address: usize) -> Self {
+    pub fn new(most: usize, most_per_address: usize, descriptors: Arc<Descriptors>) -> Self {
         Self {
+            descriptors,
             most: AtomicUsize::new(most),
             most_per_address: AtomicUsize::new(most_per_address),
             all: AtomicUsize::new(0),
@@ -66,6 +70,14 @@ impl Occupancy {
             self.all.fetch_sub(1, Ordering::AcqRel);
             return Err(ConnectionRefusal::AddressLimit);
         }
+        if !self.descriptors.take() {
+            self.all.fetch_sub(1, Ordering::AcqRel);
+            if *of_address == 0 {
+                drop(of_address);
+                self.by_address.remove_if(&address, |_, count| *count == 0);
+            }
+            return Err(ConnectionRefusal::Descriptors);
+        }
         *of_address += 1;
         Ok(Permit {
             occupancy: Arc::clone(self),
@@ -83,6 +95,7 @@ impl Occupancy {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.occupancy.descriptors.give_back();
         self.occupancy.all.fetch_sub(1, Ordering::AcqRel);
         self.trust();
     }
@@ -92,13 +105,34 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
+    fn occupancy(most: usize, most_per_address: usize) -> Occupancy {
+        let descriptors = Arc::new(Descriptors::new(None, 0));
+        Occupancy::new(most, most_per_address, descriptors)
+    }
+
+    #[test]
+    fn descriptors_are_shared_and_given_back() {
+        let descriptors = Arc::new(Descriptors::new(Some(8), 6));
+        let clients = Arc::new(Occupancy::new(9, 9, Arc::clone(&descriptors)));
+        let front_ends = Arc::new(Occupancy::new(9, 9, descriptors));
+        let first = clients.admit(address(1)).unwrap();
+        let _second = front_ends.admit(address(2)).unwrap();
+        assert_eq!(
+            clients.admit(address(3)).unwrap_err(),
+            ConnectionRefusal::Descriptors
+        );
+        assert!(!clients.by_address.contains_key(&address(3)));
+        drop(first);
+        let _third = clients.admit(address(3)).unwrap();
+    }
+
     fn address(last: u8) -> IpAddr {
         [192, 0, 2, last].into()
     }
 
     #[test]
     fn limits_hold_and_are_given_back() {
-        let occupancy = Arc::new(Occupancy::new(3, 2));
+        let occupancy = Arc::new(occupancy(3, 2));
         let first = occupancy.admit(address(1)).unwrap();
         let _second = occupancy.admit(address(1)).unwrap();
         assert_eq!(
@@ -116,7 +150,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_share_its_limit() {
-        let occupancy = Arc::new(Occupancy::new(3, 2));
+        let occupancy = Arc::new(occupancy(3, 2));
         let admit = |address: &str| occupancy.admit(address.parse().unwrap());
         let _first = admit("2001:db8::1").unwrap();
         let _second = admit("2001:db8::ffff:0:0:2").unwrap();
@@ -129,14 +163,14 @@ mod tests {
 
     #[test]
     fn an_address_that_left_is_forgotten() {
-        let occupancy = Arc::new(Occupancy::new(3, 2));
+        let occupancy = Arc::new(occupancy(3, 2));
         drop(occupancy.admit(address(1)).unwrap());
         assert!(occupancy.by_address.is_empty());
     }
 
     #[test]
     fn who_is_trusted_does_not_count_for_its_address() {
-        let occupancy = Arc::new(Occupancy::new(3, 1));
+        let occupancy = Arc::new(occupancy(3, 1));
         let mut first = occupancy.admit(address(1)).unwrap();
         first.trust();
         let mut second = occupancy.admit(address(1)).unwrap();
@@ -157,7 +191,7 @@ mod tests {
 
     #[test]
     fn mapped_ipv4_counts_as_ipv4() {
-        let occupancy = Arc::new(Occupancy::new(3, 1));
+        let occupancy = Arc::new(occupancy(3, 1));
         let _first = occupancy.admit(address(1)).unwrap();
         let mapped = "::ffff:192.0.2.1".parse().unwrap();
         assert_eq!(

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use self::connection::Context;
 use self::core::CoreSettings;
+use crate::address;
 use crate::listener::Bound;
 use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, Variants};
 use crate::run::BuildError;
@@ -186,7 +187,7 @@ async fn accept(bound: Bound, context: Arc<Context>, tracker: TaskTracker) {
         let (stream, peer) = match accepted {
             Ok((stream, peer)) => {
                 failures.accepted();
-                (stream, transport::canonical(peer))
+                (stream, address::canonical(peer))
             }
             Err(error) => {
                 let consequence = failures.failed(Instant::now(), &error);

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use holdover_config::PoolName;
 use holdover_protocol::user::UserUri;
 
 use super::catalogue::Kind;
+use crate::address;
 
 /// Sources and events that are told apart. What comes beyond shares one rate per event.
 const SERIES: usize = 4_096;
@@ -39,14 +40,7 @@ impl Source {
     /// The peer at this address.
     #[must_use]
     pub fn of_address(address: IpAddr) -> Self {
-        /// The part of an IPv6 address that names a network.
-        const NETWORK: u128 = !(u64::MAX as u128);
-        Self::Address(match address.to_canonical() {
-            IpAddr::V6(address) if !address.is_loopback() => {
-                Ipv6Addr::from_bits(address.to_bits() & NETWORK).into()
-            }
-            address => address,
-        })
+        Self::Address(address::source(address))
     }
 
     /// Lines at once, and the time until there may be another one.

@@ -3,7 +3,6 @@
 //! Everything above works on [`Stream`]; rustls is named in [`tls`] alone, so a library that breaks its interface costs
 //! one file.
 
-mod address;
 mod accept;
 mod outbox;
 pub mod tls;
@@ -16,7 +15,6 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-pub(crate) use address::{canonical, source};
 pub(crate) use accept::AcceptFailures;
 pub(crate) use outbox::Outbox;
 
