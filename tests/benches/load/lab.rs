@@ -14,7 +14,7 @@ use holdover::pool::embedded;
 use holdover_tests::binary::holdover;
 
 use crate::client::{Clients, POOL_URI, Rooms, Way};
-use crate::options::{Box, Transport};
+use crate::options::{Box, Options, Transport};
 use crate::{kamailio, process, relay, samples};
 
 /// Where a process runs.
@@ -159,13 +159,13 @@ pub(crate) struct Middle {
 }
 
 impl Middle {
-    /// Starts it, for so many connections. `None`: it cannot be measured here.
+    /// Starts it, for so many connections.
     pub(crate) fn start(
+        options: &Options,
         kind: Box,
         pool: &Pool,
         folder: &Folder,
         connections: usize,
-        kamailio_children: usize,
     ) -> Result<Self> {
         let command = at(Place::Measured);
         let (child, tcp, tls) = match kind {
@@ -182,14 +182,16 @@ impl Middle {
                     pool: pool.address,
                     rooms: pool.rooms,
                     connections: connections + 100,
-                    children: kamailio_children,
+                    children: options.kamailio_children,
                     is_stateful: kind == Box::Kamailio,
                 };
                 let (child, addresses) = kamailio::start(setup)?;
                 (Some(child), addresses.tcp, addresses.tls)
             }
-            Box::Holdover => {
-                let (child, tcp, tls) = start_gateway(command, folder.path(), pool)?;
+            Box::Holdover | Box::Beside => {
+                let beside = options.beside.as_deref().filter(|_| kind == Box::Beside);
+                let program = beside.unwrap_or_else(|| holdover());
+                let (child, tcp, tls) = start_gateway(command, program, folder.path(), pool)?;
                 (Some(child), tcp, tls)
             }
         };
@@ -215,7 +217,7 @@ impl Middle {
         let way = match self.kind {
             Box::Straight => Way::Straight,
             Box::Floor | Box::Kamailio | Box::KamailioStateless => Way::Rewritten,
-            Box::Holdover => Way::Gateway,
+            Box::Holdover | Box::Beside => Way::Gateway,
         };
         match transport {
             Transport::Tcp => clients.connect_by(way, self.tcp, None)?,
@@ -257,6 +259,7 @@ impl Middle {
 /// `holdover run`, with every room of the pool in its directory.
 fn start_gateway(
     mut command: Command,
+    program: &Path,
     folder: &Path,
     pool: &Pool,
 ) -> Result<(Child, SocketAddr, SocketAddr)> {
@@ -302,7 +305,7 @@ fn start_gateway(
     );
     std::fs::write(&config, text)?;
     let mut child = command
-        .arg(holdover())
+        .arg(program)
         .args(["run", "--config"])
         .arg(&config)
         .stdin(Stdio::null())

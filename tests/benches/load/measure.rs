@@ -61,13 +61,7 @@ impl Scene {
     fn new(options: &Options, kind: Box, transport: Transport, rooms: Rooms) -> Result<Self> {
         let folder = Folder::new()?;
         let pool = Pool::start(folder.path(), "bench", rooms.count(options.clients))?;
-        let middle = Middle::start(
-            kind,
-            &pool,
-            &folder,
-            options.clients,
-            options.kamailio_children,
-        )?;
+        let middle = Middle::start(options, kind, &pool, &folder, options.clients)?;
         let mut clients = middle.clients(transport, &folder, rooms, 0)?;
         clients.sign_in(options.clients)?;
         Ok(Self {
@@ -227,13 +221,7 @@ fn memory(options: &Options, kind: Box, transport: Transport, rooms: Rooms) -> R
     let pool = Pool::start(folder.path(), "bench", rooms.count(each * shares).max(1))?;
     let mut hosts = Vec::new();
     for share in 0..shares {
-        let middle = Middle::start(
-            kind,
-            &pool,
-            &folder,
-            options.per_process,
-            options.kamailio_children,
-        )?;
+        let middle = Middle::start(options, kind, &pool, &folder, options.per_process)?;
         let mut clients = middle.clients(transport, &folder, rooms, share * each)?;
         clients.sign_in(first)?;
         hosts.push((middle, clients));

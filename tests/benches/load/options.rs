@@ -1,5 +1,6 @@
 //! What is to be measured.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -24,6 +25,9 @@ pub(crate) struct Options {
         default_value = "straight,floor,kamailio,kamailio-stateless,holdover"
     )]
     pub(crate) boxes: Vec<Box>,
+    /// Another build of Holdover to measure in the same run, such as an older one; the same configuration must do for it
+    #[arg(long)]
+    pub(crate) beside: Option<PathBuf>,
     /// How clients connect
     #[arg(long, value_enum, value_delimiter = ',', default_value = "tcp,tls")]
     pub(crate) transports: Vec<Transport>,
@@ -96,6 +100,9 @@ pub(crate) enum Box {
     KamailioStateless,
     /// Holdover.
     Holdover,
+    /// The other build of it that `--beside` names.
+    #[value(skip)]
+    Beside,
 }
 
 impl Box {
@@ -106,6 +113,7 @@ impl Box {
             Self::Kamailio => "kamailio",
             Self::KamailioStateless => "kamailio stateless",
             Self::Holdover => "holdover",
+            Self::Beside => "holdover beside",
         }
     }
 }
@@ -136,6 +144,9 @@ impl Options {
             true => Self::parse(),
             false => Self::parse_from(["load"]),
         };
+        if options.beside.is_some() {
+            options.boxes.push(Box::Beside);
+        }
         if options.quick {
             options.seconds = options.seconds.min(0.7);
             options.repeat = 1;

@@ -33,6 +33,11 @@ impl Column {
         }
     }
 
+    /// Whether more of it is better.
+    fn is_gain(self) -> bool {
+        self == Self::Rate
+    }
+
     fn decimals(self) -> usize {
         match self {
             Self::Processor | Self::Memory => 1,
@@ -75,7 +80,10 @@ impl Row {
     }
 }
 
-/// Prints a table, and Holdover's ratio to each of the others below it.
+/// How much worse than the build beside it this one may be.
+const WORSE: f64 = 0.03;
+
+/// Prints a table, and Holdover's ratio to each of the others below it. What is worse than the build beside it is said.
 pub(crate) fn print(about: &str, columns: &[Column], rows: &[Row]) {
     println!("\n{about}");
     print!("{:<32}", "");
@@ -101,9 +109,23 @@ pub(crate) fn print(about: &str, columns: &[Column], rows: &[Row]) {
         for &column in columns {
             match other.value(column) {
                 0.0 => print!("{:>14}", "-"),
-                value => print!("{:>14.2}", ours.value(column) / value),
+                value => print!("{:>14.3}", ours.value(column) / value),
             }
         }
         println!();
+    }
+    let Some(beside) = rows.iter().find(|row| row.kind == Box::Beside) else {
+        return;
+    };
+    for &column in columns {
+        let ratio = ours.value(column) / beside.value(column);
+        let worse = if column.is_gain() { 1.0 / ratio } else { ratio } - 1.0;
+        if worse > WORSE {
+            println!(
+                "!! {} is worse than beside by {:.1} %",
+                column.title(),
+                worse * 100.0
+            );
+        }
     }
 }
