@@ -134,6 +134,14 @@ impl Client {
         Self::new(Io::Tls(Box::new(stream)), name)
     }
 
+    /// Uses a connection that is there already, and takes whatever the gateway sends up to these limits.
+    #[must_use]
+    pub fn over(stream: TcpStream, name: &str, limits: Limits) -> Self {
+        let mut client = Self::new(Io::Tcp(stream), name);
+        client.decoder = Decoder::new(limits);
+        client
+    }
+
     fn new(io: Io, name: &str) -> Self {
         let user = if name.contains('@') {
             name.to_owned()
