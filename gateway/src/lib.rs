@@ -6,6 +6,7 @@ pub mod admission;
 mod answer;
 pub mod audit;
 pub mod cli;
+#[cfg(feature = "lab")]
 pub mod client;
 pub mod decide;
 pub mod decision_log;
@@ -24,6 +25,7 @@ pub mod registrar;
 pub mod reload;
 pub mod routing;
 pub mod run;
+#[cfg(feature = "lab")]
 pub mod serve;
 pub mod session;
 pub mod shadow;

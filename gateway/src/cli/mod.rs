@@ -7,15 +7,18 @@
 mod output;
 
 mod audit;
+#[cfg(feature = "lab")]
 mod chat;
 mod check;
 mod config;
+#[cfg(feature = "lab")]
 mod demo;
 mod explain;
 mod files;
 mod http;
 mod lookup;
 mod pool;
+#[cfg(feature = "lab")]
 mod pool_serve;
 mod record;
 mod rules;
@@ -41,8 +44,10 @@ enum Command {
     /// Check a configuration and every file it names; change nothing
     Check(check::CheckArgs),
     /// Show a whole installation at work: a pool, migrated rooms, users, and how to connect
+    #[cfg(feature = "lab")]
     Demo(demo::DemoArgs),
     /// Talk like a legacy client, in a terminal or by a script
+    #[cfg(feature = "lab")]
     Chat(chat::ChatArgs),
     /// Ask the directory where a room went
     Lookup(lookup::LookupArgs),
@@ -71,8 +76,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Run(args) => on_runtime(run::run(args)),
+        #[cfg(feature = "lab")]
         Command::Chat(args) => on_runtime(chat::run(args)),
         Command::Check(args) => check::check(&args),
+        #[cfg(feature = "lab")]
         Command::Demo(args) => on_runtime(demo::demo(args)),
         Command::Lookup(args) => lookup::lookup(&args),
         Command::Explain(args) => explain::explain(&args),

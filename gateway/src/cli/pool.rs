@@ -8,8 +8,9 @@ use clap::{Args, Subcommand};
 use holdover_config::settings::{Embedded, PoolKind};
 use jiff::Timestamp;
 
-use super::pool_serve::{ServeArgs, serve};
-use super::{files, on_runtime};
+use super::files;
+#[cfg(feature = "lab")]
+use super::{on_runtime, pool_serve};
 use crate::pool::embedded::{LoadError, RoomRow, list, load_file};
 
 /// What can be done with an embedded pool.
@@ -37,7 +38,8 @@ pub(super) enum PoolCommand {
     /// Serve a pool over SIP as a Persistent Chat server of its own, for labs, until told to stop
     ///
     /// Its configuration is a file of its own kind; `config/examples/pool-serve.toml` shows all of it.
-    Serve(ServeArgs),
+    #[cfg(feature = "lab")]
+    Serve(pool_serve::ServeArgs),
 }
 
 /// Which pool.
@@ -58,7 +60,8 @@ pub(super) struct Which {
 /// Fills, shows and serves pools.
 pub(super) fn pool(command: PoolCommand) -> anyhow::Result<ExitCode> {
     match command {
-        PoolCommand::Serve(args) => on_runtime(serve(args)),
+        #[cfg(feature = "lab")]
+        PoolCommand::Serve(args) => on_runtime(pool_serve::serve(args)),
         PoolCommand::Load { file, pool } => {
             let Some(database) = pool.database()? else {
                 return Ok(ExitCode::FAILURE);

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use holdover_config::Settings;
 use tokio_util::sync::CancellationToken;
 
 use super::files;
@@ -54,21 +53,6 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     }
     gateway.run(stop).await;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Builds the gateway. `None`: a file is faulty, which was told.
-pub(super) async fn build(
-    settings: Settings,
-    telemetry: Telemetry,
-) -> anyhow::Result<Option<Gateway>> {
-    match Gateway::build(settings, telemetry).await {
-        Ok(gateway) => Ok(Some(gateway)),
-        Err(BuildError::Files(faults)) => {
-            files::tell(&faults);
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Cancelled by Ctrl-C or SIGTERM. A second signal ends the process at once.

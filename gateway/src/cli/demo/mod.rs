@@ -12,7 +12,9 @@ use clap::Args;
 use holdover_config::LogFilter;
 use holdover_config::settings::{Log, LogFormat};
 
-use super::run::{build, stop_on_signal};
+use super::files;
+use super::run::stop_on_signal;
+use crate::run::{BuildError, Gateway};
 use crate::telemetry::{self, Telemetry};
 use install::Addresses;
 
@@ -65,8 +67,13 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let Some(installed) = install::install(&dir, &addresses)? else {
         return Ok(ExitCode::FAILURE);
     };
-    let Some(gateway) = build(installed.settings, telemetry).await? else {
-        return Ok(ExitCode::FAILURE);
+    let gateway = match Gateway::build(installed.settings, telemetry).await {
+        Ok(gateway) => gateway,
+        Err(BuildError::Files(faults)) => {
+            files::tell(&faults);
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
     };
     let demo = show::Demo::new(&gateway, &dir, temporary.is_some())?;
     let served = tokio::spawn(gateway.run(stop));
