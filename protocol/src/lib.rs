@@ -5,6 +5,7 @@
 
 pub mod fold;
 #[doc(hidden)]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod room;
 pub mod sip;
