@@ -7,10 +7,8 @@ use memchr::memchr_iter;
 use crate::xccos::text::forbidden_references;
 use crate::xccos::{Document, Edits, ElementRef};
 
-/// U+FFFD as a reference, which is right whatever encoding a document declares.
-const REPLACEMENT: &str = "&#xFFFD;";
-
-/// Replaces references to characters that XML 1.0 forbids, in `root` and everything in it.
+/// Replaces references to characters that XML 1.0 forbids, in `root` and everything in it: by U+FFFD, and two that name the
+/// halves of a surrogate pair by the one character of the pair.
 ///
 /// Legacy clients send control characters that way (`&#x1;`), and a strict reader drops the whole document.
 pub(super) fn replace_forbidden(document: &Document, root: ElementRef<'_>, edits: &mut Edits) {
@@ -19,8 +17,8 @@ pub(super) fn replace_forbidden(document: &Document, root: ElementRef<'_>, edits
         return;
     }
     let mut check = |raw: &str, start: usize| {
-        for range in forbidden_references(raw) {
-            edits.replace_raw(start + range.start..start + range.end, REPLACEMENT);
+        for found in forbidden_references(raw) {
+            replace(found, start, edits);
         }
     };
     for element in std::iter::once(root).chain(root.descendants()) {
@@ -45,6 +43,12 @@ pub(super) fn replace_forbidden_between(
         .get(range)
         .and_then(|bytes| std::str::from_utf8(bytes).ok());
     for found in forbidden_references(raw.unwrap_or_default()) {
-        edits.replace_raw(start + found.start..start + found.end, REPLACEMENT);
+        replace(found, start, edits);
     }
+}
+
+/// Writes a reference, which is right whatever encoding a document declares.
+fn replace((range, character): (Range<usize>, char), start: usize, edits: &mut Edits) {
+    let reference = format!("&#x{:X};", u32::from(character));
+    edits.replace_raw(start + range.start..start + range.end, &reference);
 }

@@ -295,23 +295,10 @@ fn characters(text: &str, start: usize, writing: Writing) -> impl Iterator<Item 
         let rest = text.get(at..)?;
         let character = rest.chars().next()?;
         let reference = (character == '&' && writing != Writing::Plain)
-            .then(|| reference(rest))
+            .then(|| text::reference_at_start(rest))
             .flatten();
         let (length, character) = reference.unwrap_or_else(|| (character.len_utf8(), character));
         at += length;
         Some((at, character))
     })
-}
-
-/// The reference that `text` starts with: its length, and what it stands for.
-fn reference(text: &str) -> Option<(usize, char)> {
-    /// The longest that can mean anything, `&#x0010FFFF;`, and some room for zeros.
-    const LONGEST: usize = 16;
-    let length = text.bytes().take(LONGEST).position(|byte| byte == b';')? + 1;
-    let value = text::unescape(text.get(..length)?);
-    let mut characters = value.chars();
-    match (characters.next(), characters.next()) {
-        (Some(character), None) => Some((length, character)),
-        _ => None,
-    }
 }

@@ -70,8 +70,9 @@ fn escape(value: &str, out: &mut String, entity: impl Fn(u8) -> Option<&'static 
 
 /// Undoes the escaping of element content.
 ///
-/// The five entities of XML and all character references are replaced, also those XML 1.0 forbids; a reference to
-/// something that is no character becomes U+FFFD; an unknown entity stays as it stands.
+/// The five entities of XML and all character references are replaced, also those XML 1.0 forbids. Two references that name
+/// the halves of a surrogate pair (`&#xD83D;&#xDE00;`, as .NET writers put it) are the one character of the pair; any other
+/// reference to something that is no character becomes U+FFFD; an unknown entity stays as it stands.
 pub fn unescape(raw: &str) -> Cow<'_, str> {
     if memchr::memchr(b'&', raw.as_bytes()).is_none() {
         return Cow::Borrowed(raw);
@@ -96,39 +97,66 @@ pub fn unescape_attribute(raw: &str) -> Cow<'_, str> {
     Cow::Owned(unescape(&blank).into_owned())
 }
 
-/// The ranges of the character references in `raw` that XML 1.0 forbids, in order.
-pub fn forbidden_references(raw: &str) -> impl Iterator<Item = Range<usize>> {
-    references(raw)
-        .filter(|(range, character)| {
-            // U+FFFD also stands for what is no character at all; then the reference is forbidden, whatever it says.
-            let is_itself = || {
-                let digits = raw.get(range.clone()).unwrap_or_default();
-                digits.eq_ignore_ascii_case("&#xFFFD;") || digits == "&#65533;"
-            };
-            !is_xml_char(*character) || (*character == REPLACEMENT && !is_itself())
-        })
-        .map(|(range, _)| range)
+/// The character references in `raw` that XML 1.0 forbids, in order, each with the character to write instead: that of a
+/// surrogate pair, else U+FFFD.
+pub fn forbidden_references(raw: &str) -> impl Iterator<Item = (Range<usize>, char)> {
+    references(raw).filter_map(|(range, character)| {
+        let written = raw.get(range.clone()).unwrap_or_default();
+        let is_pair = || written.bytes().filter(|&byte| byte == b'&').count() > 1;
+        // U+FFFD also stands for what is no character at all; then the reference is forbidden, whatever it says.
+        let is_itself = || written.eq_ignore_ascii_case("&#xFFFD;") || written == "&#65533;";
+        if !is_xml_char(character) || (character == REPLACEMENT && !is_itself()) {
+            return Some((range, REPLACEMENT));
+        }
+        is_pair().then_some((range, character))
+    })
 }
 
 /// Every reference in `raw` that can be replaced, with what it stands for.
 fn references(raw: &str) -> impl Iterator<Item = (Range<usize>, char)> {
+    let mut behind = 0;
     memchr::memchr_iter(b'&', raw.as_bytes()).filter_map(move |start| {
-        let tail = raw.as_bytes().get(start + 1..)?;
-        let window = tail.get(..tail.len().min(MAX_REFERENCE))?;
-        let length = memchr::memchr(b';', window)?;
-        let character = reference(raw.get(start + 1..start + 1 + length)?)?;
-        Some((start..start + length + 2, character))
+        if start < behind {
+            return None;
+        }
+        let (length, character) = reference_at_start(raw.get(start..)?)?;
+        behind = start + length;
+        Some((start..behind, character))
     })
 }
 
-/// The character that `&name;` stands for.
-fn reference(name: &str) -> Option<char> {
+/// The reference that `text` starts with: its length in bytes, and what it stands for. Two that name the halves of a
+/// surrogate pair are one.
+pub fn reference_at_start(text: &str) -> Option<(usize, char)> {
+    let (length, code) = code_at_start(text)?;
+    if (0xD800..0xDC00).contains(&code)
+        && let Some((rest, low)) = text.get(length..).and_then(code_at_start)
+        && (0xDC00..0xE000).contains(&low)
+    {
+        let code = 0x1_0000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        return Some((length + rest, char::from_u32(code)?));
+    }
+    // NUL is no character of any text: C strings behind us would end there.
+    let character = char::from_u32(code).filter(|&character| character != '\0');
+    Some((length, character.unwrap_or(REPLACEMENT)))
+}
+
+/// The length of the reference that `text` starts with, and the number it stands for.
+fn code_at_start(text: &str) -> Option<(usize, u32)> {
+    let tail = text.as_bytes().strip_prefix(b"&")?;
+    let window = tail.get(..tail.len().min(MAX_REFERENCE))?;
+    let length = memchr::memchr(b';', window)?;
+    Some((length + 2, code(text.get(1..=length)?)?))
+}
+
+/// The number that `&name;` stands for.
+fn code(name: &str) -> Option<u32> {
     let number = match name {
-        "amp" => return Some('&'),
-        "lt" => return Some('<'),
-        "gt" => return Some('>'),
-        "quot" => return Some('"'),
-        "apos" => return Some('\''),
+        "amp" => return Some('&'.into()),
+        "lt" => return Some('<'.into()),
+        "gt" => return Some('>'.into()),
+        "quot" => return Some('"'.into()),
+        "apos" => return Some('\''.into()),
         _ => name.strip_prefix('#')?,
     };
     let (digits, radix) = match number.strip_prefix(['x', 'X']) {
@@ -138,13 +166,7 @@ fn reference(name: &str) -> Option<char> {
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return None;
     }
-    let code = u32::from_str_radix(digits, radix).unwrap_or(u32::MAX);
-    // NUL is no character of any text: C strings behind us would end there.
-    Some(
-        char::from_u32(code)
-            .filter(|&character| character != '\0')
-            .unwrap_or(REPLACEMENT),
-    )
+    Some(u32::from_str_radix(digits, radix).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -218,6 +240,12 @@ mod tests {
                 "&nbsp; &; &#; &#x; &#xg; &#+1; & &amp",
                 "&nbsp; &; &#; &#x; &#xg; &#+1; & &amp",
             ),
+            // .NET writes a character beyond U+FFFF so, and its readers read one.
+            ("&#xD83D;&#xDE00;|&#55357;&#56832;", "\u{1F600}|\u{1F600}"),
+            (
+                "&#xD83D;|&#xDE00;|&#xDE00;&#xD83D;&#xDE00;|&#xD83D; &#xDE00;|&#xD83D;&amp;",
+                "\u{fffd}|\u{fffd}|\u{fffd}\u{1F600}|\u{fffd} \u{fffd}|\u{fffd}&",
+            ),
             ("&amp;lt;", "&lt;"),
             ("&&lt;", "&<"),
             ("&0123456789012345;&lt;", "&0123456789012345;<"),
@@ -240,11 +268,21 @@ mod tests {
 
     #[test]
     fn only_forbidden_references_are_listed() {
-        let raw = "&amp;&#x41;&#x1;é&#xFFFF;&#9;&#xfffd;&#65533;&#0;&#xD800;&#x;";
+        let raw =
+            "&amp;&#x41;&#x1;é&#xFFFF;&#9;&#xfffd;&#65533;&#0;&#xD800;&#x;&#xD83D;&#xDE00;&#x1F600;";
         let found: Vec<_> = forbidden_references(raw)
-            .map(|range| raw.get(range).unwrap())
+            .map(|(range, instead)| (raw.get(range).unwrap(), instead))
             .collect();
-        assert_eq!(found, ["&#x1;", "&#xFFFF;", "&#0;", "&#xD800;"]);
+        assert_eq!(
+            found,
+            [
+                ("&#x1;", REPLACEMENT),
+                ("&#xFFFF;", REPLACEMENT),
+                ("&#0;", REPLACEMENT),
+                ("&#xD800;", REPLACEMENT),
+                ("&#xD83D;&#xDE00;", '\u{1F600}')
+            ]
+        );
     }
 
     proptest! {
