@@ -306,6 +306,10 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Bytes of messages that wait for a client that reads slowly; at least `body_bytes`.
     pub queue_bytes: usize,
+    /// Number of rooms that one command of a client may name.
+    pub rooms_per_command: usize,
+    /// Number of rooms that a session may have at one time.
+    pub rooms_per_session: usize,
     /// Time until an INFO without an answer is given up.
     pub info_timeout: Duration,
     /// Time that a new connection may take to sign in.

@@ -41,6 +41,8 @@ fn what_is_left_out_has_its_default() {
             connections_per_address: 1_000,
             queue_messages: 512,
             queue_bytes: 1_048_576,
+            rooms_per_command: 1_000,
+            rooms_per_session: 1_000,
             info_timeout: Duration::from_secs(32),
             sign_in_timeout: Duration::from_secs(30),
             outstanding_infos: 1,

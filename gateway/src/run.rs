@@ -230,6 +230,8 @@ impl Gateway {
                 info_timeout: limits.info_timeout,
                 pool_timeout: limits.pool_timeout,
                 split_timeout: limits.split_timeout,
+                rooms_per_command: limits.rooms_per_command,
+                rooms_per_session: limits.rooms_per_session,
                 grace: fixed.gateway.grace,
                 xccos,
             }),

@@ -193,6 +193,8 @@ impl Checker<'_> {
             connections_per_address: count(&raw.connections_per_address),
             queue_messages: count(&raw.queue_messages),
             queue_bytes: count(&raw.queue_bytes),
+            rooms_per_command: count(&raw.rooms_per_command),
+            rooms_per_session: count(&raw.rooms_per_session),
             info_timeout: seconds(&raw.info_timeout_secs),
             sign_in_timeout: seconds(&raw.sign_in_timeout_secs),
             outstanding_infos: count(&raw.outstanding_infos),

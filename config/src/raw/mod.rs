@@ -275,6 +275,11 @@ tables! {
         optional queue_messages: Int<16, 65_536, 512>,
         /// Bytes of messages that wait for a client that reads slowly; at least `body_bytes`.
         optional queue_bytes: Int<65_536, 268_435_456, 1_048_576>,
+        /// Number of rooms that one command of a client may name. Of a request to join more the others are refused, any other
+        /// command is refused whole; leaving rooms never is.
+        optional rooms_per_command: Int<16, 100_000, 1_000>,
+        /// Number of rooms that a session may have at one time; more are refused.
+        optional rooms_per_session: Int<16, 100_000, 1_000>,
         /// Seconds until an INFO without an answer is given up (RFC 3261 timer F).
         optional info_timeout_secs: Int<1, 300, 32>,
         /// Seconds that a new connection may take to sign in.

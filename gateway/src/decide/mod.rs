@@ -10,7 +10,7 @@ use holdover_protocol::xccos::Verb;
 use crate::pool::PoolId;
 
 /// Where a legacy room lives now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// The pool.
     pub pool: PoolId,

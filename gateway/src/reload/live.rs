@@ -79,6 +79,8 @@ impl Publish for Live {
             xccos: xccos_limits(limits),
             queue: queue_limits(limits),
             info_timeout: limits.info_timeout,
+            rooms_per_command: limits.rooms_per_command,
+            rooms_per_session: limits.rooms_per_session,
             ..(**settings).clone()
         });
         for context in &self.contexts {

@@ -1,5 +1,6 @@
 //! What the client wants: each INFO is decided, resolved, translated and sent on its pool's leg.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,8 +15,10 @@ use holdover_protocol::xccos::{
 };
 
 use super::core::SessionCore;
+use super::lookup::{Lookup, Pair};
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, PendingPost, Purpose, all_failed};
+use super::room_events::RoomEvents;
 use super::rooms::Rooms;
 use super::shadow::{ShadowCommand, ShadowId};
 use crate::answer;
@@ -28,16 +31,12 @@ struct ToPool<'a> {
     decisions: &'a dyn Decisions,
     rooms: &'a Rooms,
     /// What was decided about the rooms of this document: it is translated by nothing else.
-    decided: &'a [(RoomUri, Target)],
+    decided: Lookup<'a>,
 }
 
 impl RoomMap for ToPool<'_> {
     fn room(&self, domain: &str, value: &str) -> Option<RoomUri> {
-        let decided = self
-            .decided
-            .iter()
-            .find(|(legacy, _)| legacy.domain() == domain && legacy.value() == value);
-        if let Some((_, target)) = decided {
+        if let Some((_, target)) = self.decided.find(domain, value).next() {
             return (target.pool == self.pool).then(|| target.migrated.clone());
         }
         let legacy = RoomUri::new(domain, value).ok()?;
@@ -65,6 +64,9 @@ const MAX_PENDING: usize = 64;
 
 /// What such a client is told.
 const BUSY: &str = "Too many requests at once.";
+
+/// What a client is told that names more rooms at once than it may.
+const TOO_MANY_ROOMS: &str = "Too many rooms.";
 
 /// What a client is told of a room whose pool cannot be reached.
 pub(super) const UNREACHABLE: &str = "The room cannot be reached at the moment.";
@@ -138,11 +140,11 @@ impl SessionCore {
             Ok(legacy) => legacy,
             Err(error) => return self.refuse_document(&request, &error.to_string()),
         };
-        let decided = self.target_of_post(&legacy, decisions);
-        if decided.outcome.is_err() {
-            self.tell_decided(Act::Post, Some(&legacy), &decided);
+        let Placed { decided, place } = self.place_of_post(&legacy, decisions);
+        if place.is_err() {
+            self.tell_decided(&mut RoomEvents::default(), Act::Post, &legacy, decided);
         }
-        let target = match decided.outcome {
+        let target = match place {
             Ok(target) => target,
             Err(refusal) => {
                 let status = Status::FORBIDDEN;
@@ -219,36 +221,38 @@ impl SessionCore {
     /// Leaving is answered at once and always well: a client whose `part` fails can never enter the room again in this
     /// sign-in, and what comes for the room before the answer can crash it (`facts/sipe-client.md`).
     fn handle_part(&mut self, now: Instant, client: CommandId<'static>, rooms: Vec<RoomUri>) {
-        for legacy in &rooms {
-            self.leave_room(now, legacy);
-        }
+        self.leave_rooms(now, &rooms);
         let data = ReplyData::Part(PartReply { rooms });
         self.reply(now, &client, &Reply::success(Verb::Part, data));
     }
 
-    /// The client has no window of a room any more: nothing may tell of it, and the pool's room is parted with the last of
-    /// its names.
-    pub(super) fn leave_room(&mut self, now: Instant, legacy: &RoomUri) {
-        self.forget_queued(legacy);
-        self.shadows.forget(legacy);
-        self.tracks.forget_name(legacy);
-        // Nor may the reply to an earlier command tell of the room.
+    /// The client has no windows of these rooms any more: nothing may tell of them, and each room of a pool is parted with the
+    /// last of its names.
+    pub(super) fn leave_rooms(&mut self, now: Instant, rooms: &[RoomUri]) {
+        let left: HashSet<RoomUri> = rooms.iter().cloned().collect();
+        self.forget_queued(&left);
+        self.shadows.forget(&left);
+        self.tracks.forget_names(&left);
+        // Nor may the reply to an earlier command tell of the rooms.
         for command in &mut self.commands {
             let before = command.rooms.len() + command.refused.len();
-            command.rooms.retain(|(room, _)| room != legacy);
-            command.refused.retain(|room| room != legacy);
+            command.rooms.retain(|(room, _)| !left.contains(room));
+            command.refused.retain(|room| !left.contains(room));
             if before > 0 && command.rooms.is_empty() && command.refused.is_empty() {
                 command.disown();
             }
         }
-        self.forget_in_gathers(now, legacy);
-        if let Some(target) = self.rooms.part(legacy) {
-            self.send_part(now, &target);
-        }
+        self.forget_in_gathers(now, &left);
+        let parted = rooms.iter().filter_map(|legacy| self.rooms.part(legacy));
+        let parted = parted.collect();
+        self.leave(now, parted);
         self.forget_strays();
-        self.event(Event::Parted {
-            legacy: legacy.clone(),
-        });
+        let mut told = RoomEvents::default();
+        for legacy in rooms {
+            let legacy = legacy.clone();
+            self.room_event(&mut told, Event::Parted { legacy });
+        }
+        self.sum_up(Verb::Part, told);
     }
 
     /// Sends a command of our own.
@@ -311,12 +315,21 @@ impl SessionCore {
         decisions: &dyn Decisions,
     ) {
         let order = bjoin.rooms.clone();
-        let mut pools: Vec<(PoolId, Vec<(RoomUri, Target)>)> = Vec::new();
+        let mut rooms = bjoin.rooms;
+        let per_command = self.settings.rooms_per_command.min(rooms.len());
+        // Each room is answered: those that are too many, or refused, by a failure of their own.
+        let mut too_many = rooms.split_off(per_command);
+        let mut pools: Vec<(PoolId, Vec<Pair>)> = Vec::new();
         let mut refused = Vec::new();
-        for legacy in bjoin.rooms {
-            let decided = self.target(Act::Read, &legacy, decisions);
-            self.tell_decided(Act::Read, Some(&legacy), &decided);
-            match decided.outcome {
+        let mut told = RoomEvents::default();
+        for legacy in rooms {
+            if !self.rooms.knows(&legacy) && self.rooms.len() >= self.settings.rooms_per_session {
+                too_many.push(legacy);
+                continue;
+            }
+            let Placed { decided, place } = self.place(Act::Read, &legacy, decisions);
+            self.tell_decided(&mut told, Act::Read, &legacy, decided);
+            match place {
                 Ok(target) => {
                     self.rooms.joining(&legacy, &target);
                     match pools.iter_mut().find(|(pool, _)| *pool == target.pool) {
@@ -325,10 +338,18 @@ impl SessionCore {
                     }
                 }
                 Err(refusal) => {
-                    self.refuse_room(&legacy, refusal.reason);
+                    let reason = refusal.reason;
+                    let room = legacy.clone();
                     refused.push(legacy);
+                    let legacy = room;
+                    self.room_event(&mut told, Event::Refused { legacy, reason });
                 }
             }
+        }
+        self.sum_up(Verb::BatchJoin, told);
+        if !too_many.is_empty() {
+            self.tell_too_many(Verb::BatchJoin, too_many.len());
+            refused.append(&mut too_many);
         }
         if pools.len() > 1 {
             let gather = self.gather(now, client.clone(), Verb::BatchJoin, order, refused);
@@ -365,12 +386,12 @@ impl SessionCore {
         is_partial: bool,
         decisions: &dyn Decisions,
     ) {
-        let mut migrated: Vec<RoomUri> = Vec::with_capacity(request.rooms.len());
-        for (_, target) in &request.rooms {
-            if !migrated.contains(&target.migrated) {
-                migrated.push(target.migrated.clone());
-            }
-        }
+        let mut seen = HashSet::new();
+        let migrated = request.rooms.iter().map(|(_, target)| &target.migrated);
+        let migrated: Vec<RoomUri> = migrated
+            .filter(|room| seen.insert(*room))
+            .cloned()
+            .collect();
         // The document goes on as the client wrote it, unless rooms must be left out of it or were merged into one.
         let is_whole = !is_partial && migrated.len() == request.rooms.len();
         let pool = request.pool;
@@ -397,20 +418,33 @@ impl SessionCore {
         decisions: &dyn Decisions,
     ) {
         let act = act_of(&verb);
-        let mut rooms = Vec::new();
-        for legacy in translate::rooms_named(document) {
-            let decided = self.target(act, &legacy, decisions);
-            if verb == Verb::Join || decided.outcome.is_err() {
-                self.tell_decided(act, Some(&legacy), &decided);
+        let named = translate::rooms_named(document);
+        let is_new = |room: &&RoomUri| verb == Verb::Join && !self.rooms.knows(room);
+        let new: HashSet<&RoomUri> = named.iter().filter(is_new).collect();
+        let has_space = self.rooms.len() + new.len() <= self.settings.rooms_per_session;
+        if named.len() > self.settings.rooms_per_command || !(new.is_empty() || has_space) {
+            self.tell_too_many(verb.clone(), named.len());
+            let outcome = Outcome::new(ResultCode::LimitExceeded, TOO_MANY_ROOMS);
+            return self.reply(now, &client, &Reply::failure(verb, outcome));
+        }
+        let mut rooms = Vec::with_capacity(named.len());
+        let mut told = RoomEvents::default();
+        for legacy in named {
+            let Placed { decided, place } = self.place(act, &legacy, decisions);
+            if verb == Verb::Join || place.is_err() {
+                self.tell_decided(&mut told, act, &legacy, decided);
             }
-            match decided.outcome {
+            match place {
                 Ok(target) => rooms.push((legacy, target)),
                 Err(refusal) => {
-                    self.refuse_room(&legacy, refusal.reason);
+                    let reason = refusal.reason;
+                    self.room_event(&mut told, Event::Refused { legacy, reason });
+                    self.sum_up(verb.clone(), told);
                     return self.refuse_command(now, &client, verb, refusal);
                 }
             }
         }
+        self.sum_up(verb.clone(), told);
         let mut only = None;
         if rooms.is_empty() {
             let admitted = decisions.admit(act);
@@ -479,32 +513,38 @@ impl SessionCore {
     }
 
     /// Where a post goes. That the user may post in an open room is decided once for as long as nothing changes it.
-    fn target_of_post(&mut self, legacy: &RoomUri, decisions: &dyn Decisions) -> Decided {
+    fn place_of_post(&mut self, legacy: &RoomUri, decisions: &dyn Decisions) -> Placed {
         let moment = decisions.moment();
         if moment.is_none() || moment != self.posting_since {
             self.posting_since = moment;
             self.rooms.forbid_posts();
         }
         if let Some(target) = self.rooms.target_of_post(legacy) {
-            return Ok(target.clone()).into();
+            return Placed {
+                decided: Ok(target.clone()).into(),
+                place: Ok(target.clone()),
+            };
         }
-        let decided = self.target(Act::Post, legacy, decisions);
-        if moment.is_some() && decided.outcome.is_ok() {
+        let placed = self.place(Act::Post, legacy, decisions);
+        if moment.is_some() && placed.place.is_ok() {
             self.rooms.allow_posts(legacy);
         }
-        decided
+        placed
     }
 
     /// Where a room lives: for an open room where it was joined, else where it is decided to be.
-    fn target(&self, act: Act, legacy: &RoomUri, decisions: &dyn Decisions) -> Decided {
-        let decided = decisions.resolve(act, legacy);
-        match self.rooms.target(legacy) {
-            Some(joined) if !decided.is_forbidden() => Decided {
-                outcome: Ok(joined.clone()),
-                ..decided
-            },
-            _ => decided,
+    fn place(&self, act: Act, legacy: &RoomUri, decisions: &dyn Decisions) -> Placed {
+        let mut decided = decisions.resolve(act, legacy);
+        let place = match self.rooms.target(legacy) {
+            Some(joined) if !decided.is_forbidden() => Ok(joined.clone()),
+            _ => decided.outcome.clone(),
+        };
+        // The directory says no to a room that is being joined: it is left once it is open, and until then no rule has it.
+        if let (Err(_), Ok(_)) = (&decided.outcome, &place) {
+            decided.outcome = place.clone();
+            decided.rule = None;
         }
+        Placed { decided, place }
     }
 
     fn to_pool(
@@ -526,32 +566,52 @@ impl SessionCore {
                 pool,
                 decisions,
                 rooms: &self.rooms,
-                decided,
+                decided: Lookup::by_legacy(decided),
             },
             &ids,
         )
     }
 
     /// Tells of a decision about a room.
-    fn tell_decided(&mut self, act: Act, legacy: Option<&RoomUri>, decided: &Decided) {
+    fn tell_decided(
+        &mut self,
+        told: &mut RoomEvents,
+        act: Act,
+        legacy: &RoomUri,
+        decided: Decided,
+    ) {
         let decided = Decided {
-            outcome: decided.outcome.clone().map(Some),
-            rule: decided.rule.clone(),
+            outcome: decided.outcome.map(Some),
+            rule: decided.rule,
             generation: decided.generation,
         };
-        self.event(Event::Decided {
+        let decided = Event::Decided {
             act,
-            legacy: legacy.cloned(),
+            legacy: Some(legacy.clone()),
             decided: Box::new(decided),
-        });
+        };
+        self.room_event(told, decided);
     }
 
-    fn refuse_room(&mut self, legacy: &RoomUri, reason: RefusalReason) {
-        self.event(Event::Refused {
-            legacy: legacy.clone(),
-            reason,
+    fn tell_too_many(&mut self, verb: Verb, refused: usize) {
+        let (per_command, per_session) = (
+            self.settings.rooms_per_command,
+            self.settings.rooms_per_session,
+        );
+        self.event(Event::TooManyRooms {
+            verb,
+            refused,
+            per_command,
+            per_session,
         });
     }
+}
+
+/// What was decided about a room, and where what concerns it goes. The two differ while a room is on its way from one pool to
+/// another: it is asked where it is, and the record names the rule and the pool of that rule.
+struct Placed {
+    decided: Decided,
+    place: Result<Target, Refusal>,
 }
 
 /// A command on its way to a pool.

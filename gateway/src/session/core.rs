@@ -47,11 +47,22 @@ pub struct SessionSettings {
     pub split_timeout: Duration,
     /// How long the rooms of a lost client are kept.
     pub grace: Duration,
-    /// Bounds of an XCCOS document.
+    /// Number of rooms that one command of the client may name.
+    pub rooms_per_command: usize,
+    /// Number of rooms that the client may have at one time.
+    pub rooms_per_session: usize,
+    /// Bounds of an XCCOS document that is received.
     pub xccos: xccos::Limits,
 }
 
 impl SessionSettings {
+    /// Bytes of the longest document that a client is given. What a pool says becomes longer by the identifiers that the
+    /// client knows, and by those that were merged; a document of a pool that has nothing of this fits always.
+    #[must_use]
+    pub fn longest_document(&self) -> usize {
+        self.queue.bytes.max(self.xccos.bytes.saturating_mul(2))
+    }
+
     /// How many inputs may wait for a session's task. What a pool says at once must fit, or the leg is lost.
     #[must_use]
     pub fn mailbox(&self) -> usize {
@@ -163,7 +174,15 @@ impl SessionCore {
         }
     }
 
-    /// The client has a channel dialog; its INVITE is answered. A second dialog takes the place of the first.
+    /// The client is not what it was: rules may say something else of its network, listener or build. Where its rooms are is
+    /// decided anew, by the next input that has [`Decisions`].
+    pub fn handle_other_caller(&mut self) {
+        self.version = 0;
+        self.posting_since = None;
+    }
+
+    /// The client has a channel dialog; its INVITE is answered. A second dialog takes the place of the first. Before it comes
+    /// [`Self::handle_other_caller`], if the client is not what it was.
     ///
     /// `branch` makes the branches of the session's requests unique.
     pub fn attach(&mut self, now: Instant, dialog: Dialog, attachment: &Attachment, branch: u64) {
@@ -400,9 +419,8 @@ impl SessionCore {
         let is_detached = !self.is_attached();
         if self.claim_by.is_some_and(|deadline| deadline <= now) {
             self.claim_by = None;
-            for target in self.rooms.part_unclaimed() {
-                self.send_part(now, &target);
-            }
+            let left = self.rooms.part_unclaimed();
+            self.leave(now, left);
         }
         self.expire_posts(now);
         self.expire_gathers(now);

@@ -1,12 +1,13 @@
 //! What goes to the client, while it is there and while it may come back on its connection.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::Status;
 use holdover_protocol::translate;
-use holdover_protocol::xccos::{self, Document, Item, Outcome, Reply, ResultCode, Verb};
+use holdover_protocol::xccos::{Document, Item, Limits, Outcome, Reply, ResultCode, Verb};
 
 use super::core::{Downstream, SessionCore};
 use super::downstream::{Queue, Waiting};
@@ -24,11 +25,11 @@ impl SessionCore {
 
     /// [`Self::deliver`] of the answer to a join.
     pub(super) fn deliver_opening(&mut self, now: Instant, body: Bytes) {
-        let reply = Document::parse(body.clone(), &self.settings.xccos);
+        let reply = Document::parse(body.clone(), &Limits::OWN);
         let rooms = reply.map(|reply| rooms_opened(&reply)).unwrap_or_default();
         let opens = self.rooms.told(rooms.iter());
         self.queue(now, body, opens);
-        for body in self.gathers.overtaken(&self.rooms, &self.settings.xccos) {
+        for body in self.gathers.overtaken(&self.rooms) {
             self.deliver(now, body);
         }
     }
@@ -51,16 +52,8 @@ impl SessionCore {
         self.event(Event::NotDelivered {
             status: status.code(),
         });
-        for legacy in &opens {
-            self.not_opened(now, legacy);
-        }
-        // It is what was sent, so it need not be bounded again.
-        let limits = xccos::Limits {
-            bytes: usize::MAX,
-            elements: usize::MAX,
-            ..self.settings.xccos
-        };
-        let document = Document::parse(body, &limits);
+        self.not_opened(now, opens.into_vec());
+        let document = Document::parse(body, &Limits::OWN);
         let item = document.as_ref().ok().and_then(|it| it.items().next());
         let Some(Item::Reply(reply)) = item else {
             return;
@@ -75,24 +68,26 @@ impl SessionCore {
         }
     }
 
-    /// The client will not read the answer that was to open a room. Unless another answer opens it, it is left.
-    fn not_opened(&mut self, now: Instant, legacy: &RoomUri) {
-        let limits = &self.settings.xccos;
-        let is_handed_over = match &mut self.downstream {
-            Downstream::Attached(channel) => channel.queue.hand_over(legacy, limits),
-            Downstream::Detached { .. } | Downstream::Finished => false,
-        };
-        if is_handed_over {
+    /// The client will not read the answer that was to open rooms. Those that no other answer opens are left.
+    fn not_opened(&mut self, now: Instant, mut rooms: Vec<RoomUri>) {
+        if let Downstream::Attached(channel) = &mut self.downstream {
+            rooms = channel.queue.hand_over(rooms);
+        }
+        if rooms.is_empty() {
             return;
         }
-        let is_asked_again = self.gathers.opens(legacy)
-            || self.commands.iter().any(|command| {
-                command.is_join() && command.rooms.iter().any(|(room, _)| room == legacy)
-            });
-        if is_asked_again {
+        let joins = self.commands.iter().filter(|command| command.is_join());
+        let joining: HashSet<&RoomUri> = joins
+            .flat_map(|command| command.rooms.iter().map(|(room, _)| room))
+            .collect();
+        let (asked_again, left): (Vec<RoomUri>, Vec<RoomUri>) = rooms
+            .into_iter()
+            .partition(|legacy| joining.contains(legacy) || self.gathers.opens(legacy));
+        for legacy in &asked_again {
             self.rooms.untell(legacy);
-        } else {
-            self.leave_room(now, legacy);
+        }
+        if !left.is_empty() {
+            self.leave_rooms(now, &left);
         }
     }
 
@@ -105,10 +100,10 @@ impl SessionCore {
         }
     }
 
-    /// Drops what waits for a room that the client has left.
-    pub(super) fn forget_queued(&mut self, legacy: &RoomUri) {
+    /// Drops what waits for rooms that the client has left.
+    pub(super) fn forget_queued(&mut self, left: &HashSet<RoomUri>) {
         if let Downstream::Attached(channel) = &mut self.downstream {
-            channel.forget_room(legacy, &self.settings.xccos);
+            channel.forget_rooms(left);
         }
     }
 
@@ -192,12 +187,12 @@ impl SessionCore {
         self.gathers = Gathers::default();
         self.shadows.clear();
         self.rooms.unclaim_joining();
-        let unopened = drop_replies(&mut unread, &self.rooms, &self.settings.xccos);
+        let mut unopened = drop_replies(&mut unread, &self.rooms);
         // A room whose opening is not read may have been lost since; what was said of it before is not wanted either.
-        let unclaimed = self.rooms.unclaim_unread(&unopened);
-        for legacy in unclaimed.into_iter().chain(unopened) {
-            unread.forget_room(&legacy, &self.settings.xccos);
-            self.tracks.forget_name(&legacy);
+        unopened.extend(self.rooms.unclaim_unread(&unopened));
+        if !unopened.is_empty() {
+            unread.forget_rooms(&unopened);
+            self.tracks.forget_names(&unopened);
         }
         self.forget_strays();
         Some(unread)
@@ -211,9 +206,9 @@ impl SessionCore {
 
 /// Drops the replies that a client has not read, but for histories: those it has rooms for. Returns the rooms that the
 /// others would have opened.
-fn drop_replies(unread: &mut Queue, rooms: &Rooms, limits: &xccos::Limits) -> Vec<RoomUri> {
-    unread.retain(|body| {
-        let Ok(document) = Document::parse(body.clone(), limits) else {
+fn drop_replies(unread: &mut Queue, rooms: &Rooms) -> HashSet<RoomUri> {
+    let unopened = unread.retain(|body| {
+        let Ok(document) = Document::parse(body.clone(), &Limits::OWN) else {
             return false;
         };
         match document.items().next() {
@@ -224,5 +219,6 @@ fn drop_replies(unread: &mut Queue, rooms: &Rooms, limits: &xccos::Limits) -> Ve
             Some(Item::Reply(_)) => false,
             _ => true,
         }
-    })
+    });
+    unopened.into_iter().collect()
 }

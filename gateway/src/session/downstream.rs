@@ -6,15 +6,15 @@
 //! A document that is refused was not read. Where the refusal is for now it is sent again, nothing overtaking it but what was
 //! on its way already; where it is for good it is dropped, and said to be.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::{Dialog, Hop};
 use holdover_protocol::sip::{Headers, Method, Request, Status};
-use holdover_protocol::xccos::{Document, Item, Verb};
-use holdover_protocol::{translate, xccos};
+use holdover_protocol::translate;
+use holdover_protocol::xccos::{Document, Item, Limits, Verb};
 
 use super::upstream::{rooms_opened, without_rooms};
 use crate::peer::{ClientNumber, SentBy};
@@ -164,25 +164,34 @@ impl Queue {
         self.documents.insert(at.min(self.documents.len()), waiting);
     }
 
-    /// A document that was to open a room is not read. Where another answer tells of the room too, that one opens it.
-    pub(super) fn hand_over(&mut self, legacy: &RoomUri, limits: &xccos::Limits) -> bool {
-        let opens = |waiting: &&mut Waiting| {
-            let document = Document::parse(waiting.body.clone(), limits);
-            document.is_ok_and(|document| {
-                let is_join = matches!(
-                    document.items().next(),
-                    Some(Item::Reply(reply)) if matches!(reply.verb(), Verb::Join | Verb::BatchJoin)
-                );
-                is_join && rooms_opened(&document).contains(legacy)
-            })
-        };
-        let Some(waiting) = self.documents.iter_mut().find(opens) else {
-            return false;
-        };
-        let mut opens = std::mem::take(&mut waiting.opens).into_vec();
-        opens.push(legacy.clone());
-        waiting.opens = opens.into();
-        true
+    /// A document that was to open rooms is not read. Where another answer tells of one too, that one opens it. Returns those
+    /// of which none does.
+    pub(super) fn hand_over(&mut self, mut rooms: Vec<RoomUri>) -> Vec<RoomUri> {
+        for waiting in &mut self.documents {
+            if rooms.is_empty() {
+                break;
+            }
+            let Ok(document) = Document::parse(waiting.body.clone(), &Limits::OWN) else {
+                continue;
+            };
+            let is_join = matches!(
+                document.items().next(),
+                Some(Item::Reply(reply)) if matches!(reply.verb(), Verb::Join | Verb::BatchJoin)
+            );
+            if !is_join {
+                continue;
+            }
+            let opened: HashSet<RoomUri> = rooms_opened(&document).into_iter().collect();
+            let (theirs, rest): (Vec<RoomUri>, Vec<RoomUri>) =
+                rooms.into_iter().partition(|room| opened.contains(room));
+            if !theirs.is_empty() {
+                let mut opens = std::mem::take(&mut waiting.opens).into_vec();
+                opens.extend(theirs);
+                waiting.opens = opens.into();
+            }
+            rooms = rest;
+        }
+        rooms
     }
 
     fn pop(&mut self) -> Option<Waiting> {
@@ -209,11 +218,11 @@ impl Queue {
         self.bytes = self.documents.iter().map(|one| one.body.len()).sum();
     }
 
-    /// Drops what waits for a room that the client has left: its window is gone, and a message for it can crash the
+    /// Drops what waits for rooms that the client has left: their windows are gone, and a message for one can crash the
     /// client (`facts/sipe-client.md`, third bug). What is about other rooms stays.
-    pub(super) fn forget_room(&mut self, legacy: &RoomUri, limits: &xccos::Limits) {
+    pub(super) fn forget_rooms(&mut self, left: &HashSet<RoomUri>) {
         let documents = std::mem::take(&mut self.documents).into_iter();
-        let kept = documents.filter_map(|one| one.without_room(legacy, limits));
+        let kept = documents.filter_map(|one| one.without_rooms(left));
         self.documents = kept.collect();
         self.count();
     }
@@ -235,18 +244,18 @@ impl Queue {
 }
 
 impl Waiting {
-    /// [`without_room`] of the document.
-    fn without_room(self, legacy: &RoomUri, limits: &xccos::Limits) -> Option<Self> {
+    /// [`without_left`] of the document.
+    fn without_rooms(self, left: &HashSet<RoomUri>) -> Option<Self> {
         let Self { body, opens } = self;
-        let body = without_room(body, legacy, limits)?;
+        let body = without_left(body, left)?;
         Some(Self { body, opens })
     }
 }
 
-/// A document without what it tells of a room that the client has left; `None` when nothing is left. Where a room was found,
-/// and the like, may still be told.
-pub(super) fn without_room(body: Bytes, legacy: &RoomUri, limits: &xccos::Limits) -> Option<Bytes> {
-    let Ok(document) = Document::parse(body.clone(), limits) else {
+/// A document without what it tells of rooms that the client has left; `None` when it tells of nothing else. Where a room was
+/// found, and the like, may still be told.
+fn without_left(body: Bytes, left: &HashSet<RoomUri>) -> Option<Bytes> {
+    let Ok(document) = Document::parse(body.clone(), &Limits::OWN) else {
         return Some(body);
     };
     let told = match document.items().next() {
@@ -260,16 +269,16 @@ pub(super) fn without_room(body: Bytes, legacy: &RoomUri, limits: &xccos::Limits
         _ => None,
     };
     let named = translate::rooms_named(&document);
-    if !named.contains(legacy) {
+    if !named.iter().any(|room| left.contains(room)) {
         return Some(body);
     }
-    if named.iter().all(|room| room == legacy) {
+    if named.iter().all(|room| left.contains(room)) {
         return None;
     }
     let Some(told) = told else {
         return Some(body);
     };
-    Some(without_rooms(told, |room| room != legacy).apply(&document))
+    Some(without_rooms(told, |room| !left.contains(room)).apply(&document))
 }
 
 /// The channel dialog of a client that is connected.
@@ -374,12 +383,12 @@ impl Channel {
         queue
     }
 
-    /// Drops what waits for a room that the client has left: see [`Queue::forget_room`].
-    pub(super) fn forget_room(&mut self, legacy: &RoomUri, limits: &xccos::Limits) {
-        self.queue.forget_room(legacy, limits);
+    /// Drops what waits for rooms that the client has left: see [`Queue::forget_rooms`].
+    pub(super) fn forget_rooms(&mut self, left: &HashSet<RoomUri>) {
+        self.queue.forget_rooms(left);
         for info in &mut self.outstanding {
             let waiting = info.waiting.take();
-            info.waiting = waiting.and_then(|waiting| waiting.without_room(legacy, limits));
+            info.waiting = waiting.and_then(|waiting| waiting.without_rooms(left));
         }
     }
 

@@ -4,6 +4,7 @@
 //! Each input has it looked whether there is another version, a request of the client first of all, so that the first thing
 //! a user does after a change is decided by it. Posts that are under way keep their leg and get its receipt.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use holdover_config::rules::Act;
@@ -49,7 +50,7 @@ impl SessionCore {
                     let is_back = self.rooms.is_shut(target.pool, &target.migrated);
                     let left = self.rooms.enter(&legacy, &target);
                     if let Some(left) = left.filter(|left| *left != target) {
-                        self.send_part(now, &left);
+                        self.leave(now, vec![left]);
                     }
                     self.event(Event::Moved {
                         legacy,
@@ -80,12 +81,11 @@ impl SessionCore {
                 }
             }
         }
-        for left in self.rooms.reconsider(|legacy, target| {
+        let left = self.rooms.reconsider(|legacy, target| {
             let decided = decisions.resolve(Act::Read, legacy);
             decided.outcome.is_ok_and(|now| now == *target)
-        }) {
-            self.send_part(now, &left);
-        }
+        });
+        self.leave(now, left);
         for (pool, entries) in entered {
             self.move_in(now, pool, entries);
         }
@@ -104,13 +104,14 @@ impl SessionCore {
     /// Joins rooms that have their windows already.
     fn move_in(&mut self, now: Instant, pool: PoolId, entries: Vec<Entry>) {
         let mut rooms: Vec<RoomUri> = Vec::with_capacity(entries.len());
+        let mut seen = HashSet::new();
         for Entry { migrated, is_back } in entries {
             if is_back && self.has_reader() {
                 self.tracks.begin_hold(pool, &migrated);
             } else {
                 self.tracks.hold_known(pool, &migrated);
             }
-            if !rooms.contains(&migrated) {
+            if seen.insert(migrated.clone()) {
                 rooms.push(migrated);
             }
         }
@@ -132,19 +133,18 @@ impl SessionCore {
             // With the leg the rooms are joined again, once there is one.
             return self.give_up_leg(now, pool);
         };
-        let joined: Vec<RoomUri> = match Reply::read(reply) {
+        let joined: HashSet<RoomUri> = match Reply::read(reply) {
             Ok(Reply {
                 data: ReplyData::Join(joined),
                 ..
             }) => joined.rooms.into_iter().map(|room| room.uri).collect(),
-            _ => Vec::new(),
+            _ => HashSet::new(),
         };
-        for room in rooms {
-            if !joined.contains(&room) {
-                self.lose_room(pool, &room);
-            } else {
-                self.tracks.joined(pool, &room);
-            }
+        let (kept, lost): (Vec<&RoomUri>, Vec<&RoomUri>) =
+            rooms.iter().partition(|room| joined.contains(*room));
+        for room in kept {
+            self.tracks.joined(pool, room);
         }
+        self.lose_rooms(pool, lost.into_iter());
     }
 }

@@ -3,6 +3,7 @@
 //! A pool that does not answer in time costs the client its own rooms, never the other pools' rooms. Rooms that it lets
 //! the client into later are announced by a second reply.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -36,6 +37,8 @@ struct Gather {
     refused: Vec<RoomUri>,
     /// As the client takes them.
     replies: Vec<(PoolId, Document)>,
+    /// The rooms that these open.
+    opens: HashSet<RoomUri>,
     /// What was said of rooms that the answer opens. It comes behind the answer: a client drops what is about a room that
     /// it does not have open.
     behind: Queue,
@@ -45,21 +48,18 @@ struct Gather {
 }
 
 impl Gather {
-    /// Whether the answer is to open a room.
-    fn opens(&self, legacy: &RoomUri) -> bool {
-        let opens = |(_, reply): &(PoolId, Document)| rooms_opened(reply).contains(legacy);
-        self.verb == Verb::BatchJoin && self.replies.iter().any(opens)
-    }
-
-    /// Drops what was said of a room.
-    fn forget_told(&mut self, legacy: &RoomUri, limits: &Limits) {
-        self.behind.forget_room(legacy, limits);
+    /// Drops what was said of rooms.
+    fn forget_told(&mut self, left: &HashSet<RoomUri>) {
+        self.behind.forget_rooms(left);
+        self.opens.retain(|room| !left.contains(room));
         for (_, reply) in &mut self.replies {
             let Some(Item::Reply(view)) = reply.items().next() else {
                 continue;
             };
-            let edits = without_rooms(view.element(), |room| room != legacy);
-            if let Ok(edited) = Document::parse(edits.apply(reply), limits) {
+            let edits = without_rooms(view.element(), |room| !left.contains(room));
+            if !edits.is_empty()
+                && let Ok(edited) = Document::parse(edits.apply(reply), &Limits::OWN)
+            {
                 *reply = edited;
             }
         }
@@ -83,30 +83,33 @@ impl Gathers {
         self.open.iter_mut().find(|gather| gather.id == id)
     }
 
-    /// The client has left a room: no answer may tell of it any more.
-    fn forget_room(&mut self, legacy: &RoomUri, limits: &Limits) {
+    /// The client has left rooms: no answer may tell of them any more.
+    fn forget_rooms(&mut self, left: &HashSet<RoomUri>) {
         for gather in &mut self.open {
-            gather.order.retain(|room| room != legacy);
-            gather.refused.retain(|room| room != legacy);
-            gather.forget_told(legacy, limits);
+            gather.order.retain(|room| !left.contains(room));
+            gather.refused.retain(|room| !left.contains(room));
+            gather.forget_told(left);
         }
     }
 
-    /// A room that answers were to open is lost before they were given: it cannot be had.
-    pub(super) fn fail_room(&mut self, legacy: &RoomUri, limits: &Limits) {
-        for gather in self.open.iter_mut().filter(|gather| gather.opens(legacy)) {
-            gather.forget_told(legacy, limits);
-            gather.refused.push(legacy.clone());
+    /// Rooms that answers were to open are lost before they were given: they cannot be had.
+    pub(super) fn fail_rooms(&mut self, lost: &HashSet<RoomUri>) {
+        for gather in &mut self.open {
+            let failed: Vec<RoomUri> = gather.opens.intersection(lost).cloned().collect();
+            if !failed.is_empty() {
+                gather.forget_told(lost);
+                gather.refused.extend(failed);
+            }
         }
     }
 
     /// Whether an answer is to open a room.
     pub(super) fn opens(&self, legacy: &RoomUri) -> bool {
-        self.open.iter().any(|gather| gather.opens(legacy))
+        self.open.iter().any(|gather| gather.opens.contains(legacy))
     }
 
     /// What waits behind an answer, though its rooms were opened by another by now.
-    pub(super) fn overtaken(&mut self, rooms: &Rooms, limits: &Limits) -> Vec<Bytes> {
+    pub(super) fn overtaken(&mut self, rooms: &Rooms) -> Vec<Bytes> {
         let mut overtaken = Vec::new();
         for gather in self
             .open
@@ -115,7 +118,8 @@ impl Gathers {
         {
             let mut rest = Queue::default();
             for body in std::mem::take(&mut gather.behind).into_iter() {
-                let named = Document::parse(body.clone(), limits).map(|body| rooms_named(&body));
+                let named =
+                    Document::parse(body.clone(), &Limits::OWN).map(|body| rooms_named(&body));
                 if named.is_ok_and(|named| named.iter().any(|room| rooms.is_untold(room))) {
                     rest.put(body);
                 } else {
@@ -129,7 +133,7 @@ impl Gathers {
 
     /// The split command whose answer is to open one of these rooms.
     fn opening(&mut self, rooms: &[RoomUri]) -> Option<&mut Gather> {
-        let opens = |gather: &&mut Gather| rooms.iter().any(|room| gather.opens(room));
+        let opens = |gather: &&mut Gather| rooms.iter().any(|room| gather.opens.contains(room));
         self.open.iter_mut().find(opens)
     }
 
@@ -160,6 +164,7 @@ impl SessionCore {
             order,
             refused,
             replies,
+            opens: HashSet::new(),
             behind: Queue::default(),
             deadline,
             is_begun: false,
@@ -167,12 +172,12 @@ impl SessionCore {
         id
     }
 
-    /// The client has left a room: see [`Gathers::forget_room`].
-    pub(super) fn forget_in_gathers(&mut self, now: Instant, legacy: &RoomUri) {
+    /// The client has left rooms: see [`Gathers::forget_rooms`].
+    pub(super) fn forget_in_gathers(&mut self, now: Instant, left: &HashSet<RoomUri>) {
         if self.gathers.open.is_empty() {
             return;
         }
-        self.gathers.forget_room(legacy, &self.settings.xccos);
+        self.gathers.forget_rooms(left);
         // Nobody waits for an answer about nothing.
         let is_about_nothing =
             |gather: &Gather| gather.verb == Verb::BatchJoin && gather.order.is_empty();
@@ -188,7 +193,7 @@ impl SessionCore {
         if self.gathers.open.is_empty() {
             return false;
         }
-        let Ok(document) = Document::parse(body.clone(), &self.settings.xccos) else {
+        let Ok(document) = Document::parse(body.clone(), &Limits::OWN) else {
             return false;
         };
         let mut untold = rooms_named(&document);
@@ -220,11 +225,22 @@ impl SessionCore {
         self.finish_if_complete(now, id);
     }
 
-    /// A share was answered.
-    pub(super) fn gathered(&mut self, now: Instant, id: GatherId, pool: PoolId, reply: Bytes) {
-        if let Ok(document) = Document::parse(reply, &self.settings.xccos)
+    /// A share was answered, but for rooms that the answer does not mention: they cannot be had.
+    pub(super) fn gathered(
+        &mut self,
+        now: Instant,
+        id: GatherId,
+        pool: PoolId,
+        reply: Bytes,
+        unanswered: &[RoomUri],
+    ) {
+        if let Ok(document) = Document::parse(reply, &Limits::OWN)
             && let Some(gather) = self.gathers.get(id)
         {
+            if gather.verb == Verb::BatchJoin {
+                gather.opens.extend(rooms_opened(&document));
+            }
+            gather.refused.extend_from_slice(unanswered);
             gather.replies.push((pool, document));
         }
         self.finish_if_complete(now, id);

@@ -10,15 +10,18 @@ mod downstream;
 mod follow;
 mod gather;
 mod legs;
+mod lookup;
 mod notice;
 pub mod output;
 mod parting;
 pub(crate) mod pending;
 mod recovery;
+mod room_events;
 mod rooms;
 mod shadow;
 #[cfg(test)]
 mod simulation;
+mod slots;
 pub mod table;
 pub mod task;
 mod tell;

@@ -141,6 +141,33 @@ pub enum Event {
         /// As the client knows it.
         legacy: RoomUri,
     },
+    /// A command, or the answer to it, was about many rooms: not all were told one by one.
+    RoomsSummed {
+        /// Which command.
+        verb: Verb,
+        /// Events that were not told.
+        untold: usize,
+    },
+    /// A command named more rooms than a client may name at once, or have at one time. What was too much was refused.
+    TooManyRooms {
+        /// Which command.
+        verb: Verb,
+        /// Rooms that were refused.
+        refused: usize,
+        /// How many a client may name at once.
+        per_command: usize,
+        /// How many it may have at one time.
+        per_session: usize,
+    },
+    /// What a pool said would be longer for the client than it may be. An answer was replaced by a refusal.
+    TooLong {
+        /// Which pool.
+        pool: PoolId,
+        /// The command that it answers.
+        verb: Option<Verb>,
+        /// Bytes that the client may be given at once.
+        longest: usize,
+    },
     /// The client left a room.
     Parted {
         /// As the client knows it.

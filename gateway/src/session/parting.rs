@@ -1,5 +1,6 @@
 //! Rooms that are left at their pools. Nobody waits for the answer.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use holdover_protocol::xccos::{Command, Verb};
@@ -15,15 +16,21 @@ const PARTS_AT_ONCE: usize = 16;
 const MAX_LEAVING: usize = 512;
 
 impl SessionCore {
-    /// Parts a room at its pool. Nobody waits for the answer.
-    pub(super) fn send_part(&mut self, now: Instant, target: &Target) {
-        if self.rooms.is_shut(target.pool, &target.migrated) {
-            self.leave_gap(target.pool, &target.migrated);
-        } else {
-            self.forget_track(target.pool, &target.migrated);
+    /// Parts rooms at their pools. Nobody waits for the answers.
+    pub(super) fn leave(&mut self, now: Instant, rooms: Vec<Target>) {
+        if rooms.is_empty() {
+            return;
         }
-        if !self.leaving.contains(target) {
-            self.leaving.push(target.clone());
+        let mut leaving: HashSet<Target> = self.leaving.iter().cloned().collect();
+        for target in rooms {
+            if self.rooms.is_shut(target.pool, &target.migrated) {
+                self.leave_gap(target.pool, &target.migrated);
+            } else {
+                self.forget_track(target.pool, &target.migrated);
+            }
+            if leaving.insert(target.clone()) {
+                self.leaving.push(target);
+            }
         }
         self.send_parts(now);
     }

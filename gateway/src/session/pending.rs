@@ -1,5 +1,6 @@
 //! What was sent to a pool and waits for its answer.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -304,14 +305,15 @@ impl SessionCore {
         now: Instant,
         rooms: impl Iterator<Item = &'a RoomUri>,
     ) {
-        for legacy in rooms {
-            let is_asked_again = self.commands.iter().any(|command| {
-                command.is_join() && command.rooms.iter().any(|(room, _)| room == legacy)
-            });
-            if !is_asked_again && let Some(target) = self.rooms.refused(legacy) {
-                self.send_part(now, &target);
-            }
-        }
+        let joins = self.commands.iter().filter(|command| command.is_join());
+        let asked_again: HashSet<&RoomUri> = joins
+            .flat_map(|command| command.rooms.iter().map(|(room, _)| room))
+            .collect();
+        let left: Vec<Target> = rooms
+            .filter(|legacy| !asked_again.contains(legacy))
+            .filter_map(|legacy| self.rooms.refused(legacy))
+            .collect();
+        self.leave(now, left);
     }
 
     /// Sends the client a reply of our own.

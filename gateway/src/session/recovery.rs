@@ -1,15 +1,19 @@
 //! When a pool's leg is lost: the rooms are joined again as soon as the pool can be reached, and what was missed is
 //! fetched from the history and delivered once, in order. The client notices a pause, nothing else.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::verb::{BackChat, BatchJoin};
-use holdover_protocol::xccos::{Command, Document, Envelope, Reply, ReplyData, ReplyView};
+use holdover_protocol::xccos::{
+    Command, Document, Edits, Envelope, Item, Limits, Reply, ReplyData, ReplyView, Verb,
+};
 
 use super::core::SessionCore;
 use super::output::Event;
 use super::pending::Purpose;
+use super::room_events::RoomEvents;
 use super::tracks::{Fingerprint, Held, Missed};
 use crate::decide::Decisions;
 use crate::pool::PoolId;
@@ -17,6 +21,9 @@ use crate::pool::PoolId;
 /// Messages fetched to close a gap; the second number when the first did not reach back to what is known. A pool's own
 /// limit is 500 (`facts/xccos.md` §6).
 const GAP: [u32; 2] = [50, 500];
+
+/// Longest documents for a client that the messages of one gap may come to, under all names of the room.
+const MOST_MISSED: usize = 4;
 
 impl SessionCore {
     /// Joins the client's rooms on a pool again. What the pool says of them is held back until the gap is closed.
@@ -58,7 +65,7 @@ impl SessionCore {
                     .rooms
                     .into_iter()
                     .map(|room| room.uri)
-                    .collect::<Vec<_>>(),
+                    .collect::<HashSet<_>>(),
             )
         });
         let Some(joined) = joined else {
@@ -69,27 +76,36 @@ impl SessionCore {
             pool,
             rooms: joined.len(),
         });
-        let still = self.rooms.joined_on(pool);
-        for room in asked.iter().filter(|room| still.contains(room)) {
-            if joined.contains(room) {
-                self.tracks.joined(pool, room);
-            } else {
-                self.lose_room(pool, room);
-            }
+        let still: HashSet<RoomUri> = self.rooms.joined_on(pool).into_iter().collect();
+        let (kept, lost): (Vec<&RoomUri>, Vec<&RoomUri>) = asked
+            .iter()
+            .filter(|room| still.contains(*room))
+            .partition(|room| joined.contains(*room));
+        for room in kept {
+            self.tracks.joined(pool, room);
         }
+        self.lose_rooms(pool, lost.into_iter());
         self.tracks.back_if_whole(pool);
     }
 
-    /// The pool does not let the user into a room any more.
-    pub(super) fn lose_room(&mut self, pool: PoolId, migrated: &RoomUri) {
-        self.forget_track(pool, migrated);
-        for legacy in self.rooms.lose(pool, migrated) {
-            self.gathers.fail_room(&legacy, &self.settings.xccos);
+    /// The pool does not let the user into these rooms any more.
+    pub(super) fn lose_rooms<'a>(
+        &mut self,
+        pool: PoolId,
+        rooms: impl Iterator<Item = &'a RoomUri>,
+    ) {
+        let mut lost = HashSet::new();
+        let mut told = RoomEvents::default();
+        for migrated in rooms {
+            self.forget_track(pool, migrated);
+            lost.extend(self.rooms.lose(pool, migrated));
+            let migrated = migrated.clone();
+            self.room_event(&mut told, Event::RoomLost { migrated, pool });
         }
-        self.event(Event::RoomLost {
-            migrated: migrated.clone(),
-            pool,
-        });
+        if !lost.is_empty() {
+            self.gathers.fail_rooms(&lost);
+        }
+        self.sum_up(Verb::BatchJoin, told);
     }
 
     /// Forgets what was delivered of a room, and what is fetched of it.
@@ -172,7 +188,7 @@ impl SessionCore {
         let asked = GAP.get(attempt).map_or(0, |asked| *asked as usize);
         let is_short = messages.len() < asked;
         let missed = self.tracks.missed(pool, room, &fingerprints);
-        let (from, is_complete) = match missed {
+        let (from, mut is_complete) = match missed {
             Missed::From(at) => (at, true),
             Missed::All if !is_short && attempt + 1 < GAP.len() => {
                 return self.fetch_gap(now, pool, room.clone(), attempt + 1);
@@ -186,13 +202,24 @@ impl SessionCore {
             Missed::Unknown => self.tracks.shown_under(pool, room),
             Missed::From(_) | Missed::All => Vec::new(),
         };
-        let mut missed = Vec::new();
+        let most = self.settings.longest_document() * MOST_MISSED;
+        let (mut missed, mut bytes) = (Vec::new(), 0);
         for (message, fingerprint) in messages.iter().zip(&fingerprints).skip(from) {
             let body = Envelope::new(0).group_chat(1, message).finish();
-            let Ok(document) = Document::parse(body, &self.settings.xccos) else {
+            let Ok(document) = Document::parse(body, &Limits::OWN) else {
                 continue;
             };
-            missed.extend(self.to_hold(pool, room, *fingerprint, &document, decisions));
+            let Some(item) = document.items().next() else {
+                continue;
+            };
+            let held = self.to_hold(pool, room, *fingerprint, item, decisions);
+            bytes += held.iter().map(|held| held.body.len()).sum::<usize>();
+            missed.extend(held);
+            // A message is held once for each name of the room: what is in one reply may become a multiple of itself.
+            if bytes > most {
+                is_complete = false;
+                break;
+            }
         }
         self.tracks
             .forget_before_shown(pool, room, &shown, &mut missed);
@@ -209,11 +236,13 @@ impl SessionCore {
         pool: PoolId,
         room: &RoomUri,
         fingerprint: Fingerprint,
-        document: &Document,
+        item: Item<'_>,
         decisions: &dyn Decisions,
     ) -> Vec<Held> {
         let names = self.rooms.aliases(pool, room.domain(), room.value());
-        let bodies = self.translated(pool, document, None, decisions);
+        let bodies = self.translated(pool, item, &Edits::new(), None, decisions);
+        // A message that is too long for the client is left out here as elsewhere.
+        let bodies = bodies.unwrap_or_default();
         let held = names.zip(bodies).map(|(legacy, body)| Held {
             legacy: legacy.clone(),
             fingerprint,

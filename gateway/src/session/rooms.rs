@@ -1,7 +1,10 @@
 //! The rooms a session has open, and how their identifiers read on each side.
 
+use std::collections::HashSet;
+
 use holdover_protocol::room::RoomUri;
 
+use super::slots::{Key, Keyed, Slots};
 use crate::decide::Target;
 use crate::pool::PoolId;
 
@@ -39,60 +42,91 @@ struct Room {
     may_post: bool,
 }
 
+impl Keyed for Room {
+    fn keys(&self) -> [Key; 2] {
+        let Target { pool, migrated } = &self.target;
+        [
+            by_legacy(&self.legacy),
+            by_target(*pool, migrated.domain(), migrated.value()),
+        ]
+    }
+}
+
+fn by_legacy(legacy: &RoomUri) -> Key {
+    Key::of(legacy.as_str())
+}
+
+fn by_target(pool: PoolId, domain: &str, value: &str) -> Key {
+    Key::of((pool, domain, value))
+}
+
 /// The rooms of one session, by the legacy identifier under which the client opened each. Several may stand for one
 /// room of the pool: rooms that were merged keep all their old identifiers.
 #[derive(Debug, Default)]
-pub(super) struct Rooms(Vec<Room>);
+pub(super) struct Rooms(Slots<Room>);
 
 impl Rooms {
+    fn at(&self, legacy: &RoomUri) -> Option<usize> {
+        let mut places = self.0.places(|| by_legacy(legacy));
+        places.find(|at| self.0.get(*at).is_some_and(|room| room.legacy == *legacy))
+    }
+
+    fn get(&self, legacy: &RoomUri) -> Option<&Room> {
+        self.0.get(self.at(legacy)?)
+    }
+
+    /// The client's rooms that are, or were, this room of a pool.
+    fn of_target(&self, pool: PoolId, migrated: &RoomUri) -> impl Iterator<Item = &Room> {
+        let key = move || by_target(pool, migrated.domain(), migrated.value());
+        let is_it =
+            move |room: &&Room| room.target.pool == pool && room.target.migrated == *migrated;
+        self.0.with_key(key).filter(is_it)
+    }
+
     /// Notes that the client asked for a room.
     pub(super) fn joining(&mut self, legacy: &RoomUri, target: &Target) {
-        match self.0.iter_mut().find(|room| room.legacy == *legacy) {
-            Some(room) if room.target == *target => {
-                if matches!(room.state, State::Unclaimed | State::Shut) {
-                    room.state = State::Joining;
-                }
-            }
-            Some(room) => {
-                room.target = target.clone();
-                room.state = State::Joining;
-            }
-            None => self.0.push(Room {
+        let Some(at) = self.at(legacy) else {
+            self.0.push(Room {
                 legacy: legacy.clone(),
                 target: target.clone(),
                 state: State::Joining,
                 is_told: false,
                 may_post: false,
-            }),
+            });
+            return;
+        };
+        if self.0.get(at).is_some_and(|room| room.target != *target) {
+            self.0.change(at, |room| {
+                room.target = target.clone();
+                room.state = State::Joining;
+            });
+        } else if let Some(room) = self.0.get_mut(at)
+            && matches!(room.state, State::Unclaimed | State::Shut)
+        {
+            room.state = State::Joining;
         }
     }
 
     /// Notes that the pool let the client in. Returns whether the room was not open before. One that was shut since stays
     /// shut: the pool was told so after it was asked to let the client in.
     pub(super) fn joined(&mut self, legacy: &RoomUri, target: &Target) -> bool {
-        if self
-            .0
-            .iter()
-            .any(|room| room.legacy == *legacy && room.state == State::Shut)
-        {
+        let is_shut = |room: &Room| room.state == State::Shut;
+        if self.get(legacy).is_some_and(is_shut) {
             return false;
         }
         self.joining(legacy, target);
-        match self.0.iter_mut().find(|room| room.legacy == *legacy) {
-            Some(room) => {
-                let was = std::mem::replace(&mut room.state, State::Open);
-                room.is_told &= was == State::Open;
-                was != State::Open
-            }
-            None => false,
-        }
+        let Some(room) = self.at(legacy).and_then(|at| self.0.get_mut(at)) else {
+            return false;
+        };
+        let was = std::mem::replace(&mut room.state, State::Open);
+        room.is_told &= was == State::Open;
+        was != State::Open
     }
 
     /// Forgets a room that could not be joined. One that has a window keeps it: the refusal was of a second request.
     /// Returns the pool's room if nothing else keeps it open: the user may be in it all the same.
     pub(super) fn refused(&mut self, legacy: &RoomUri) -> Option<Target> {
-        let room = self.0.iter().find(|room| room.legacy == *legacy)?;
-        match room.state {
+        match self.get(legacy)?.state {
             State::Open | State::Shut => None,
             State::Joining | State::Unclaimed => self.part(legacy),
         }
@@ -100,45 +134,40 @@ impl Rooms {
 
     /// Forgets a room the client leaves. Returns the pool's room if no other identifier keeps it open.
     pub(super) fn part(&mut self, legacy: &RoomUri) -> Option<Target> {
-        let at = self.0.iter().position(|room| room.legacy == *legacy)?;
-        let left = self.0.remove(at);
+        let left = self.0.remove(self.at(legacy)?)?;
         (left.state != State::Shut && !self.is_in(&left.target)).then_some(left.target)
     }
 
     /// Where an open room lives.
     pub(super) fn target(&self, legacy: &RoomUri) -> Option<&Target> {
-        self.0
-            .iter()
-            .find(|room| room.legacy == *legacy && room.state != State::Shut)
-            .map(|room| &room.target)
+        let room = self.get(legacy)?;
+        (room.state != State::Shut).then_some(&room.target)
     }
 
     /// Where posts to a room go, if it is open and it was decided that the user may post in it.
     pub(super) fn target_of_post(&self, legacy: &RoomUri) -> Option<&Target> {
-        let may_post = |room: &&Room| room.may_post && room.legacy == *legacy;
-        let room = self.0.iter().find(may_post)?;
+        let room = self.get(legacy).filter(|room| room.may_post)?;
         (room.state != State::Shut).then_some(&room.target)
     }
 
     /// Notes that the user may post in a room, if that is open.
     pub(super) fn allow_posts(&mut self, legacy: &RoomUri) {
-        if let Some(room) = self.0.iter_mut().find(|room| room.legacy == *legacy) {
+        if let Some(room) = self.at(legacy).and_then(|at| self.0.get_mut(at)) {
             room.may_post = true;
         }
     }
 
     /// Whether the user may post is to be decided again.
     pub(super) fn forbid_posts(&mut self) {
-        for room in &mut self.0 {
+        for room in self.0.iter_mut() {
             room.may_post = false;
         }
     }
 
     /// Whether the pool has, or may have, the user in a room.
     pub(super) fn is_in(&self, target: &Target) -> bool {
-        self.0
-            .iter()
-            .any(|room| room.target == *target && room.state != State::Shut)
+        let mut rooms = self.of_target(target.pool, &target.migrated);
+        rooms.any(|room| room.state != State::Shut)
     }
 
     /// Whether a join is under way.
@@ -159,33 +188,30 @@ impl Rooms {
     /// Gives a window another room of a pool, or its own again after it was shut; it is to be joined. Returns the one before,
     /// if nothing else keeps it open.
     pub(super) fn enter(&mut self, legacy: &RoomUri, target: &Target) -> Option<Target> {
-        let room = self.0.iter_mut().find(|room| room.legacy == *legacy)?;
-        let was_shut = std::mem::replace(&mut room.state, State::Open) == State::Shut;
-        let left = std::mem::replace(&mut room.target, target.clone());
+        let (was_shut, left) = self.0.change(self.at(legacy)?, |room| {
+            let was_shut = std::mem::replace(&mut room.state, State::Open) == State::Shut;
+            (
+                was_shut,
+                std::mem::replace(&mut room.target, target.clone()),
+            )
+        })?;
         (!was_shut && !self.is_in(&left)).then_some(left)
     }
 
     /// Whether a room of a pool is that of a window that is shut.
     pub(super) fn is_shut(&self, pool: PoolId, migrated: &RoomUri) -> bool {
-        let is_shut = |room: &Room| {
-            let Target {
-                pool: of,
-                migrated: it,
-            } = &room.target;
-            room.state == State::Shut && *of == pool && it == migrated
-        };
-        self.0.iter().any(is_shut)
+        let mut rooms = self.of_target(pool, migrated);
+        rooms.any(|room| room.state == State::Shut)
     }
 
     /// Whether a room of a pool is that of any window, or may become it.
     pub(super) fn have(&self, pool: PoolId, migrated: &RoomUri) -> bool {
-        let is_it = |room: &Room| room.target.pool == pool && room.target.migrated == *migrated;
-        self.0.iter().any(is_it)
+        self.of_target(pool, migrated).next().is_some()
     }
 
     /// Keeps the window of a room that is left for now. Returns the pool's room if nothing else keeps it open.
     pub(super) fn shut(&mut self, legacy: &RoomUri) -> Option<Target> {
-        let room = self.0.iter_mut().find(|room| room.legacy == *legacy)?;
+        let room = self.0.get_mut(self.at(legacy)?)?;
         room.state = State::Shut;
         let left = room.target.clone();
         (!self.is_in(&left)).then_some(left)
@@ -194,34 +220,33 @@ impl Rooms {
     /// Forgets the rooms whose client is away and which are not to be where they were. Returns the pools' rooms that
     /// nothing keeps open.
     pub(super) fn reconsider(&mut self, stays: impl Fn(&RoomUri, &Target) -> bool) -> Vec<Target> {
-        let (gone, kept) = self
+        let gone = self
             .0
-            .drain(..)
-            .partition(|room| room.state == State::Unclaimed && !stays(&room.legacy, &room.target));
-        self.0 = kept;
+            .retain(|room| room.state != State::Unclaimed || stays(&room.legacy, &room.target));
         self.left_by(gone)
     }
 
     /// The pools' rooms that nothing keeps open when these are gone, each once.
     fn left_by(&self, gone: Vec<Room>) -> Vec<Target> {
-        let mut targets: Vec<Target> = Vec::new();
-        for room in gone {
-            if !self.is_in(&room.target) && !targets.contains(&room.target) {
-                targets.push(room.target);
-            }
-        }
-        targets
+        let mut seen = HashSet::new();
+        let targets = gone.into_iter().map(|room| room.target);
+        let left = targets.filter(|target| {
+            let Target { pool, migrated } = target;
+            !self.is_in(target) && seen.insert((*pool, migrated.clone()))
+        });
+        left.collect()
     }
 
     /// The answer that opens these rooms is on its way to the client. Returns those that it opens.
     pub(super) fn told<'a>(&mut self, rooms: impl Iterator<Item = &'a RoomUri>) -> Box<[RoomUri]> {
         let mut opens = Vec::new();
         for legacy in rooms {
-            for room in self.0.iter_mut().filter(|room| room.legacy == *legacy) {
-                if matches!(room.state, State::Open | State::Shut) && !room.is_told {
-                    room.is_told = true;
-                    opens.push(legacy.clone());
-                }
+            if let Some(room) = self.at(legacy).and_then(|at| self.0.get_mut(at))
+                && matches!(room.state, State::Open | State::Shut)
+                && !room.is_told
+            {
+                room.is_told = true;
+                opens.push(legacy.clone());
             }
         }
         opens.into_boxed_slice()
@@ -229,35 +254,34 @@ impl Rooms {
 
     /// The client did not read that a room is open.
     pub(super) fn untell(&mut self, legacy: &RoomUri) {
-        for room in self.0.iter_mut().filter(|room| room.legacy == *legacy) {
+        if let Some(room) = self.at(legacy).and_then(|at| self.0.get_mut(at)) {
             room.is_told = false;
         }
     }
 
     /// Whether the client has a room's window, be it shut: it was told that the room is open.
     pub(super) fn has_window(&self, legacy: &RoomUri) -> bool {
-        let has_window = |room: &Room| {
-            room.legacy == *legacy
-                && room.is_told
-                && matches!(room.state, State::Open | State::Shut)
-        };
-        self.0.iter().any(has_window)
+        let has_window =
+            |room: &Room| room.is_told && matches!(room.state, State::Open | State::Shut);
+        self.get(legacy).is_some_and(has_window)
     }
 
     /// Whether a room was opened for the client, be it shut since, and the client was not told of it.
     pub(super) fn is_untold(&self, legacy: &RoomUri) -> bool {
-        let is_untold = |room: &Room| {
-            room.legacy == *legacy
-                && !room.is_told
-                && matches!(room.state, State::Open | State::Shut)
-        };
-        self.0.iter().any(is_untold)
+        let is_untold =
+            |room: &Room| !room.is_told && matches!(room.state, State::Open | State::Shut);
+        self.get(legacy).is_some_and(is_untold)
     }
 
     /// Whether the client has a room open.
     pub(super) fn is_open(&self, legacy: &RoomUri) -> bool {
-        let is_open = |room: &Room| room.legacy == *legacy && room.state == State::Open;
-        self.0.iter().any(is_open)
+        let is_open = |room: &Room| room.state == State::Open;
+        self.get(legacy).is_some_and(is_open)
+    }
+
+    /// Whether a room is known in any state.
+    pub(super) fn knows(&self, legacy: &RoomUri) -> bool {
+        self.at(legacy).is_some()
     }
 
     /// The legacy identifiers under which the client has a pool's room open, in the order it opened them.
@@ -268,7 +292,7 @@ impl Rooms {
         value: &'a str,
     ) -> impl Iterator<Item = &'a RoomUri> {
         self.0
-            .iter()
+            .with_key(move || by_target(pool, domain, value))
             .filter(move |room| {
                 room.state == State::Open
                     && room.target.pool == pool
@@ -282,27 +306,25 @@ impl Rooms {
     pub(super) fn unclaim(&mut self) {
         // The window of a shut room is the client's alone: it is asked for anew.
         self.0.retain(|room| room.state != State::Shut);
-        for room in &mut self.0 {
+        for room in self.0.iter_mut() {
             room.state = State::Unclaimed;
         }
     }
 
     /// The dialog ended: joins that the pool has not answered yet are not waited for any more.
     pub(super) fn unclaim_joining(&mut self) {
-        for room in self
-            .0
-            .iter_mut()
-            .filter(|room| room.state == State::Joining)
-        {
-            room.state = State::Unclaimed;
+        for room in self.0.iter_mut() {
+            if room.state == State::Joining {
+                room.state = State::Unclaimed;
+            }
         }
     }
 
     /// The client will not read that it is in these rooms, nor in those it was not told of: it has to ask for them again.
     /// Returns all of them.
-    pub(super) fn unclaim_unread(&mut self, unread: &[RoomUri]) -> Vec<RoomUri> {
+    pub(super) fn unclaim_unread(&mut self, unread: &HashSet<RoomUri>) -> Vec<RoomUri> {
         let mut unclaimed = Vec::new();
-        self.0.retain_mut(|room| {
+        self.0.retain(|room| {
             let is_unread = !room.is_told || unread.contains(&room.legacy);
             if !is_unread || !matches!(room.state, State::Open | State::Shut) {
                 return true;
@@ -321,11 +343,7 @@ impl Rooms {
 
     /// Forgets the rooms the client did not ask for again. Returns the pools' rooms that nothing keeps open.
     pub(super) fn part_unclaimed(&mut self) -> Vec<Target> {
-        let (gone, kept): (Vec<_>, Vec<_>) = self
-            .0
-            .drain(..)
-            .partition(|room| room.state == State::Unclaimed);
-        self.0 = kept;
+        let gone = self.0.retain(|room| room.state != State::Unclaimed);
         self.left_by(gone)
     }
 
@@ -338,21 +356,28 @@ impl Rooms {
 
     /// The pool's rooms that were joined, each once.
     pub(super) fn joined_on(&self, pool: PoolId) -> Vec<RoomUri> {
-        let mut rooms: Vec<RoomUri> = Vec::new();
-        for room in &self.0 {
-            let is_there = room.target.pool == pool && room.state.is_joined();
-            if is_there && !rooms.contains(&room.target.migrated) {
-                rooms.push(room.target.migrated.clone());
-            }
-        }
-        rooms
+        let mut seen = HashSet::new();
+        let there = |room: &&Room| room.target.pool == pool && room.state.is_joined();
+        let rooms = self
+            .0
+            .iter()
+            .filter(there)
+            .map(|room| &room.target.migrated);
+        rooms.filter(|room| seen.insert(*room)).cloned().collect()
     }
 
     /// Forgets a room of a pool under all its identifiers, and answers these: the pool does not let the user in any more.
     pub(super) fn lose(&mut self, pool: PoolId, migrated: &RoomUri) -> Vec<RoomUri> {
-        let is_it = |room: &mut Room| room.target.pool == pool && room.target.migrated == *migrated;
-        let lost = self.0.extract_if(.., is_it);
-        lost.map(|room| room.legacy).collect()
+        let names = self
+            .of_target(pool, migrated)
+            .map(|room| room.legacy.clone());
+        let names: Vec<RoomUri> = names.collect();
+        for legacy in &names {
+            if let Some(at) = self.at(legacy) {
+                self.0.remove(at);
+            }
+        }
+        names
     }
 
     /// Whether there are none.
@@ -361,17 +386,14 @@ impl Rooms {
     }
 
     /// How many rooms there are in any state.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// How many rooms the client has open.
     pub(super) fn open(&self) -> usize {
-        self.0
-            .iter()
-            .filter(|room| room.state == State::Open)
-            .count()
+        let is_open = |room: &&Room| room.state == State::Open;
+        self.0.iter().filter(is_open).count()
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Only what reads can be asked: [`ShadowCommand`] has no way to say anything else.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::time::Instant;
 
@@ -111,10 +112,11 @@ impl Shadows {
         self.open = Vec::new();
     }
 
-    /// The same for a room that the client left.
-    pub(super) fn forget(&mut self, legacy: &RoomUri) {
+    /// The same for rooms that the client left.
+    pub(super) fn forget(&mut self, left: &HashSet<RoomUri>) {
+        let is_left = |room: &RoomUri| left.contains(room);
         self.open
-            .retain(|comparison| comparison.room.as_ref() != Some(legacy));
+            .retain(|comparison| !comparison.room.as_ref().is_some_and(is_left));
     }
 }
 

@@ -297,7 +297,10 @@ impl Task {
                     caller,
                 } = *attach;
                 drop(decisions);
-                self.caller = caller;
+                if self.caller != caller {
+                    self.caller = caller;
+                    self.core.handle_other_caller();
+                }
                 self.teller.moved(connection.peer);
                 self.connection = Some(connection);
                 self.core.attach(now, *dialog, &attachment, branch);
@@ -580,6 +583,8 @@ impl SessionContext {
                 info_timeout: Duration::from_secs(32),
                 pool_timeout: Duration::from_secs(32),
                 split_timeout: Duration::from_millis(800),
+                rooms_per_command: 1_000,
+                rooms_per_session: 1_000,
                 grace: Duration::from_secs(60),
                 xccos: holdover_protocol::xccos::Limits::default(),
             }),

@@ -18,8 +18,9 @@ use crate::telemetry::events::decision::{
 use crate::telemetry::events::pool::{LegClosed as LegClosedEvent, LegEnd, LegOpened};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::room::{
-    CommandFailed, GapClosed, JoinRefusal, JoinRefused, PostAccepted, PostRefusal, PostRefused,
-    PostUnknown, RoomJoined, RoomLost, RoomParted, RoomsRejoined,
+    CommandFailed, DocumentTooLong, GapClosed, JoinRefusal, JoinRefused, PostAccepted, PostRefusal,
+    PostRefused, PostUnknown, RoomJoined, RoomLost, RoomParted, RoomsRejoined, RoomsSummed,
+    TooManyRooms,
 };
 use crate::telemetry::events::session::{
     DocumentRefused, InfoTimedOut, SessionClosed, SessionDetached, SessionEnd, SessionOpened,
@@ -303,6 +304,42 @@ impl Teller {
                     user,
                     legacy,
                     reason,
+                }
+                .emit(telemetry);
+            }
+            Event::RoomsSummed { verb, untold } => RoomsSummed {
+                session,
+                user,
+                command: Detail::new(verb.token()),
+                events: untold,
+            }
+            .emit(telemetry),
+            Event::TooManyRooms {
+                verb,
+                refused,
+                per_command,
+                per_session,
+            } => TooManyRooms {
+                session,
+                user,
+                command: Detail::new(verb.token()),
+                refused,
+                per_command,
+                per_session,
+            }
+            .emit(telemetry),
+            Event::TooLong {
+                pool,
+                verb,
+                longest,
+            } => {
+                let Some(pool) = name(pool) else { return };
+                DocumentTooLong {
+                    session,
+                    user,
+                    pool,
+                    command: verb.map(|verb| Detail::new(verb.token())),
+                    longest,
                 }
                 .emit(telemetry);
             }

@@ -4,7 +4,7 @@
 //! no faster than the client reads. What is held is bounded: beyond that messages are dropped, for they are in the history,
 //! which is looked at once more.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::{GroupChat, GroupChatView};
 
 use super::downstream::QueueLimits;
+use super::slots::{Key, Keyed, Slots};
 use crate::pool::PoolId;
 
 /// Delay before the first, and bound of the delay before every further, attempt to reach a pool again.
@@ -90,7 +91,7 @@ pub(super) enum Missed {
 /// What was delivered of all rooms, and how often each pool could not be reached.
 #[derive(Debug, Default)]
 pub(super) struct Tracks {
-    rooms: Vec<Track>,
+    rooms: Slots<Track>,
     attempts: Vec<(PoolId, u32)>,
 }
 
@@ -113,8 +114,9 @@ impl Tracks {
     ) {
         let track = self.track(pool, room);
         if let Some(hold) = &mut track.hold {
+            let messages: HashSet<&Fingerprint> = messages.iter().collect();
             hold.held.retain(|held| {
-                !names.contains(&held.legacy) || !messages.contains(&held.fingerprint)
+                !messages.contains(&held.fingerprint) || !names.contains(&held.legacy)
             });
         }
         if is_shut || track.hold.is_some() {
@@ -133,8 +135,9 @@ impl Tracks {
 
     /// Forgets a room.
     pub(super) fn forget(&mut self, pool: PoolId, room: &RoomUri) {
-        self.rooms
-            .retain(|track| track.pool != pool || track.migrated != *room);
+        if let Some(at) = self.at(pool, room) {
+            self.rooms.remove(at);
+        }
     }
 
     /// Forgets all rooms but these.
@@ -143,12 +146,12 @@ impl Tracks {
             .retain(|track| is_kept(track.pool, &track.migrated));
     }
 
-    /// Forgets what is held of a room under one of its names.
-    pub(super) fn forget_name(&mut self, legacy: &RoomUri) {
-        for track in &mut self.rooms {
-            track.shown.retain(|(shown, _)| shown != legacy);
+    /// Forgets what is held of rooms under these names.
+    pub(super) fn forget_names(&mut self, left: &HashSet<RoomUri>) {
+        for track in self.rooms.iter_mut() {
+            track.shown.retain(|(shown, _)| !left.contains(shown));
             if let Some(hold) = &mut track.hold {
-                hold.held.retain(|held| held.legacy != *legacy);
+                hold.held.retain(|held| !left.contains(&held.legacy));
             }
         }
     }
@@ -167,7 +170,7 @@ impl Tracks {
 
     /// Keeps messages of a room back until its gap is closed, if anything is known of what came before.
     pub(super) fn hold_known(&mut self, pool: PoolId, room: &RoomUri) {
-        if self.rooms.iter().any(|track| track.is(pool, room)) {
+        if self.at(pool, room).is_some() {
             self.begin_hold(pool, room);
         }
     }
@@ -183,7 +186,7 @@ impl Tracks {
 
     /// Closes no gap of a room any more: what it was to bring is looked for when the room is joined again.
     pub(super) fn end_hold(&mut self, pool: PoolId, room: &RoomUri) {
-        if let Some(track) = self.rooms.iter_mut().find(|track| track.is(pool, room)) {
+        if let Some(track) = self.get_mut(pool, room) {
             track.hold = None;
         }
         self.back_if_whole(pool);
@@ -191,25 +194,24 @@ impl Tracks {
 
     /// Whether messages of a room are held back.
     pub(super) fn holds(&self, pool: PoolId, room: &RoomUri) -> bool {
-        self.rooms
-            .iter()
-            .any(|track| track.is(pool, room) && track.hold.is_some())
+        self.get(pool, room)
+            .is_some_and(|track| track.hold.is_some())
     }
 
-    /// Holds a message back, as the client takes it, unless there are too many.
-    pub(super) fn hold(
-        &mut self,
-        pool: PoolId,
-        room: &RoomUri,
-        held: Vec<Held>,
-        limits: &QueueLimits,
-    ) {
+    /// Whether a message may be held back, or there are too many. One that may not is in the history, which is looked at once
+    /// more.
+    pub(super) fn may_hold(&mut self, pool: PoolId, room: &RoomUri, limits: &QueueLimits) -> bool {
         let has_space = self.has_space(limits, |_| true);
+        let Some(hold) = self.hold_mut(pool, room) else {
+            return false;
+        };
+        hold.is_full |= !has_space;
+        !hold.is_full
+    }
+
+    /// Holds a message back, as the client takes it.
+    pub(super) fn hold(&mut self, pool: PoolId, room: &RoomUri, held: Vec<Held>) {
         if let Some(hold) = self.hold_mut(pool, room) {
-            if hold.is_full || !has_space {
-                hold.is_full = true;
-                return;
-            }
             hold.held.extend(held);
         }
     }
@@ -247,11 +249,8 @@ impl Tracks {
 
     /// Whether a room's history is awaited.
     pub(super) fn is_asked(&self, pool: PoolId, room: &RoomUri) -> bool {
-        let is_asked = |track: &Track| {
-            let hold = track.hold.as_ref();
-            track.is(pool, room) && hold.is_some_and(|hold| hold.stage == Closing::Asked)
-        };
-        self.rooms.iter().any(is_asked)
+        let hold = self.get(pool, room).and_then(|track| track.hold.as_ref());
+        hold.is_some_and(|hold| hold.stage == Closing::Asked)
     }
 
     /// What of a history was missed.
@@ -292,17 +291,20 @@ impl Tracks {
         let waiting = track.hold.iter().flat_map(|hold| &hold.held);
         let waiting = waiting.map(|held| (&held.legacy, held.fingerprint));
         let shown = track.shown.iter().map(|(legacy, shown)| (legacy, *shown));
-        let known: Vec<(&RoomUri, Fingerprint)> = shown.chain(waiting).collect();
-        for name in names {
-            let is_known =
-                |held: &Held| held.legacy == *name && known.contains(&(name, held.fingerprint));
-            let first = missed.iter().position(is_known);
-            let mut at = 0;
-            missed.retain(|held| {
-                at += 1;
-                held.legacy != *name || first.is_none_or(|first| at > first)
-            });
+        let known: HashSet<(&RoomUri, Fingerprint)> = shown.chain(waiting).collect();
+        // From the last one on: what stands behind the first of a name that is known, and that one.
+        let mut first: HashMap<&RoomUri, usize> = HashMap::new();
+        for (at, held) in missed.iter().enumerate().rev() {
+            if known.contains(&(&held.legacy, held.fingerprint)) {
+                let name = names.iter().find(|name| **name == held.legacy);
+                first.extend(name.map(|name| (name, at)));
+            }
         }
+        let mut at = 0;
+        missed.retain(|held| {
+            at += 1;
+            first.get(&held.legacy).is_none_or(|first| at > *first)
+        });
     }
 
     /// The gap is closed by these messages of the history: they go to the client, and what was held back among and behind
@@ -318,29 +320,28 @@ impl Tracks {
         let Some(hold) = &mut track.hold else {
             return;
         };
-        missed.retain(|one| {
-            let is_shown = |(legacy, shown): &(RoomUri, Fingerprint)| {
-                *legacy == one.legacy && *shown == one.fingerprint
-            };
-            !track.shown.iter().any(is_shown)
-        });
+        let shown = track.shown.iter().map(|(legacy, shown)| (legacy, *shown));
+        let shown: HashSet<(&RoomUri, Fingerprint)> = shown.collect();
+        missed.retain(|one| !shown.contains(&(&one.legacy, one.fingerprint)));
         // What was held before the first message that is in the history too is older than the history.
-        let in_history = |held: &Held| history.contains(&held.fingerprint);
+        let told_of: HashSet<&Fingerprint> = history.iter().collect();
+        let in_history = |held: &Held| told_of.contains(&held.fingerprint);
         let all = if hold.is_full { hold.held.len() } else { 0 };
         let first = hold.held.iter().position(in_history).unwrap_or(all);
-        let mut newer = Vec::from(hold.held.split_off(first));
+        let newer = hold.held.split_off(first);
+        let (among, behind): (Vec<Held>, Vec<Held>) = newer.into_iter().partition(in_history);
+        let mut missed = by_fingerprint(missed);
+        let mut among = by_fingerprint(among);
         for fingerprint in history {
-            let is_it = |one: &mut Held| one.fingerprint == *fingerprint;
-            let from_history = missed.extract_if(.., is_it);
-            let mut told: Vec<Held> = from_history.collect();
-            for held in newer.extract_if(.., is_it) {
+            let mut told = missed.remove(fingerprint).unwrap_or_default();
+            for held in among.remove(fingerprint).unwrap_or_default() {
                 if !told.iter().any(|one| one.legacy == held.legacy) {
                     told.push(held);
                 }
             }
             hold.held.extend(told);
         }
-        hold.held.extend(newer);
+        hold.held.extend(behind);
         (hold.stage, hold.failures) = (Closing::Releasing, 0);
         self.back_if_whole(pool);
     }
@@ -362,7 +363,7 @@ impl Tracks {
 
     /// The next document that is not held back any more, if it is one that `fits`.
     pub(super) fn released(&mut self, fits: impl Fn(usize) -> bool) -> Option<Bytes> {
-        for track in &mut self.rooms {
+        for track in self.rooms.iter_mut() {
             let Some(hold) = &mut track.hold else {
                 continue;
             };
@@ -396,7 +397,7 @@ impl Tracks {
 
     /// Nobody is there to deliver to: who comes back asks for the history.
     pub(super) fn let_go(&mut self) {
-        for track in &mut self.rooms {
+        for track in self.rooms.iter_mut() {
             track.hold = None;
             track.shown = Vec::new();
         }
@@ -477,25 +478,40 @@ impl Tracks {
     }
 
     fn hold_mut(&mut self, pool: PoolId, room: &RoomUri) -> Option<&mut Hold> {
-        let track = self.rooms.iter_mut().find(|track| track.is(pool, room))?;
-        track.hold.as_deref_mut()
+        self.get_mut(pool, room)?.hold.as_deref_mut()
+    }
+
+    fn at(&self, pool: PoolId, room: &RoomUri) -> Option<usize> {
+        let mut places = self.rooms.places(|| key(pool, room));
+        places.find(|at| {
+            self.rooms
+                .get(*at)
+                .is_some_and(|track| track.is(pool, room))
+        })
+    }
+
+    fn get(&self, pool: PoolId, room: &RoomUri) -> Option<&Track> {
+        self.rooms.get(self.at(pool, room)?)
+    }
+
+    fn get_mut(&mut self, pool: PoolId, room: &RoomUri) -> Option<&mut Track> {
+        let at = self.at(pool, room)?;
+        self.rooms.get_mut(at)
     }
 
     fn track(&mut self, pool: PoolId, room: &RoomUri) -> &mut Track {
-        let known = self.rooms.iter().position(|track| track.is(pool, room));
-        let at = known.unwrap_or_else(|| {
+        let at = self.at(pool, room).unwrap_or_else(|| {
             self.rooms.push(Track {
                 pool,
                 migrated: room.clone(),
                 seen: VecDeque::new(),
                 shown: Vec::new(),
                 hold: None,
-            });
-            self.rooms.len() - 1
+            })
         });
-        // The position was just found or made.
-        #[expect(clippy::indexing_slicing)]
-        &mut self.rooms[at]
+        // The place was just found or made.
+        #[expect(clippy::expect_used)]
+        self.rooms.get_mut(at).expect("a track")
     }
 
     /// Rooms, and documents that are held back.
@@ -506,6 +522,26 @@ impl Tracks {
     }
 }
 
+impl Keyed for Track {
+    fn keys(&self) -> [Key; 2] {
+        let key = key(self.pool, &self.migrated);
+        [key, key]
+    }
+}
+
+/// The messages of each fingerprint, in order.
+fn by_fingerprint(held: Vec<Held>) -> HashMap<Fingerprint, Vec<Held>> {
+    let mut all: HashMap<Fingerprint, Vec<Held>> = HashMap::new();
+    for held in held {
+        all.entry(held.fingerprint).or_default().push(held);
+    }
+    all
+}
+
+fn key(pool: PoolId, migrated: &RoomUri) -> Key {
+    Key::of((pool, migrated.as_str()))
+}
+
 impl Track {
     fn is(&self, pool: PoolId, room: &RoomUri) -> bool {
         self.pool == pool && self.migrated == *room
@@ -513,16 +549,17 @@ impl Track {
 
     /// The client saw these messages itself. It may have looked before and seen what is not among the last any more.
     fn showed(&mut self, names: &[RoomUri], messages: &[Fingerprint]) {
+        // What stands before as many as are remembered would be forgotten again.
+        let before = messages.len().saturating_sub(SHOWN);
+        let messages = messages.get(before..).unwrap_or_default();
+        let mut known: HashSet<(RoomUri, Fingerprint)> = self.shown.iter().cloned().collect();
         for legacy in names {
-            for one in messages {
-                let is_it = |(name, shown): &(RoomUri, Fingerprint)| shown == one && name == legacy;
-                if !self.shown.iter().any(is_it) {
-                    self.shown.push((legacy.clone(), *one));
-                }
-            }
+            let shown = messages.iter().map(|one| (legacy.clone(), *one));
+            let new = shown.filter(|shown| known.insert(shown.clone()));
+            self.shown.extend(new);
+            let many = self.shown.len().saturating_sub(SHOWN);
+            self.shown.drain(..many);
         }
-        let many = self.shown.len().saturating_sub(SHOWN);
-        self.shown.drain(..many);
     }
 
     /// What the client saw itself it has seen. Which of both is later is not known: some of either are remembered.
@@ -550,7 +587,7 @@ impl Track {
 
 /// Tells two messages of a room apart. Pools stamp the messages of a room with different times; author and text are for
 /// those that do not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint(u64);
 
 impl Fingerprint {

@@ -5,21 +5,29 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use holdover_protocol::room::{CategoryUri, RoomUri};
-use holdover_protocol::translate::{self, EnvelopeIds, RoomMap};
+use holdover_protocol::translate::{self, Bounds, EnvelopeIds, RoomMap, TooLong};
 use holdover_protocol::xccos::verb::RoomHistory;
 use holdover_protocol::xccos::{
-    CommandId, Document, Edits, ElementRef, Item, OPERATION_FAILED, Outcome, Reply, ReplyData,
-    ReplyView, Verb, XccosError, text,
+    CommandId, Document, Edits, ElementRef, Item, Limits, OPERATION_FAILED, Outcome, Reply,
+    ReplyData, ReplyView, ResultCode, Verb, XccosError, text,
 };
 
 use super::core::SessionCore;
-use super::downstream::QueueLimits;
+use super::lookup::Lookup;
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, Purpose};
+use super::room_events::RoomEvents;
 use super::rooms::Rooms;
 use super::tracks::Fingerprint;
 use crate::decide::{Decisions, Target};
 use crate::pool::PoolId;
+
+/// Items of one document that are looked at. Servers put a few replies into one (facts/xccos.md §2); what comes behind so many
+/// is dropped, and the log says so.
+const MOST_ITEMS: usize = 1_000;
+
+/// What a client is told of an answer that is too long for it.
+const TOO_LONG: &str = "The answer is too long.";
 
 /// A pool's identifiers as the client knows them.
 struct ToClient<'a> {
@@ -27,7 +35,7 @@ struct ToClient<'a> {
     decisions: &'a dyn Decisions,
     rooms: &'a Rooms,
     /// The rooms of the command that is answered: they are called what the client called them.
-    asked: &'a [(RoomUri, Target)],
+    asked: Lookup<'a>,
 }
 
 impl RoomMap for ToClient<'_> {
@@ -64,13 +72,12 @@ impl RoomMap for ToClient<'_> {
 }
 
 impl ToClient<'_> {
-    fn asked_for(&self, domain: &str, value: &str) -> impl Iterator<Item = &RoomUri> {
-        self.asked
-            .iter()
-            .filter(move |(_, target)| {
-                target.migrated.domain() == domain && target.migrated.value() == value
-            })
-            .map(|(legacy, _)| legacy)
+    fn asked_for<'b>(
+        &'b self,
+        domain: &'b str,
+        value: &'b str,
+    ) -> impl Iterator<Item = &'b RoomUri> {
+        self.asked.find(domain, value).map(|(legacy, _)| legacy)
     }
 }
 
@@ -89,71 +96,68 @@ impl SessionCore {
         };
         // A server merges several replies into one envelope at times (facts/xccos.md §2); each is handled by itself.
         let mut items = document.items();
-        let (Some(only), second) = (items.next(), items.next()) else {
-            return;
-        };
-        if second.is_none() {
-            return self.handle_item(now, pool, &document, only, decisions);
+        for item in items.by_ref().take(MOST_ITEMS) {
+            self.handle_item(now, pool, item, decisions);
         }
-        let ranges: Vec<_> = document
-            .items()
-            .map(|item| item.element().range())
-            .collect();
-        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
-            return;
-        };
-        let bytes = document.bytes();
-        let around = (bytes.get(..first.start), bytes.get(last.end..));
-        let (Some(head), Some(tail)) = around else {
-            return;
-        };
-        for range in ranges {
-            let alone = [head, bytes.get(range).unwrap_or_default(), tail].concat();
-            if let Ok(alone) = Document::parse(alone, &self.settings.xccos)
-                && let Some(item) = alone.items().next()
-            {
-                self.handle_item(now, pool, &alone, item, decisions);
-            }
+        if items.next().is_some() {
+            self.event(Event::Malformed {
+                from: Side::Upstream,
+                detail: format!("more than {MOST_ITEMS} items in one document").into(),
+            });
         }
     }
 
-    pub(super) fn handle_item(
+    fn handle_item(
         &mut self,
         now: Instant,
         pool: PoolId,
-        document: &Document,
         item: Item<'_>,
         decisions: &dyn Decisions,
     ) {
         match item {
-            Item::Reply(reply) => self.handle_reply(now, pool, document, reply, decisions),
-            // What concerns only rooms the client does not have open is not for it.
-            Item::Notice(_) if !self.concerns_open_room(pool, document) => {}
+            Item::Reply(reply) => self.handle_reply(now, pool, reply, decisions),
             // Who comes back asks for the history.
-            Item::GroupChat(_) if !self.has_reader() => {}
+            _ if !self.has_reader() => {}
+            // What concerns only rooms the client does not have open is not for it.
+            Item::Notice(_) if !self.concerns_open_room(pool, item) => {}
             Item::GroupChat(post) => {
                 let room = post.room();
                 // Nearly always the room is open; then nothing else needs to be looked for.
                 let is_open = |room: &RoomUri| self.is_open(pool, room);
-                if !room.as_ref().is_ok_and(is_open) && !self.concerns_open_room(pool, document) {
+                if !room.as_ref().is_ok_and(is_open) && !self.concerns_open_room(pool, item) {
                     return;
                 }
                 if let Ok(room) = room {
                     let fingerprint = Fingerprint::of(post);
                     if self.tracks.holds(pool, &room) {
-                        let held = self.to_hold(pool, &room, fingerprint, document, decisions);
-                        let limits = &self.settings.queue;
-                        return self.tracks.hold(pool, &room, held, limits);
+                        return self.hold(pool, &room, fingerprint, item, decisions);
                     }
                     self.tracks.saw(pool, &room, fingerprint);
                 }
-                self.pass_on(now, pool, document, None, decisions);
+                self.pass_on(now, pool, item, decisions);
             }
             Item::Notice(notice) => {
-                let edits = without_rooms(notice.element(), |room| self.is_open(pool, room));
-                self.pass_on_edited(now, pool, document, &edits, None, decisions);
+                let removed = without_rooms(notice.element(), |room| self.is_open(pool, room));
+                let told = self.translated(pool, item, &removed, None, decisions);
+                self.tell(now, pool, told);
             }
-            _ => self.pass_on(now, pool, document, None, decisions),
+            _ => self.pass_on(now, pool, item, decisions),
+        }
+    }
+
+    /// Holds a message back until the gap of its room is closed.
+    fn hold(
+        &mut self,
+        pool: PoolId,
+        room: &RoomUri,
+        fingerprint: Fingerprint,
+        item: Item<'_>,
+        decisions: &dyn Decisions,
+    ) {
+        // What finds no space need not be made.
+        if self.tracks.may_hold(pool, room, &self.settings.queue) {
+            let held = self.to_hold(pool, room, fingerprint, item, decisions);
+            self.tracks.hold(pool, room, held);
         }
     }
 
@@ -161,10 +165,10 @@ impl SessionCore {
         &mut self,
         now: Instant,
         pool: PoolId,
-        document: &Document,
         reply: ReplyView<'_>,
         decisions: &dyn Decisions,
     ) {
+        let item = Item::Reply(reply);
         let answered = reply
             .command_id()
             .and_then(|id| id.envid.parse().ok())
@@ -179,12 +183,13 @@ impl SessionCore {
             // Nor is history while a gap is closed, which brings what is new in it; nor an answer that came before, or too
             // late.
             let is_welcome = reply.verb() == Verb::BackChat
-                && self.concerns_open_room(pool, document)
+                && self.has_reader()
+                && self.concerns_open_room(pool, item)
                 && !self.is_late(reply)
-                && !self.is_held(pool, document);
+                && !self.is_held(pool, item);
             if is_welcome {
                 self.note_history(pool, reply, &[]);
-                self.pass_on(now, pool, document, None, decisions);
+                self.pass_on(now, pool, item, decisions);
             }
             return;
         };
@@ -222,6 +227,28 @@ impl SessionCore {
             };
             return self.fail_command(now, command, outcome);
         }
+        let removed = if !reply.is_success() {
+            Edits::new()
+        } else if command.is_join() {
+            // Rooms that the client left in the meantime stay closed.
+            let asked = command.rooms.iter().map(|(_, target)| &target.migrated);
+            let asked: HashSet<&RoomUri> = asked.collect();
+            without_rooms(reply.element(), |room| asked.contains(room))
+        } else if is_list_of_rooms(&command.verb) && !decisions.offers_all() {
+            // What would be refused, or be found elsewhere, must not be offered either.
+            without_rooms(reply.element(), |room| decisions.offers(pool, room))
+        } else {
+            Edits::new()
+        };
+        let told = match self.translated(pool, item, &removed, Some(&command), decisions) {
+            Ok(told) => told,
+            // Nothing of it was done yet, so the client can be told that nothing was.
+            Err(TooLong { .. }) => {
+                self.tell_too_long(pool, Some(command.verb.clone()));
+                let outcome = Outcome::new(ResultCode::LimitExceeded, TOO_LONG);
+                return self.fail_command(now, command, outcome);
+            }
+        };
         if !reply.is_success() {
             if command.is_join() {
                 self.forget_rooms(now, command.rooms.iter().map(|(legacy, _)| legacy));
@@ -231,28 +258,17 @@ impl SessionCore {
                 code: reply.code(),
             });
         } else if command.is_join() {
-            self.note_joined(now, reply, &command);
-            // Rooms that the client left in the meantime stay closed.
-            let edits = without_rooms(reply.element(), |room| {
-                command
-                    .rooms
-                    .iter()
-                    .any(|(_, target)| target.migrated == *room)
-            });
-            return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
+            let unanswered = self.note_joined(now, reply, &command);
+            command.refused.extend(unanswered);
         } else if command.verb == Verb::BackChat {
             self.note_history(pool, reply, &command.rooms);
-            self.pass_on(now, pool, document, Some(&command), decisions);
+        }
+        self.answer(now, pool, told, &command);
+        if command.verb == Verb::BackChat && reply.is_success() {
             for (legacy, _) in &command.rooms {
                 self.show_notice(now, legacy, decisions);
             }
-            return;
-        } else if is_list_of_rooms(&command.verb) && !decisions.offers_all() {
-            // What would be refused, or be found elsewhere, must not be offered either.
-            let edits = without_rooms(reply.element(), |room| decisions.offers(pool, room));
-            return self.pass_on_edited(now, pool, document, &edits, Some(&command), decisions);
         }
-        self.pass_on(now, pool, document, Some(&command), decisions);
     }
 
     /// Remembers what the client saw of a room's history.
@@ -296,16 +312,16 @@ impl SessionCore {
         aliases.next().is_some()
     }
 
-    /// Whether a document is about a room whose messages are held back.
-    fn is_held(&self, pool: PoolId, document: &Document) -> bool {
-        let named = translate::rooms_named(document);
-        named.iter().any(|room| self.tracks.holds(pool, room))
+    /// Whether an item is about a room whose messages are held back.
+    fn is_held(&self, pool: PoolId, item: Item<'_>) -> bool {
+        let mut named = translate::rooms_named_in(item.element());
+        named.any(|room| self.tracks.holds(pool, &room))
     }
 
-    /// Whether a document is about a room that the client has open, or about none at all.
-    fn concerns_open_room(&self, pool: PoolId, document: &Document) -> bool {
-        let named = translate::rooms_named(document);
-        named.is_empty() || named.iter().any(|room| self.is_open(pool, room))
+    /// Whether an item is about a room that the client has open, or about none at all.
+    fn concerns_open_room(&self, pool: PoolId, item: Item<'_>) -> bool {
+        let mut named = translate::rooms_named_in(item.element()).peekable();
+        named.peek().is_none() || named.any(|room| self.is_open(pool, &room))
     }
 
     fn malformed_upstream(&mut self, error: &XccosError) {
@@ -315,19 +331,33 @@ impl SessionCore {
         });
     }
 
-    /// Opens the rooms that the pool let the client into, and forgets those it did not.
-    fn note_joined(&mut self, now: Instant, reply: ReplyView<'_>, command: &PendingCommand) {
-        let data = reply.data();
-        let joined: HashSet<String> = data
-            .into_iter()
-            .flat_map(|data| data.children_named("chanib"))
+    /// Opens the rooms that the pool let the client into, and forgets those it did not. Returns those that it does not
+    /// mention: the client waits for a word about each.
+    fn note_joined(
+        &mut self,
+        now: Instant,
+        reply: ReplyView<'_>,
+        command: &PendingCommand,
+    ) -> Vec<RoomUri> {
+        let told = || reply.data().into_iter().flat_map(ElementRef::children);
+        let joined: HashSet<String> = told()
+            .filter(|element| element.is("chanib"))
             .filter_map(|chanib| chanib.attr("uri").map(Into::into))
             .collect();
+        let failed: HashSet<RoomUri> = told()
+            .filter(|element| element.is("fib"))
+            .filter_map(room_of)
+            .collect();
+        let (mut not_joined, mut unanswered) = (Vec::new(), Vec::new());
+        let mut events = RoomEvents::default();
         for (legacy, target) in &command.rooms {
             if !joined.contains(target.migrated.as_str()) {
-                self.forget_rooms(now, std::iter::once(legacy));
+                not_joined.push(legacy);
+                if command.verb == Verb::BatchJoin && !failed.contains(&target.migrated) {
+                    unanswered.push(legacy.clone());
+                }
                 let legacy = legacy.clone();
-                self.event(Event::NotJoined { legacy });
+                self.room_event(&mut events, Event::NotJoined { legacy });
                 continue;
             }
             let was_open = self.is_open(target.pool, &target.migrated)
@@ -338,48 +368,35 @@ impl SessionCore {
                     self.forget_track(target.pool, &target.migrated);
                 }
                 let Target { pool, migrated } = target.clone();
-                self.event(Event::Joined {
-                    legacy: legacy.clone(),
+                let legacy = legacy.clone();
+                let joined = Event::Joined {
+                    legacy,
                     migrated,
                     pool,
-                });
+                };
+                self.room_event(&mut events, joined);
             }
         }
+        self.forget_rooms(now, not_joined.into_iter());
+        self.sum_up(command.verb.clone(), events);
+        unanswered
     }
 
-    /// [`Self::pass_on`] of the edited document.
-    fn pass_on_edited(
-        &mut self,
-        now: Instant,
-        pool: PoolId,
-        document: &Document,
-        edits: &Edits,
-        command: Option<&PendingCommand>,
-        decisions: &dyn Decisions,
-    ) {
-        if edits.is_empty() {
-            return self.pass_on(now, pool, document, command, decisions);
-        }
-        match Document::parse(edits.apply(document), &self.settings.xccos) {
-            Ok(edited) => self.pass_on(now, pool, &edited, command, decisions),
-            Err(error) => self.malformed_upstream(&error),
-        }
-    }
-
-    /// What becomes of a document for the client.
+    /// What becomes of an item for the client, without what is `removed`.
     pub(super) fn translated(
         &self,
         pool: PoolId,
-        document: &Document,
+        item: Item<'_>,
+        removed: &Edits,
         command: Option<&PendingCommand>,
         decisions: &dyn Decisions,
-    ) -> Vec<Bytes> {
+    ) -> Result<Vec<Bytes>, TooLong> {
         let asked = command.map_or(&[][..], |command| &command.rooms);
         let map = ToClient {
             pool,
             decisions,
             rooms: &self.rooms,
-            asked,
+            asked: Lookup::by_migrated(asked),
         };
         let client = command.and_then(PendingCommand::client);
         let renumber = |_: &CommandId<'_>| client.cloned();
@@ -388,51 +405,68 @@ impl SessionCore {
             command: Some(&renumber),
         };
         // What is more than may wait for the client cuts it off; it need not be made.
-        let QueueLimits {
-            messages, bytes, ..
-        } = self.settings.queue;
-        translate::to_client_within(document, &map, &ids, messages, bytes)
+        let bounds = Bounds {
+            documents: self.settings.queue.messages,
+            bytes: self.settings.queue.bytes,
+            longest: self.settings.longest_document(),
+        };
+        translate::item_to_client(item.element(), removed, &map, &ids, &bounds)
     }
 
-    /// Translates a document and queues what becomes of it.
-    fn pass_on(
-        &mut self,
-        now: Instant,
-        pool: PoolId,
-        document: &Document,
-        command: Option<&PendingCommand>,
-        decisions: &dyn Decisions,
-    ) {
-        let refused = command.map_or(&[][..], |command| &command.refused);
-        let gather = command.and_then(PendingCommand::gather);
-        for body in self.translated(pool, document, command, decisions) {
-            if let Some(gather) = gather {
-                self.gathered(now, gather, pool, body);
+    /// Translates an item that answers nothing, and queues what becomes of it.
+    fn pass_on(&mut self, now: Instant, pool: PoolId, item: Item<'_>, decisions: &dyn Decisions) {
+        let told = self.translated(pool, item, &Edits::new(), None, decisions);
+        self.tell(now, pool, told);
+    }
+
+    /// Queues what answers nothing.
+    fn tell(&mut self, now: Instant, pool: PoolId, told: Result<Vec<Bytes>, TooLong>) {
+        let Ok(told) = told else {
+            return self.tell_too_long(pool, None);
+        };
+        for body in told {
+            if !self.wait_for_answer(now, &body) {
+                self.deliver(now, body);
+            }
+        }
+    }
+
+    fn tell_too_long(&mut self, pool: PoolId, verb: Option<Verb>) {
+        let longest = self.settings.longest_document();
+        self.event(Event::TooLong {
+            pool,
+            verb,
+            longest,
+        });
+    }
+
+    /// Gives the client the answer to its command.
+    fn answer(&mut self, now: Instant, pool: PoolId, told: Vec<Bytes>, command: &PendingCommand) {
+        for body in told {
+            if let Some(gather) = command.gather() {
+                self.gathered(now, gather, pool, body, &command.refused);
                 continue;
             }
-            let body = if refused.is_empty() {
+            let body = if command.refused.is_empty() {
                 body
             } else {
-                self.with_failures(body, refused)
+                self.with_failures(body, &command.refused)
             };
-            match command {
-                Some(command) if command.is_late() => {
-                    if let Some(body) = self.opened_late(body) {
-                        self.deliver_opening(now, body);
-                    }
-                }
-                Some(command) if command.is_join() => {
+            if command.is_late() {
+                if let Some(body) = self.opened_late(body) {
                     self.deliver_opening(now, body);
                 }
-                None if self.wait_for_answer(now, &body) => {}
-                Some(_) | None => self.deliver(now, body),
+            } else if command.is_join() {
+                self.deliver_opening(now, body);
+            } else {
+                self.deliver(now, body);
             }
         }
     }
 
     /// What a late answer tells that is new: that its rooms could not be had the client was told. `None`: nothing.
     fn opened_late(&self, body: Bytes) -> Option<Bytes> {
-        let reply = Document::parse(body, &self.settings.xccos).ok()?;
+        let reply = Document::parse(body, &Limits::OWN).ok()?;
         if rooms_opened(&reply).is_empty() {
             return None;
         }
@@ -449,7 +483,7 @@ impl SessionCore {
 
     /// The reply to a `bjoin` that was sent without some of its rooms: it gets a `fib` for each of them.
     pub(super) fn with_failures(&self, reply: Bytes, refused: &[RoomUri]) -> Bytes {
-        let Ok(document) = Document::parse(reply.clone(), &self.settings.xccos) else {
+        let Ok(document) = Document::parse(reply.clone(), &Limits::OWN) else {
             return reply;
         };
         let Some(Item::Reply(view)) = document.items().next() else {

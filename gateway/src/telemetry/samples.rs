@@ -323,6 +323,30 @@ pub(super) fn samples() -> Vec<Event> {
             legacy: room(),
         }
         .into(),
+        RoomsSummed {
+            session,
+            user: user(),
+            command: text(),
+            events: 936,
+        }
+        .into(),
+        TooManyRooms {
+            session,
+            user: user(),
+            command: text(),
+            refused: 19_000,
+            per_command: 1_000,
+            per_session: 1_000,
+        }
+        .into(),
+        DocumentTooLong {
+            session,
+            user: user(),
+            pool: pool(),
+            command: Some(text()),
+            longest: 2_097_152,
+        }
+        .into(),
         PostAccepted {
             session,
             user: user(),

@@ -8,7 +8,7 @@ use super::envelope::{self, EnvelopeIds};
 use super::map::{Aimed, Named, RoomMap};
 use super::{characters, dialect, ids, repeat};
 use crate::room::RoomUri;
-use crate::xccos::{Children, Document, Edits, ElementRef};
+use crate::xccos::{BYTE_ORDER_MARK, Children, Document, Edits, ElementRef};
 
 /// A document of the pool as the legacy client takes it: one document or several, in the order to deliver them.
 ///
@@ -22,42 +22,107 @@ use crate::xccos::{Children, Document, Edits, ElementRef};
 /// apart, each message comes alone, and so does each room's history. What is said of a room with several
 /// [aliases](RoomMap::aliases) is said for each of them.
 ///
-/// When nothing changes the answer is one document that shares the bytes of `document`.
+/// A byte order mark is gone: there are clients whose reader refuses it. When nothing changes the answer is one document that
+/// shares the bytes of `document`.
 pub fn to_client(document: &Document, map: &dyn RoomMap, ids: &EnvelopeIds<'_>) -> Vec<Bytes> {
-    to_client_within(document, map, ids, usize::MAX, usize::MAX)
-}
-
-/// [`to_client`] for a reader that takes no more than so many documents, and so many bytes if it is more than one document.
-/// Nothing is made beyond the first document that is too much: one large reply about many rooms would become a multiple of
-/// itself.
-pub fn to_client_within(
-    document: &Document,
-    map: &dyn RoomMap,
-    ids: &EnvelopeIds<'_>,
-    documents: usize,
-    bytes: usize,
-) -> Vec<Bytes> {
-    let slices = slices(document, map);
-    if slices.is_empty() {
-        let mut edits = Edits::new();
-        envelope::renumber(document.root(), ids, &mut edits);
-        return vec![edits.apply(document)];
-    }
+    let mut slices = Vec::new();
+    add_slices(document.root().children(), map, &Bounds::NONE, &mut slices);
     let mut children = document.root().children();
     let first = children.next();
     let all = first.map_or(0, |item| item.range().start)
         ..children.last().or(first).map_or(0, |item| item.range().end);
+    let base = |edits: &mut Edits| {
+        remove_mark(document, edits);
+        envelope::renumber(document.root(), ids, edits);
+    };
+    if slices.is_empty() {
+        let mut edits = Edits::new();
+        base(&mut edits);
+        return vec![edits.apply(document)];
+    }
+    let mut made = Vec::with_capacity(slices.len());
+    for slice in &slices {
+        let mut edits = Edits::new();
+        base(&mut edits);
+        remove_around(&slice.range, &all, &mut edits);
+        made.extend(slice.write(document, map, ids, &Bounds::NONE, edits));
+    }
+    made
+}
+
+/// What a client may be given for one item of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Number of documents.
+    pub documents: usize,
+    /// Bytes of all documents, if it is more than one.
+    pub bytes: usize,
+    /// Bytes of one document.
+    pub longest: usize,
+}
+
+impl Bounds {
+    /// As much as it takes.
+    pub const NONE: Self = Self {
+        documents: usize::MAX,
+        bytes: usize::MAX,
+        longest: usize::MAX,
+    };
+}
+
+/// What would become of an item is longer than a client may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the translated document has more than {longest} bytes")]
+pub struct TooLong {
+    /// [`Bounds::longest`].
+    pub longest: usize,
+}
+
+/// [`to_client`] of one item of a document: of nothing but the item and the tags of the envelope around it, if the document
+/// has several. `removed` are ranges of the item that the client is not to see.
+///
+/// Nothing is made beyond the first document that is too much: one large reply about many rooms would become a multiple of
+/// itself. So the work is linear in the item and in `bounds`, however many other items there are.
+///
+/// # Errors
+/// [`TooLong`] when one of the documents would be.
+pub fn item_to_client(
+    item: ElementRef<'_>,
+    removed: &Edits,
+    map: &dyn RoomMap,
+    ids: &EnvelopeIds<'_>,
+    bounds: &Bounds,
+) -> Result<Vec<Bytes>, TooLong> {
+    let document = item.document();
+    let mut base = removed.clone();
+    let root = document.root();
+    let mut siblings = root.children();
+    let is_alone = siblings
+        .next()
+        .is_some_and(|first| first.index() == item.index())
+        && siblings.next().is_none();
+    if is_alone {
+        remove_mark(document, &mut base);
+    } else {
+        // What stands around the root and between the items belongs to none of them.
+        let end = document.bytes().len();
+        remove_around(&root.range(), &(0..end), &mut base);
+        remove_around(&item.range(), &root.content_range(), &mut base);
+    }
+    envelope::renumber(root, ids, &mut base);
+    let mut slices = Vec::new();
+    add_slices(item.alone(), map, bounds, &mut slices);
     let mut made: Vec<Bytes> = Vec::new();
     let mut total = 0_usize;
     for slice in &slices {
-        let body = slice.write(document, &all, map, ids);
+        let body = slice.write(document, map, ids, bounds, base.clone())?;
         total = total.saturating_add(body.len());
         made.push(body);
-        if made.len() > documents || (made.len() > 1 && total > bytes) {
+        if made.len() > bounds.documents || (made.len() > 1 && total > bounds.bytes) {
             break;
         }
     }
-    made
+    Ok(made)
 }
 
 /// Translates `root`, which is `item` or something in it.
@@ -112,13 +177,18 @@ impl Kind {
     }
 }
 
-fn slices<'a>(document: &'a Document, map: &dyn RoomMap) -> Vec<Slice<'a>> {
-    let mut slices: Vec<Slice<'a>> = Vec::new();
-    let mut rest = document.root().children();
-    loop {
+/// Adds what becomes of `rest`, and no more than one document beyond `bounds`.
+fn add_slices<'a>(
+    mut rest: Children<'a>,
+    map: &dyn RoomMap,
+    bounds: &Bounds,
+    slices: &mut Vec<Slice<'a>>,
+) {
+    let most = bounds.documents.saturating_add(1);
+    while slices.len() < most {
         let items = rest.clone();
         let Some(item) = rest.next() else {
-            return slices;
+            return;
         };
         let single = |alias, room| Slice {
             kind: Kind::Single,
@@ -131,7 +201,7 @@ fn slices<'a>(document: &'a Document, map: &dyn RoomMap) -> Vec<Slice<'a>> {
         let kind = Kind::of(item);
         if kind == Kind::Reply
             && dialect::is(item, "rpl:bccontext")
-            && let Some(histories) = histories(item, map)
+            && let Some(histories) = histories(item, map, most)
         {
             slices.extend(
                 histories
@@ -140,7 +210,8 @@ fn slices<'a>(document: &'a Document, map: &dyn RoomMap) -> Vec<Slice<'a>> {
             );
         } else if kind == Kind::Single {
             let room = Named::uri(item, "chanUri");
-            slices.extend(aliases(room, map).map(|alias| single(alias, None)));
+            let aliases = aliases(room, map).take(most);
+            slices.extend(aliases.map(|alias| single(alias, None)));
         } else if let Some(last) = slices.last_mut()
             && last.kind == kind
         {
@@ -175,8 +246,12 @@ fn aliases<'a>(
 /// One history: its room, where all rooms of the reply stand, and what the room becomes when it has aliases.
 type History<'a> = (ElementRef<'a>, Range<usize>, Option<Alias<'a>>);
 
-/// The histories in a reply; `None` when it is one that needs nothing but the map.
-fn histories<'a>(reply: ElementRef<'a>, map: &dyn RoomMap) -> Option<Vec<History<'a>>> {
+/// The first histories in a reply, about `most`; `None` when it is one that needs nothing but the map.
+fn histories<'a>(
+    reply: ElementRef<'a>,
+    map: &dyn RoomMap,
+    most: usize,
+) -> Option<Vec<History<'a>>> {
     let rooms = || {
         reply
             .children_named("data")
@@ -185,25 +260,27 @@ fn histories<'a>(reply: ElementRef<'a>, map: &dyn RoomMap) -> Option<Vec<History
     let all = rooms().next()?.range().start..rooms().last()?.range().end;
     let mut histories: Vec<History<'a>> = Vec::new();
     for room in rooms() {
-        let aliases = aliases(Named::uri(room, "uri"), map);
+        let aliases = aliases(Named::uri(room, "uri"), map).take(most);
         histories.extend(aliases.map(|alias| (room, all.clone(), alias)));
+        if histories.len() >= most {
+            break;
+        }
     }
     let is_plain = matches!(histories.as_slice(), [(_, _, None)]);
     (!is_plain).then_some(histories)
 }
 
 impl Slice<'_> {
-    /// The document with nothing but this slice of `all`, the range of all items.
+    /// The document, of which `edits` have removed what is not of this slice.
     fn write(
         &self,
         document: &Document,
-        all: &Range<usize>,
         map: &dyn RoomMap,
         ids: &EnvelopeIds<'_>,
-    ) -> Bytes {
-        let mut edits = Edits::new();
-        envelope::renumber(document.root(), ids, &mut edits);
-        remove_around(&self.range, all, &mut edits);
+        bounds: &Bounds,
+        mut edits: Edits,
+    ) -> Result<Bytes, TooLong> {
+        let longest = bounds.longest;
         for item in self.items.clone().take(self.count) {
             envelope::renumber_item(item, ids, &mut edits);
             let root = self.room.as_ref().map_or(item, |(room, _)| *room);
@@ -214,7 +291,7 @@ impl Slice<'_> {
                 }
                 None => adapt(document, root, item, map, &mut edits),
             }
-            repeat::repeat(document, item, map, &mut edits);
+            repeat::repeat(document, item, map, longest, &mut edits)?;
         }
         if let Some((room, rooms)) = &self.room {
             remove_around(&room.range(), rooms, &mut edits);
@@ -229,7 +306,18 @@ impl Slice<'_> {
                 }
             }
         }
-        edits.apply(document)
+        let body = edits.apply(document);
+        if body.len() > longest {
+            return Err(TooLong { longest });
+        }
+        Ok(body)
+    }
+}
+
+/// Removes the byte order mark.
+fn remove_mark(document: &Document, edits: &mut Edits) {
+    if document.bytes().starts_with(BYTE_ORDER_MARK) {
+        edits.remove(0..BYTE_ORDER_MARK.len());
     }
 }
 

@@ -52,7 +52,8 @@ pub fn merge_replies(parts: &[Document], order: &[RoomUri]) -> Bytes {
 
 /// Whether the rooms of a reply, and those that failed, stand in this order already.
 fn is_in_order(part: &Document, order: &[RoomUri]) -> bool {
-    let position = |room: RoomUri| order.iter().position(|named| *named == room);
+    let positions = positions(order);
+    let position = |room: RoomUri| positions.get(&room).copied();
     ["chanib", "fib"].into_iter().all(|name| {
         data_of(part)
             .into_iter()
@@ -60,6 +61,12 @@ fn is_in_order(part: &Document, order: &[RoomUri]) -> bool {
             .map(|room| room_of(room).and_then(position).unwrap_or(usize::MAX))
             .is_sorted()
     })
+}
+
+/// Where each room stands first.
+fn positions(order: &[RoomUri]) -> HashMap<&RoomUri, usize> {
+    let places = order.iter().enumerate().rev();
+    places.map(|(at, room)| (room, at)).collect()
 }
 
 fn data_of(part: &Document) -> Option<ElementRef<'_>> {
@@ -158,12 +165,7 @@ impl<'a> Merged<'a> {
     }
 
     fn finish(self, order: &[RoomUri]) -> String {
-        let position: HashMap<&RoomUri, usize> = order
-            .iter()
-            .enumerate()
-            .rev()
-            .map(|(at, room)| (room, at))
-            .collect();
+        let position = positions(order);
         let rank = |room: &Option<RoomUri>| {
             room.as_ref()
                 .and_then(|room| position.get(room))

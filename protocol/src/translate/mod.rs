@@ -26,11 +26,11 @@ mod repeat;
 #[cfg(test)]
 mod tests;
 
-pub use deliver::{to_client, to_client_within};
+pub use deliver::{Bounds, TooLong, item_to_client, to_client};
 pub use envelope::{CommandIds, EnvelopeIds};
 pub use map::RoomMap;
 pub use merge::merge_replies;
-pub use named::rooms_named;
+pub use named::{rooms_named, rooms_named_in};
 
 use bytes::Bytes;
 

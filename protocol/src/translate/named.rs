@@ -12,6 +12,13 @@ pub fn rooms_named(document: &Document) -> Vec<RoomUri> {
     document.root().descendants().flat_map(rooms_of).collect()
 }
 
+/// [`rooms_named`] of one item of a document.
+pub fn rooms_named_in(item: ElementRef<'_>) -> impl Iterator<Item = RoomUri> {
+    std::iter::once(item)
+        .chain(item.descendants())
+        .flat_map(rooms_of)
+}
+
 fn rooms_of(element: ElementRef<'_>) -> impl Iterator<Item = RoomUri> {
     let uris = element
         .attributes()

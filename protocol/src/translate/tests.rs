@@ -4,9 +4,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{EnvelopeIds, RoomMap, rooms_named, to_client, to_pool};
+use super::{
+    Bounds, EnvelopeIds, RoomMap, TooLong, item_to_client, rooms_named, to_client, to_pool,
+};
 use crate::room::RoomUri;
-use crate::xccos::{CommandId, Document, Limits};
+use crate::xccos::{CommandId, Document, Edits, Limits};
 
 /// Rooms as the client and as the pool know them: GUIDs, numbers, slashes, references, and one that keeps its value.
 const ROOMS: [[&str; 2]; 6] = [
@@ -356,10 +358,130 @@ fn no_more_is_made_than_a_reader_takes() {
     );
     let document = parse(&text);
     let made = |documents, bytes| {
-        super::to_client_within(&document, &TO_CLIENT, &keep(), documents, bytes).len()
+        let bounds = Bounds {
+            documents,
+            bytes,
+            ..Bounds::NONE
+        };
+        let item = document.root().child("rpl").unwrap();
+        let made = item_to_client(item, &Edits::new(), &TO_CLIENT, &keep(), &bounds);
+        made.unwrap().len()
     };
     assert_eq!(made(usize::MAX, usize::MAX), 20);
     assert_eq!(made(5, usize::MAX), 6);
     assert_eq!(made(usize::MAX, 3_000), 3);
     assert_eq!(made(usize::MAX, 10), 2);
+}
+
+/// A document of many items for a client, one item after the other.
+fn items_of(document: &Document, map: &dyn RoomMap) -> Vec<Bytes> {
+    let made = document
+        .root()
+        .children()
+        .map(|item| item_to_client(item, &Edits::new(), map, &keep(), &Bounds::NONE).unwrap());
+    made.flatten().collect()
+}
+
+#[test]
+fn an_item_costs_what_it_has_however_large_the_rest_is() {
+    let text = format!(
+        "<?xml version=\"1.0\"?><!-- {0} --><xccos ver=\"1\"><!-- {0} -->{1}</xccos><!-- {0} -->",
+        "c".repeat(200_000),
+        "<grpchat chanUri='ma-chan://hq.example/77'/>\n".repeat(5_000)
+    );
+    let made = items_of(&parse(&text), &TO_CLIENT);
+    assert_eq!(made.len(), 5_000);
+    assert_eq!(
+        made[0],
+        "<xccos ver=\"1\"><grpchat chanUri='ma-chan://contoso.com/desk/emea/2'/></xccos>"
+    );
+    let octets: usize = made.iter().map(Bytes::len).sum();
+    assert!(octets < text.len(), "{octets} made of {}", text.len());
+}
+
+#[test]
+fn the_only_item_of_a_document_keeps_what_stands_around_it() {
+    let text = "<?xml version='1.0'?>\n<xccos ver='1'> <!-- a --><ntc id='x'/> </xccos>\n";
+    let document = parse(text);
+    let made = items_of(&document, &Nothing);
+    assert_eq!(made, [text]);
+    assert_eq!(made[0].as_ptr(), document.bytes().as_ptr());
+}
+
+/// Many names for each room.
+struct Merged(usize);
+
+impl RoomMap for Merged {
+    fn room(&self, _: &str, _: &str) -> Option<RoomUri> {
+        None
+    }
+
+    fn aliases(&self, _: &str, value: &str) -> Vec<RoomUri> {
+        let alias = |number| RoomUri::new("old.example", &format!("{value}-{number}")).unwrap();
+        (0..self.0).map(alias).collect()
+    }
+}
+
+#[test]
+fn what_is_repeated_for_merged_rooms_is_bounded_before_it_is_made() {
+    let bounds = Bounds {
+        longest: 2_000_000,
+        ..Bounds::NONE
+    };
+    let translated = |data: &str, names| {
+        let document = parse(&format!(
+            "<xccos><rpl id='rpl:bjoin'><data>{data}</data></rpl></xccos>"
+        ));
+        let item = document.root().child("rpl").unwrap();
+        item_to_client(item, &Edits::new(), &Merged(names), &keep(), &bounds)
+    };
+    let too_long = Err(TooLong { longest: 2_000_000 });
+    let large = format!(
+        "<chanib uri='ma-chan://d/1'>{}</chanib>",
+        "x".repeat(900_000)
+    );
+    assert_eq!(translated(&large, 2).unwrap().len(), 1);
+    // Made first and measured then, this would take nearly a gigabyte.
+    assert_eq!(translated(&large, 1_000), too_long);
+    // Many small ones are as bad as a large one.
+    let small = "<chanib uri='ma-chan://d/1'/>".repeat(20_000);
+    assert_eq!(translated(&small, 500), too_long);
+}
+
+#[test]
+fn histories_of_merged_rooms_are_not_listed_beyond_what_is_taken() {
+    let rooms = "<chanib uri='ma-chan://d/1'/>".repeat(20_000);
+    let document = parse(&format!(
+        "<xccos><rpl id='rpl:bccontext'><data>{rooms}</data></rpl></xccos>"
+    ));
+    let item = document.root().child("rpl").unwrap();
+    let bounds = Bounds {
+        documents: 3,
+        ..Bounds::NONE
+    };
+    // All of them together would be a hundred million documents.
+    let made = item_to_client(item, &Edits::new(), &Merged(5_000), &keep(), &bounds);
+    assert_eq!(made.unwrap().len(), 4);
+}
+
+#[test]
+fn a_byte_order_mark_does_not_reach_the_client() {
+    let one = "<xccos><ntc id='x'/></xccos>";
+    let two = "<xccos><grpchat/><grpchat/></xccos>";
+    let bare = "<xccos envid='1'/>";
+    for text in [one, two, bare] {
+        let (marked, plain) = (parse(&format!("\u{feff}{text}")), parse(text));
+        let expected = to_client(&plain, &Nothing, &keep());
+        assert_eq!(to_client(&marked, &Nothing, &keep()), expected);
+        assert_eq!(items_of(&marked, &Nothing), items_of(&plain, &Nothing));
+    }
+}
+
+#[test]
+fn the_halves_of_a_character_become_the_character() {
+    let post = "<xccos><grpchat a='&#xD83D;&#xDE00;'><chat>&#55357;&#56832;|&#xD83D;|&#xDE00;</chat></grpchat></xccos>";
+    let right =
+        "<xccos><grpchat a='&#x1F600;'><chat>&#x1F600;|&#xFFFD;|&#xFFFD;</chat></grpchat></xccos>";
+    assert_eq!(to_client(&parse(post), &Nothing, &keep()), [right]);
+    assert_eq!(to_pool(&parse(post), &Nothing, &keep()), right);
 }

@@ -217,6 +217,20 @@ impl<'a> ElementRef<'a> {
         self.index
     }
 
+    /// The document it is in.
+    pub fn document(self) -> &'a Document {
+        self.document
+    }
+
+    /// It, and nothing else, as if it were all children of its parent.
+    pub(crate) fn alone(self) -> Children<'a> {
+        Children {
+            document: self.document,
+            next: self.index,
+            end: self.index + 1,
+        }
+    }
+
     /// The element around it; `None` for the root.
     pub fn parent(self) -> Option<Self> {
         let parent = self.get().parent as usize;

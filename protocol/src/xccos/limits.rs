@@ -21,6 +21,15 @@ impl Limits {
         attributes: 64,
         elements: 100_000,
     };
+
+    /// For what was written here: it was bounded when it was made, and must not be lost because it became longer than what
+    /// it was made of.
+    pub const OWN: Self = Self {
+        bytes: usize::MAX,
+        depth: usize::MAX,
+        attributes: usize::MAX,
+        elements: usize::MAX,
+    };
 }
 
 impl Default for Limits {

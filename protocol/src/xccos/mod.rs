@@ -32,6 +32,7 @@ pub use group_chat::GroupChat;
 pub use limits::Limits;
 pub use mask::PermissionMask;
 pub use notice::{Arrival, Departure, Notice};
+pub use parse::BYTE_ORDER_MARK;
 pub use result::{OPERATION_FAILED, Outcome, ResultCode};
 pub use verb::{Command, Reply, ReplyData, Verb};
 pub use write::Envelope;

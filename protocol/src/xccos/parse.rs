@@ -11,8 +11,8 @@ use super::document::{Attribute, Element, Span, Text};
 use super::error::{XccosError, XccosErrorKind as Kind};
 use super::limits::Limits;
 
-/// The UTF-8 byte order mark.
-const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// The UTF-8 byte order mark. It is no content: documents are read with it, and clients get none.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What opens and closes a CDATA section, in bytes.
 const CDATA_OPEN: u32 = "<![CDATA[".len() as u32;
 const CDATA_CLOSE: u32 = "]]>".len() as u32;
@@ -73,7 +73,11 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, XccosError>
     }
     check_control_characters(bytes)?;
     // The reader's positions do not count a byte order mark, so it never sees one.
-    let base = if bytes.starts_with(BOM) { BOM.len() } else { 0 };
+    let base = if bytes.starts_with(BYTE_ORDER_MARK) {
+        BYTE_ORDER_MARK.len()
+    } else {
+        0
+    };
     let text = std::str::from_utf8(bytes.get(base..).unwrap_or_default())
         .map_err(|error| XccosError::new(Kind::NotUtf8, base + error.valid_up_to()))?;
     if base == 0

@@ -268,8 +268,7 @@ mod tests {
 
     #[test]
     fn only_forbidden_references_are_listed() {
-        let raw =
-            "&amp;&#x41;&#x1;é&#xFFFF;&#9;&#xfffd;&#65533;&#0;&#xD800;&#x;&#xD83D;&#xDE00;&#x1F600;";
+        let raw = "&amp;&#x41;&#x1;é&#xFFFF;&#9;&#xfffd;&#65533;&#0;&#xD800;&#x;&#xD83D;&#xDE00;&#x1F600;";
         let found: Vec<_> = forbidden_references(raw)
             .map(|(range, instead)| (raw.get(range).unwrap(), instead))
             .collect();

@@ -5,7 +5,7 @@ use super::*;
 pub(super) const OTHER: PoolId = PoolId(1);
 
 /// Rooms whose value starts with `q` live on the other pool.
-struct TwoPools;
+pub(super) struct TwoPools;
 
 impl Decisions for TwoPools {
     fn version(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Clients that give a dialog up and come back, or have nothing to come back to.
 
+use super::pools::{OTHER, TwoPools, bjoin};
 use super::*;
 
 #[test]
@@ -88,4 +89,143 @@ fn a_history_of_more_rooms_than_may_wait_is_not_taken_apart_any_further() {
     let closed =
         |output: &Output| matches!(output, Output::CloseConnection(CloseReason::Slow { .. }));
     assert!(outputs.iter().any(closed), "{outputs:?}");
+}
+
+/// Rules that ask of the network, listener or build of the client: for this one, rooms are on this pool.
+struct OfCaller(PoolId);
+
+impl Decisions for OfCaller {
+    fn version(&self) -> u64 {
+        1
+    }
+
+    fn resolve(&self, act: Act, legacy: &RoomUri) -> Decided {
+        let decided = Directory.resolve(act, legacy);
+        let pool = self.0;
+        Decided {
+            outcome: decided.outcome.map(|target| Target { pool, ..target }),
+            generation: u64::from(pool.0),
+            ..decided
+        }
+    }
+
+    fn admit(&self, act: Act) -> Decided<Option<PoolId>> {
+        Directory.admit(act)
+    }
+
+    fn legacy_of(&self, pool: PoolId, migrated: &RoomUri) -> Option<RoomUri> {
+        Directory.legacy_of(pool, migrated)
+    }
+
+    fn shows_unlisted(&self) -> bool {
+        true
+    }
+
+    fn offers(&self, _: PoolId, _: &RoomUri) -> bool {
+        true
+    }
+
+    fn offers_all(&self) -> bool {
+        true
+    }
+
+    fn default_pool(&self) -> PoolId {
+        POOL
+    }
+
+    fn pools(&self) -> &[PoolId] {
+        TwoPools.pools()
+    }
+}
+
+impl Session {
+    /// Comes as another client, or from another network, on a connection of its own or on the one it has.
+    fn come_as_another(&mut self, connection: u64) {
+        self.core.handle_other_caller();
+        self.attach(connection);
+    }
+
+    fn info_by(&mut self, body: &str, decisions: &dyn Decisions) -> (Vec<Output>, Vec<Event>) {
+        self.cseq += 1;
+        let request = Box::new(request("INFO", self.cseq, ";tag=here", body));
+        self.core.handle_downstream(self.now, request, decisions);
+        self.drain_with_events()
+    }
+}
+
+/// The pools that were sent something, and what.
+fn sent_to(outputs: &[Output]) -> Vec<(PoolId, String)> {
+    let sent = outputs.iter().filter_map(|output| match output {
+        Output::Send { pool, body, .. } => Some((*pool, text(body))),
+        _ => None,
+    });
+    sent.collect()
+}
+
+#[test]
+fn rooms_of_a_client_that_comes_back_from_another_network_are_decided_anew() {
+    let mut session = Session::attached();
+    session.open("x", "x");
+    session
+        .core
+        .handle_connection_lost(session.now, ConnectionNumber(1));
+    session.drain();
+    session.come_as_another(2);
+    let (outputs, events) = session.info_by(&bjoin(&["x"]), &OfCaller(OTHER));
+    let [(left, part), (joined, asked)] = &sent_to(&outputs)[..] else {
+        panic!("{outputs:?}");
+    };
+    assert!(
+        part.contains("cmd:part") && asked.contains("cmd:bjoin"),
+        "{part} {asked}"
+    );
+    assert_eq!((*left, *joined), (POOL, OTHER));
+    let decided = events.iter().find_map(|event| match event {
+        Event::Decided { decided, .. } => Some(decided),
+        _ => None,
+    });
+    let decided = decided.unwrap();
+    let pool = decided
+        .outcome
+        .as_ref()
+        .map(|target| target.as_ref().unwrap().pool);
+    assert_eq!((pool, decided.generation), (Ok(OTHER), 1));
+}
+
+#[test]
+fn windows_that_another_build_comes_back_to_on_its_connection_are_moved() {
+    let mut session = Session::attached();
+    session.open("x", "x");
+    session.send("BYE", "");
+    session.come_as_another(1);
+    let (outputs, _) = session.info_by(&post("x"), &OfCaller(OTHER));
+    let joins = sent_to(&outputs);
+    assert!(
+        joins
+            .iter()
+            .any(|(pool, text)| *pool == OTHER && text.contains("cmd:bjoin")),
+        "{joins:?}"
+    );
+    assert!(
+        joins
+            .iter()
+            .any(|(pool, text)| *pool == OTHER && text.contains("<chat>")),
+        "{joins:?}"
+    );
+}
+
+#[test]
+fn a_decision_about_a_room_on_its_way_names_the_pool_of_its_rule() {
+    let mut session = Session::attached();
+    let outputs = session.join("x");
+    assert_eq!(sent_to(&outputs).len(), 1);
+    // Decided otherwise before the pool has answered: it is asked there again, and the record says what is decided.
+    session.core.handle_other_caller();
+    let (outputs, events) = session.info_by(&command("join", &chanid("x")), &OfCaller(OTHER));
+    assert_eq!(sent_to(&outputs)[0].0, POOL);
+    let decided = events.iter().find_map(|event| match event {
+        Event::Decided { decided, .. } => decided.outcome.clone().ok().flatten(),
+        _ => None,
+    });
+    assert_eq!(decided.map(|target| target.pool), Some(OTHER));
 }

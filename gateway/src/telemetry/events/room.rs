@@ -110,6 +110,64 @@ event! {
 }
 
 event! {
+    /// A command was about many rooms.
+    RoomsSummed {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The command.
+        command: Detail => xccos.cmd,
+        /// How many events about single rooms were not written.
+        events: usize => events,
+    }
+    INFO "rooms.summed", counted as "rooms_summed";
+    "A command of a client, or a pool's answer, was about many rooms. The first 64 events about single rooms (`decision`, \
+     `room.joined`, `room.refused`, `room.parted`, `room.lost`) were written and counted one by one, this many more were not."
+}
+
+event! {
+    /// A command named too many rooms.
+    TooManyRooms {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The command.
+        command: Detail => xccos.cmd,
+        /// How many rooms were refused.
+        refused: usize => refused,
+        /// How many rooms a command may name.
+        per_command: usize => limit.command,
+        /// How many rooms a session may have.
+        per_session: usize => limit.session,
+    }
+    WARN "rooms.too-many", counted as "rooms_too_many";
+    "A client named more rooms in one command than `rooms_per_command` allows, or wanted more at one time than \
+     `rooms_per_session` does. It was told that it cannot have these; the others it got."
+}
+
+event! {
+    /// What a pool said is too long for a client.
+    DocumentTooLong {
+        /// The session.
+        session: SessionId => session.id,
+        /// The user.
+        user: UserUri => user.uri,
+        /// The pool.
+        pool: PoolName => pool,
+        /// The command that it answers; absent: it answers none.
+        command: Option<Detail> => xccos.cmd,
+        /// Bytes that a client may be given in one document.
+        longest: usize => limit.bytes,
+    }
+    WARN "document.too-long", counted as "documents_too_long";
+    "With the identifiers that the client knows, what a pool said would be longer than a client may be given: the larger of \
+     `queue_bytes` and twice `body_bytes`. Most often many merged rooms are to be told of one large one. An answer was \
+     replaced by a refusal; anything else was dropped."
+}
+
+event! {
     /// The pool has a post.
     PostAccepted {
         /// The session.

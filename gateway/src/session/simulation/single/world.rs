@@ -87,6 +87,8 @@ impl World {
             info_timeout: Duration::from_secs(32),
             pool_timeout: Duration::from_secs(*random.pick(&[2, 10])),
             split_timeout: Duration::from_millis(800),
+            rooms_per_command: 1_000,
+            rooms_per_session: 1_000,
             grace: Duration::from_secs(*random.pick(&[1, 5, 60])),
             xccos: Limits::DEFAULT,
         };
