@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdover_config::ServiceUri;
+use holdover_protocol::sip::call::Due;
 use holdover_protocol::sip::dialog::{Dialog, DialogKey, Hop};
 use holdover_protocol::sip::{Message, Request, Response, SessionExpires, Status, respond_with};
 use holdover_protocol::user::UserUri;
@@ -356,14 +357,17 @@ impl ServerCore {
         };
         if served.unanswered_at().is_some_and(|at| at <= now) {
             // RFC 3261 §8.1.3.1: as if it were answered 408.
-            self.bye(number, DialogEnd::Unanswered);
-        } else if served.expires_at() <= now {
+            return self.bye(number, DialogEnd::Unanswered);
+        }
+        match served.due(now) {
             // RFC 4028 §10.
-            self.bye(number, DialogEnd::Expired);
-        } else if served.refresh_due().is_some_and(|due| due <= now) {
-            let hop = hop(&self.sent_by, &mut self.unique);
-            let update = served.refresh(now, &hop);
-            self.send(update);
+            Some(Due::Over) => self.bye(number, DialogEnd::Expired),
+            Some(Due::Update(seconds)) => {
+                let hop = hop(&self.sent_by, &mut self.unique);
+                let update = served.refresh(now, &hop, seconds);
+                self.send(update);
+            }
+            None => {}
         }
     }
 

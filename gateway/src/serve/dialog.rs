@@ -4,12 +4,9 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
+use holdover_protocol::sip::call::{Call, Due, Refresh, Role};
 use holdover_protocol::sip::dialog::{Dialog, DialogKey, Hop};
-use holdover_protocol::sip::session_timer::SessionTimer;
-use holdover_protocol::sip::transaction::ClientTransaction;
-use holdover_protocol::sip::{
-    MessageBuilder, Method, Name, Refresher, Request, Response, SessionExpires,
-};
+use holdover_protocol::sip::{Method, Name, Request, Response, SessionExpires, transaction};
 use holdover_protocol::user::UserUri;
 
 use super::merge::merge;
@@ -46,26 +43,28 @@ struct Pending {
     request: Option<Box<Request>>,
 }
 
+/// A request of this side that the peer is to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// An INFO: takes a place in the window.
+    Document,
+    /// An UPDATE.
+    Refresh,
+}
+
 /// A dialog that this server accepted.
 #[derive(Debug)]
 pub(super) struct Served {
-    pub(super) dialog: Dialog,
+    call: Call<Asked>,
     pub(super) key: DialogKey,
     pub(super) user: UserUri,
-    expires: SessionExpires,
-    timer: SessionTimer,
+    refresh: Refresh,
     /// INFO requests that came.
     infos: u32,
     next_send: u64,
     pending: VecDeque<Pending>,
     queue: VecDeque<Bytes>,
     queued_bytes: usize,
-    /// What was sent and is not answered, oldest first.
-    outstanding: VecDeque<ClientTransaction>,
-    /// An UPDATE of this side is among them.
-    refreshing: bool,
-    /// The peer refused one: it is not asked again, and the session runs out unless the peer refreshes it.
-    refresh_refused: bool,
     /// When the core will look at this dialog; see `ServerCore::schedule`.
     pub(super) wake: Option<Instant>,
 }
@@ -79,20 +78,20 @@ impl Served {
     ) -> Self {
         Self {
             key: dialog.key(),
-            dialog,
+            call: Call::new(dialog),
             user,
-            expires,
-            timer: SessionTimer::start(now, expires),
+            refresh: Refresh::start(now, expires, Role::Server),
             infos: 0,
             next_send: 0,
             pending: VecDeque::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
-            outstanding: VecDeque::new(),
-            refreshing: false,
-            refresh_refused: false,
             wake: None,
         }
+    }
+
+    pub(super) fn call(&mut self) -> &mut Call<Asked> {
+        &mut self.call
     }
 
     // === From the peer to the pool ===
@@ -156,7 +155,8 @@ impl Served {
 
     /// Whether there is something to send, and the peer has fewer than `window` INFO requests to answer.
     pub(super) fn may_send(&self, window: usize) -> bool {
-        let infos = self.outstanding.len() - usize::from(self.refreshing);
+        let asked = self.call.window().iter().map(|sent| sent.what);
+        let infos = asked.filter(|asked| *asked == Asked::Document).count();
         !self.queue.is_empty() && infos < window
     }
 
@@ -164,52 +164,42 @@ impl Served {
     pub(super) fn next_info(&mut self, now: Instant, hop: &Hop<'_>) -> Option<Bytes> {
         let body = self.queue.pop_front()?;
         self.queued_bytes -= body.len();
-        let info = self.request(now, &Method::Info, hop);
+        let what = || Asked::Document;
+        let info = self.call.request(now, &Method::Info, hop, what);
         Some(info.finish_with("text/plain", &body))
     }
 
-    /// A refresh of the session (RFC 4028 §7.4), where that is this side's part.
-    pub(super) fn refresh(&mut self, now: Instant, hop: &Hop<'_>) -> Bytes {
-        self.refreshing = true;
-        let seconds = self.expires.seconds;
-        self.request(now, &Method::Update, hop)
+    /// A refresh of the session (RFC 4028 §7.4) that asks for so many seconds.
+    pub(super) fn refresh(&mut self, now: Instant, hop: &Hop<'_>, seconds: u32) -> Bytes {
+        let what = || Asked::Refresh;
+        let update = self
+            .call
+            .request(now, &Method::Update, hop, what)
             .header(Name::Supported, "timer")
             .header(
                 Name::SessionExpires,
                 format_args!("{seconds};refresher=uac"),
             )
-            .finish()
+            .finish();
+        let cseq = self.call.dialog().local_cseq();
+        self.refresh.asked(cseq, now + transaction::TIMEOUT);
+        update
     }
 
     /// The last request of all; nobody waits for its answer.
     pub(super) fn bye(&mut self, hop: &Hop<'_>) -> Bytes {
-        self.dialog.request(&Method::Bye, hop).finish()
-    }
-
-    fn request(&mut self, now: Instant, method: &Method, hop: &Hop<'_>) -> MessageBuilder {
-        let request = self.dialog.request(method, hop);
-        let sent = ClientTransaction::new(method.clone(), self.dialog.local_cseq(), now);
-        self.outstanding.push_back(sent);
-        request
+        self.call.bye(hop).finish()
     }
 
     /// Takes a final response of the peer.
     pub(super) fn answered(&mut self, now: Instant, response: &Response) -> Answered {
-        let is_this = |sent: &ClientTransaction| sent.is_answered_by(response).unwrap_or_default();
-        let Some(at) = self.outstanding.iter().position(is_this) else {
-            return Answered::Stray;
-        };
-        self.outstanding.remove(at);
-        let is_refresh = response
-            .headers()
-            .cseq()
-            .is_ok_and(|cseq| cseq.method == Method::Update);
-        if is_refresh {
-            self.refreshing = false;
-            self.refresh_refused = !response.status().is_success();
-            if !self.refresh_refused {
-                self.timer.refresh(now);
+        match self.call.answered(response) {
+            None => return Answered::Stray,
+            Some(Asked::Document) => {}
+            Some(Asked::Refresh) if response.status().is_success() => {
+                self.refresh.accepted(now, None);
             }
+            Some(Asked::Refresh) => self.refresh.leave(),
         }
         // RFC 3261 §12.2.1.2: these end the dialog. A legacy client says 487 of one that it has forgotten (facts/xccos.md
         // §1.2, 10). Any other refusal is of one document, and sending that again would only be refused again.
@@ -223,32 +213,24 @@ impl Served {
 
     /// The peer refreshed the session.
     pub(super) fn refreshed(&mut self, now: Instant, expires: SessionExpires) {
-        self.expires = expires;
-        self.refresh_refused = false;
-        self.timer = SessionTimer::start(now, expires);
+        self.refresh = Refresh::start(now, expires, Role::Server);
     }
 
-    /// When the session ends without a refresh.
-    pub(super) fn expires_at(&self) -> Instant {
-        self.timer.expires_at()
-    }
-
-    /// When this side should refresh the session, if it should.
-    pub(super) fn refresh_due(&self) -> Option<Instant> {
-        let ours = self.expires.refresher == Some(Refresher::Uas);
-        (ours && !self.refreshing && !self.refresh_refused).then(|| self.timer.refresh_due())
+    /// What the session timer wants done at `now`.
+    pub(super) fn due(&self, now: Instant) -> Option<Due> {
+        self.refresh.due(now)
     }
 
     /// When the oldest request of this side will have waited too long.
     pub(super) fn unanswered_at(&self) -> Option<Instant> {
-        self.outstanding.front().map(ClientTransaction::deadline)
+        let oldest = self.call.window().oldest()?;
+        Some(oldest + transaction::TIMEOUT)
     }
 
     /// The first of these.
     pub(super) fn deadline(&self) -> Instant {
-        [self.refresh_due(), self.unanswered_at()]
-            .into_iter()
-            .flatten()
-            .fold(self.expires_at(), Instant::min)
+        let refresh = self.refresh.poll_timeout();
+        self.unanswered_at()
+            .map_or(refresh, |unanswered| unanswered.min(refresh))
     }
 }

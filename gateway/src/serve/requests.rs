@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use holdover_protocol::sip::call::{Terms, WithoutOffer, with_description};
 use holdover_protocol::sip::dialog::{Dialog, DialogKey, Incoming};
-use holdover_protocol::sip::session_timer::{Agreement, Policy, Proposal, SMALLEST_MIN_SE};
+use holdover_protocol::sip::session_timer::{Policy, SMALLEST_MIN_SE};
 use holdover_protocol::sip::{
-    MessageBuilder, Method, Name, Request, SessionExpires, SipUri, Status, Uas, respond, sdp,
+    Fault, MessageBuilder, Method, Name, Request, SessionExpires, SipUri, Status, Uas, respond,
 };
 use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos::{Document, Item, Limits};
@@ -116,51 +117,26 @@ impl ServerCore {
         request: &Request,
         tag: Option<&str>,
     ) -> Result<(SessionExpires, MessageBuilder), Bytes> {
-        let (expires, require) = self.agree(request, tag)?;
+        let refuse = |fault: Fault| answer::fault(request, &fault, tag);
+        let wanted = self.settings.session_expires;
+        let policy = Policy::new(wanted, SMALLEST_MIN_SE);
+        let mut terms = Terms::of(request, policy).map_err(refuse)?;
+        // Below what RFC 4028 allows only where the configuration asks for just that.
+        if wanted < SMALLEST_MIN_SE {
+            terms.expires.seconds = wanted;
+        }
         let accepted = respond(request, Status::OK, tag)
             .record_routes_from(request)
             .header(Name::Contact, self.contact())
-            .header(Name::Allow, answer::ALLOW)
-            .header(Name::Supported, "timer")
-            .header(Name::SessionExpires, expires);
-        let accepted = if require {
-            accepted.header(Name::Require, "timer")
-        } else {
-            accepted
-        };
-        // RFC 3264 §4: an offer is answered, and where there was none there is nothing to answer.
-        if *request.method() != Method::Invite || request.body().is_empty() {
-            return Ok((expires, accepted));
-        }
-        match sdp::answer(request.body(), &self.sent_by.address) {
-            Ok(answer) => Ok((expires, accepted.body("application/sdp", answer.as_bytes()))),
+            .header(Name::Allow, answer::ALLOW);
+        let accepted = terms.put_on(accepted);
+        let address = &self.sent_by.address;
+        match with_description(accepted, request, address, WithoutOffer::Nothing) {
+            Ok(accepted) => Ok((terms.expires, accepted)),
             Err(unreadable) => {
                 let text = unreadable.to_string();
                 let status = Status::NOT_ACCEPTABLE_HERE;
                 Err(answer::refuse(request, status, Some(&text), tag))
-            }
-        }
-    }
-
-    /// The session interval, and whether the peer must understand it (RFC 4028 §9).
-    fn agree(&self, request: &Request, tag: Option<&str>) -> Result<(SessionExpires, bool), Bytes> {
-        let proposal =
-            Proposal::of(request).map_err(|error| answer::fault(request, &error.into(), tag))?;
-        let wanted = self.settings.session_expires;
-        match Policy::new(wanted, SMALLEST_MIN_SE).answer(&proposal) {
-            Agreement::TooSmall { min_se } => {
-                let refused = respond(request, Status::SESSION_INTERVAL_TOO_SMALL, tag);
-                Err(refused.header(Name::MinSe, min_se).finish())
-            }
-            Agreement::Timer {
-                mut expires,
-                require,
-            } => {
-                // Below what the RFC allows only where the configuration asks for just that.
-                if wanted < SMALLEST_MIN_SE {
-                    expires.seconds = wanted;
-                }
-                Ok((expires, require))
             }
         }
     }
@@ -177,7 +153,7 @@ impl ServerCore {
         let Some(served) = self.dialogs.get_mut(&number) else {
             return;
         };
-        match served.dialog.accept_request(&request) {
+        match served.call().accept_request(&request) {
             Ok(Incoming::New) => {}
             // Over a reliable transport a request is repeated by nobody who waits for its answer.
             Ok(Incoming::Retransmission | Incoming::Uncounted) => return,

@@ -20,6 +20,7 @@ mod status;
 mod uri;
 mod write;
 
+pub mod call;
 pub mod dialog;
 pub mod digest;
 pub mod sdp;

@@ -126,7 +126,7 @@ impl DialogKey {
 }
 
 /// The URI without parameters and headers.
-pub(in crate::sip) fn address_of_record(uri: &str) -> &str {
+fn address_of_record(uri: &str) -> &str {
     // The user part may hold `;` and `?` unescaped, and `@` stands nowhere else.
     let host = cut(uri, b'@').map_or(uri, |(_, host)| host);
     let (_, behind) = split_before(host, |byte| matches!(byte, b';' | b'?'));

@@ -16,7 +16,6 @@ mod uac;
 use std::fmt;
 
 pub use key::DialogKey;
-pub(in crate::sip) use key::address_of_record;
 pub use outgoing::Hop;
 pub use uac::{Invitation, Invite, Progress};
 

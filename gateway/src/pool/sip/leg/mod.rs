@@ -9,7 +9,6 @@
 
 mod call;
 mod outbox;
-mod refresh;
 mod requests;
 mod responses;
 
@@ -19,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use holdover_protocol::sip::call::{Due, Refresh};
 use holdover_protocol::sip::dialog::{Dialog, Hop};
 use holdover_protocol::sip::{Method, Name, Refresher, SessionExpires, Status};
 use holdover_protocol::user::UserUri;
@@ -26,7 +26,6 @@ use holdover_protocol::xccos;
 
 use self::call::{ABANDONED, Call, Late, Parties};
 use self::outbox::{Outbox, Told};
-use self::refresh::{Due, Refresh};
 use crate::pool::{LegClosed, LegEvent, SendId};
 use crate::random::Random;
 

@@ -2,14 +2,12 @@
 
 use std::time::Instant;
 
+use holdover_protocol::sip::call::{Refresh, Role, Terms, WithoutOffer, with_description};
 use holdover_protocol::sip::dialog::Incoming;
-use holdover_protocol::sip::session_timer::{Agreement, Policy, Proposal, SMALLEST_MIN_SE};
-use holdover_protocol::sip::{
-    Method, Name, Refresher, Request, Status, respond, respond_with, sdp,
-};
+use holdover_protocol::sip::session_timer::{Policy, SMALLEST_MIN_SE};
+use holdover_protocol::sip::{Method, Name, Request, Status, respond, respond_with};
 
 use super::super::understood;
-use super::refresh::Refresh;
 use super::{LegCore, Output, State};
 use crate::answer;
 use crate::pool::{LegClosed, LegEvent};
@@ -81,10 +79,6 @@ impl LegCore {
 
     /// An UPDATE or a second INVITE: a sign of life, and maybe other terms (RFC 4028 §9).
     fn refresh_came(&mut self, now: Instant, request: &Request) {
-        let proposal = match Proposal::of(request) {
-            Ok(proposal) => proposal,
-            Err(error) => return self.push(answer::fault(request, &error.into(), None)),
-        };
         let interval = match &self.state {
             State::Open {
                 refresh: Some(refresh),
@@ -93,45 +87,26 @@ impl LegCore {
             _ => INTERVAL,
         };
         let policy = Policy::new(interval.max(INTERVAL), SMALLEST_MIN_SE);
-        let (expires, require) = match policy.answer(&proposal) {
-            Agreement::Timer { expires, require } => (expires, require),
-            Agreement::TooSmall { min_se } => {
-                let refusal = respond(request, Status::SESSION_INTERVAL_TOO_SMALL, None);
-                return self.push(refusal.header(Name::MinSe, min_se).finish());
-            }
+        let terms = match Terms::of(request, policy) {
+            Ok(terms) => terms,
+            Err(fault) => return self.push(answer::fault(request, &fault, None)),
         };
         let accepted = respond(request, Status::OK, None)
             .header(Name::Contact, self.context.contact(&self.user))
-            .header(Name::Allow, understood::ALLOW)
-            .header(Name::Supported, "timer")
-            .header(Name::SessionExpires, expires);
-        let accepted = match require {
-            true => accepted.header(Name::Require, "timer"),
-            false => accepted,
-        };
+            .header(Name::Allow, understood::ALLOW);
+        let accepted = terms.put_on(accepted);
         let address = &self.context.address;
-        let accepted = match (request.method(), request.body().is_empty()) {
-            // RFC 3261 §14.2: an INVITE without an offer is answered with one.
-            (Method::Invite, true) => {
-                accepted.body("application/sdp", sdp::offer(address).as_bytes())
+        let accepted = match with_description(accepted, request, address, WithoutOffer::Offer) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                let status = Status::NOT_ACCEPTABLE_HERE;
+                let refusal = respond_with(request, status, &error.to_string(), None);
+                return self.push(refusal.finish());
             }
-            (Method::Invite, false) => match sdp::answer(request.body(), address) {
-                Ok(answer) => accepted.body("application/sdp", answer.as_bytes()),
-                Err(error) => {
-                    let status = Status::NOT_ACCEPTABLE_HERE;
-                    let refusal = respond_with(request, status, &error.to_string(), None);
-                    return self.push(refusal.finish());
-                }
-            },
-            _ => accepted,
         };
         self.push(accepted.finish());
-        // In this exchange the pool is the client.
-        let theirs = expires.refresher != Some(Refresher::Uas);
         if let State::Open { refresh, .. } = &mut self.state {
-            refresh
-                .get_or_insert_with(|| Refresh::start(now, expires))
-                .refreshed(now, expires, theirs);
+            *refresh = Some(Refresh::start(now, terms.expires, Role::Server));
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use holdover_protocol::sip::call::{Refresh, Role};
 use holdover_protocol::sip::{Method, Response, SipUri, Status};
 use holdover_protocol::xccos::{Command, Document, Envelope, Item, Reply, ReplyData, Verb};
 
 use super::call::{self, Answer, Established, Late};
-use super::refresh::Refresh;
 use super::{LegCore, Output, Peer, Sign, State};
 use crate::pool::LegClosed;
 
@@ -130,7 +130,7 @@ impl LegCore {
                 .finish();
             self.info(&question);
         } else {
-            let refresh = expires.map(|expires| Refresh::start(now, expires));
+            let refresh = expires.map(|expires| Refresh::start(now, expires, Role::Client));
             self.state = State::Open { dialog, refresh };
             self.pump(now);
         }
