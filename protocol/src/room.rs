@@ -241,25 +241,6 @@ pub fn guid(value: &str) -> Option<[u8; 16]> {
     Some(number)
 }
 
-impl FileLink {
-    /// The value of the room the file was posted to: the part of the value before its first slash.
-    pub fn room_value(&self) -> &str {
-        self.split().0
-    }
-
-    /// What follows the room's value, without the slash between them.
-    pub fn rest(&self) -> Option<&str> {
-        self.split().1
-    }
-
-    fn split(&self) -> (&str, Option<&str>) {
-        match self.value().split_once('/') {
-            Some((room, rest)) => (room, Some(rest)),
-            None => (self.value(), None),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,15 +345,5 @@ mod tests {
             RoomUri::new("d", longer.strip_prefix(prefix).unwrap()).unwrap_err(),
             expected
         );
-    }
-
-    #[test]
-    fn a_file_link_names_its_room_first() {
-        let link: FileLink = "ma-filelink://contoso.com/ROOM/abc.txt".parse().unwrap();
-        assert_eq!(link.room_value(), "ROOM");
-        assert_eq!(link.rest(), Some("abc.txt"));
-        let bare: FileLink = "ma-filelink://contoso.com/ROOM".parse().unwrap();
-        assert_eq!(bare.room_value(), "ROOM");
-        assert_eq!(bare.rest(), None);
     }
 }

@@ -272,11 +272,6 @@ impl Diagnostics {
         self.errors
     }
 
-    /// Number of warnings, kept or not.
-    pub fn warning_count(&self) -> usize {
-        self.warnings
-    }
-
     /// Number of faults that were counted but not kept.
     pub fn omitted(&self) -> usize {
         (self.errors + self.warnings).saturating_sub(self.kept.len())
