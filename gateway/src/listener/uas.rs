@@ -58,6 +58,20 @@ pub(super) const BODIES: &[(Method, &[&str])] = &[
 /// Dialogs of either kind on one connection. Real clients have one of each; the rest is for those that lose count.
 const MAX_DIALOGS: usize = 8;
 
+/// Bytes of a User-Agent. A session keeps it for its rules; real ones have 100.
+const MAX_AGENT: usize = 512;
+
+/// The client's build, as it says itself; or the refusal of one that is too long to be kept.
+pub(super) fn agent_of<'a>(request: &'a Request, tag: &str) -> Result<&'a str, Bytes> {
+    let agent = request.headers().get(Name::UserAgent).unwrap_or_default();
+    if agent.len() > MAX_AGENT {
+        let text = "The User-Agent header field is too long.";
+        let status = Status::BAD_REQUEST;
+        return Err(answer::refuse(request, status, Some(text), Some(tag)));
+    }
+    Ok(agent)
+}
+
 /// What clients dial, however they come.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -247,6 +261,14 @@ impl UserAgentServer {
 
     fn handle_register(&mut self, now: Instant, wall: Duration, request: &Request) {
         let tag = self.tag();
+        let agent = match agent_of(request, &tag) {
+            Ok(agent) => agent,
+            Err(refused) => {
+                self.send(refused);
+                let reason = Refused::Malformed;
+                return self.event(UasEvent::SignInRefused { user: None, reason });
+            }
+        };
         let (answer, change) = self.registrar.register(
             now,
             wall,
@@ -256,11 +278,7 @@ impl UserAgentServer {
             &self.settings.policy,
         );
         if let Change::SignedIn(user) = &change {
-            self.client = request
-                .headers()
-                .get(Name::UserAgent)
-                .unwrap_or_default()
-                .into();
+            self.client = agent.into();
             let caller = self.caller(user.clone());
             let at = Timestamp::from_duration(wall.try_into().unwrap_or_default());
             if let Err(turned) = self.settings.gate.sign_in(&caller, at.unwrap_or_default()) {

@@ -96,10 +96,13 @@ impl std::error::Error for Fault {}
 
 impl From<HeaderError> for Fault {
     fn from(error: HeaderError) -> Self {
-        Self::bad_request(
-            format!("Malformed {} header field", error.header),
-            error.to_string(),
-        )
+        let header = error.header;
+        let reason = if error.problem == HeaderError::TOO_LONG {
+            format!("{header} header field too long")
+        } else {
+            format!("Malformed {header} header field")
+        };
+        Self::bad_request(reason, error.to_string())
     }
 }
 

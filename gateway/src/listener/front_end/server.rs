@@ -21,7 +21,7 @@ use super::lookups::Lookups;
 use crate::admission::Gate;
 use crate::answer;
 use crate::listener::lookup;
-use crate::listener::uas::{BODIES, Dialled, EXTENSIONS, Service};
+use crate::listener::uas::{BODIES, Dialled, EXTENSIONS, Service, agent_of};
 use crate::peer::{
     Attachment, Caller, ClientNumber, ConnectionNumber, Door, Endpoint, SentBy, Way,
 };
@@ -288,6 +288,10 @@ impl FrontEndServer {
             let refused = refuse(Status::NOT_FOUND, "Nobody answers at this address.");
             return self.send(refused);
         };
+        let agent = match agent_of(request, &tag) {
+            Ok(agent) => agent,
+            Err(refused) => return self.send(refused),
+        };
         let client = client_of(request);
         let attachment = self.attachment(client);
         let seconds = self.settings.service.session_expires;
@@ -315,12 +319,11 @@ impl FrontEndServer {
         if let Some(text) = busy {
             return self.send(refuse(Status::SERVICE_UNAVAILABLE, text));
         }
-        let agent = request.headers().get(Name::UserAgent);
         let caller = Caller {
             user: endpoint.user.clone(),
             network: address_of(request),
             listener: Some(self.settings.listener.clone()),
-            client: Some(agent.unwrap_or_default().into()),
+            client: Some(agent.into()),
         };
         // Nobody signs in here, so this is where the rules on that are asked: of those who are not in yet. A client whose
         // lookup is refused gives up; one that is refused here tries again.

@@ -545,3 +545,29 @@ fn rfc3261_9_2_a_cancel_finds_nothing_to_cancel() {
         assert_status(&client.send("CANCEL", CHANNEL, "channel", tag, ""), 481);
     }
 }
+
+#[test]
+fn a_user_agent_that_is_too_long_to_be_kept_is_refused() {
+    let register = |length| {
+        let mut client = Client::new();
+        let text = format!(
+            "REGISTER sip:contoso.com SIP/2.0\r\nVia: SIP/2.0/tcp 192.0.2.1:5060\r\n\
+             From: <sip:ann@contoso.com>;tag=there\r\nTo: <sip:ann@contoso.com>\r\nCall-ID: call\r\n\
+             CSeq: 1 REGISTER\r\nUser-Agent: {}\r\nContent-Length: 0\r\n\r\n",
+            "x".repeat(length),
+        );
+        let message = Message::parse(text.as_bytes()).unwrap();
+        client.uas.handle(client.now, Duration::ZERO, message);
+        match client.drain().swap_remove(0) {
+            UasOutput::Send(answer) => String::from_utf8(answer.to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(register(512).starts_with("SIP/2.0 200 "));
+    let refused = register(513);
+    assert!(refused.starts_with("SIP/2.0 400 "), "{refused}");
+    assert!(
+        refused.contains("User-Agent header field is too long"),
+        "{refused}"
+    );
+}

@@ -62,7 +62,8 @@ impl Dialog {
     ///
     /// # Errors
     ///
-    /// 481 if the INVITE belongs to a dialog already, 400 if a header field that the dialog needs is malformed.
+    /// 481 if the INVITE belongs to a dialog already, 400 if a header field that the dialog needs is malformed or longer
+    /// than a dialog keeps: 256 bytes of Call-ID, tag and epid, 1 KiB of a URI, 4 KiB of routes.
     pub fn accept(invite: &Request, local_tag: &str) -> Result<Self, Fault> {
         let headers = invite.headers();
         let (from, to) = (headers.from()?, headers.to()?);
@@ -78,7 +79,7 @@ impl Dialog {
             .record_routes()
             .map(|route| route.map(|route| route.to_string()))
             .collect::<Result<Vec<_>, _>>()?;
-        let text = Text::new(&Parts {
+        let parts = Parts {
             call_id: headers.call_id()?,
             local_uri: to.uri_text(),
             local_tag,
@@ -88,9 +89,10 @@ impl Dialog {
             remote_epid,
             target: contact(headers)?.unwrap_or_else(|| from.uri_text()),
             routes: &routes.join("\n"),
-        });
+        };
+        parts.check(Name::From)?;
         Ok(Self {
-            text,
+            text: Text::new(&parts),
             invite_cseq: cseq,
             local_cseq: 0,
             last: Some(Last {
@@ -141,7 +143,8 @@ impl Dialog {
     ///
     /// # Errors
     ///
-    /// 500 if its number is below the last one, or the same with another method; 400 if CSeq or Contact is malformed.
+    /// 500 if its number is below the last one, or the same with another method; 400 if CSeq or Contact is malformed, or
+    /// the Contact longer than 1 KiB.
     pub fn accept_request(&mut self, request: &Request) -> Result<Incoming, Fault> {
         let headers = request.headers();
         let cseq = headers.cseq()?.number;
@@ -220,10 +223,29 @@ fn endpoint<'a>(address: &NameAddr<'a>, header: Name) -> Result<(&'a str, &'a st
 
 /// The URI of the first Contact, which replaces the target.
 fn contact(headers: &Headers) -> Result<Option<&str>, HeaderError> {
-    match headers.contacts().next().transpose()? {
-        Some(contact) => Ok(contact.address().map(NameAddr::uri_text)),
-        None => Ok(None),
+    let Some(contact) = headers.contacts().next().transpose()? else {
+        return Ok(None);
+    };
+    let uri = contact.address().map(NameAddr::uri_text);
+    within(uri.unwrap_or_default(), MAX_URI, Name::Contact)?;
+    Ok(uri)
+}
+
+/// Bytes of a Call-ID, a tag or an epid. Real ones have 64 at most.
+const MAX_ID: usize = 256;
+
+/// Bytes of a URI. Real ones have 300 at most.
+const MAX_URI: usize = 1024;
+
+/// Bytes of all routes together.
+const MAX_ROUTES: usize = 4096;
+
+/// A dialog keeps what the other side wrote for as long as it lives, and there are many: no more than this of it.
+fn within(text: &str, most: usize, header: Name) -> Result<(), HeaderError> {
+    if text.len() > most {
+        return Err(HeaderError::new(header, HeaderError::TOO_LONG));
     }
+    Ok(())
 }
 
 /// The text of a dialog, borrowed. Absent things are empty.
@@ -240,6 +262,19 @@ struct Parts<'a> {
     target: &'a str,
     /// The proxies on the way there, one a line, nearest first.
     routes: &'a str,
+}
+
+impl Parts<'_> {
+    /// Whether all that the other side wrote is short enough to be kept. `remote` is the header of its address.
+    fn check(&self, remote: Name) -> Result<(), HeaderError> {
+        within(self.call_id, MAX_ID, Name::CallId)?;
+        within(self.local_uri, MAX_URI, Name::To)?;
+        within(self.remote_uri, MAX_URI, remote)?;
+        within(self.remote_tag, MAX_ID, remote)?;
+        within(self.remote_epid, MAX_ID, remote)?;
+        within(self.target, MAX_URI, Name::Contact)?;
+        within(self.routes, MAX_ROUTES, Name::RecordRoute)
+    }
 }
 
 /// The text of a dialog in one piece.

@@ -59,6 +59,66 @@ fn text(builder: MessageBuilder) -> String {
 }
 
 #[test]
+fn what_is_too_long_to_be_kept_for_life_is_refused() {
+    let call_id = "6B8Bg4567a327Bi23C6m6433x2C8Bb8E1Fx1E7Dx";
+    let contact = "Contact: <sip:alice@contoso.com;opaque=user:epid:Zu9;gruu>";
+    let long = |length: usize| "x".repeat(length);
+    let routes = |count: usize| {
+        let route = format!(
+            "Record-Route: <sip:proxy.contoso.com;lr;opaque={}>\r\n",
+            long(400)
+        );
+        format!("{}{contact}", route.repeat(count))
+    };
+    for (was, now, refused) in [
+        (call_id, long(256), None),
+        (call_id, long(257), Some("Call-ID")),
+        ("1804289383", long(256), None),
+        ("1804289383", long(257), Some("From")),
+        ("0123456789ab", long(257), Some("From")),
+        (
+            "sip:alice@contoso.com>;tag",
+            format!("sip:{}@contoso.com>;tag", long(2000)),
+            Some("From"),
+        ),
+        (
+            "To: <sip:channel@contoso.com;opaque=app:chat>",
+            format!("To: <sip:c@h;opaque={}>", long(2000)),
+            Some("To"),
+        ),
+        (
+            contact,
+            format!("Contact: <sip:{}@contoso.com>", long(900)),
+            None,
+        ),
+        (
+            contact,
+            format!("Contact: <sip:{}@contoso.com>", long(1100)),
+            Some("Contact"),
+        ),
+        (contact, routes(8), None),
+        (contact, routes(12), Some("Record-Route")),
+    ] {
+        let accepted = Dialog::accept(&request(INVITE.replacen(was, &now, 1)), "srv1");
+        let reason = accepted
+            .err()
+            .map(|fault| (fault.status, fault.reason.to_string()));
+        let expected = refused.map(|header| {
+            (
+                Status::BAD_REQUEST,
+                format!("{header} header field too long"),
+            )
+        });
+        assert_eq!(reason, expected, "{} bytes for {was}", now.len());
+    }
+    // Nor later on.
+    let mut dialog = accepted(INVITE);
+    let longer = format!("Contact: <sip:{}@contoso.com>\r\n", long(2000));
+    let refused = dialog.accept_request(&inside("UPDATE", 2, &longer));
+    assert_eq!(refused.unwrap_err().status, Status::BAD_REQUEST);
+}
+
+#[test]
 fn fact_info_to_the_client_has_from_exactly_as_invited_and_to_with_epid() {
     let mut dialog = accepted(INVITE);
     let info = dialog

@@ -90,7 +90,8 @@ impl Invitation {
     ///
     /// # Errors
     ///
-    /// A header field that says what the response is for, or that the dialog needs, is missing or malformed.
+    /// A header field that says what the response is for, or that the dialog needs, is missing, malformed, or longer than
+    /// a dialog keeps (see [`Dialog::accept`]).
     pub fn on_response(&self, response: &Response) -> Result<Progress, HeaderError> {
         let headers = response.headers();
         let parts = self.text.parts();
@@ -116,14 +117,16 @@ impl Invitation {
             .collect::<Result<Vec<_>, _>>()?;
         // RFC 3261 §12.1.2: the proxy nearest to us recorded its route last.
         routes.reverse();
+        let parts = Parts {
+            remote_tag,
+            remote_epid,
+            target: contact(headers)?.unwrap_or(parts.target),
+            routes: &routes.join("\n"),
+            ..parts
+        };
+        parts.check(Name::To)?;
         Ok(Progress::Established(Box::new(Dialog {
-            text: Text::new(&Parts {
-                remote_tag,
-                remote_epid,
-                target: contact(headers)?.unwrap_or(parts.target),
-                routes: &routes.join("\n"),
-                ..parts
-            }),
+            text: Text::new(&parts),
             invite_cseq: self.cseq,
             local_cseq: self.cseq,
             last: None,

@@ -32,6 +32,9 @@ pub struct HeaderError {
 }
 
 impl HeaderError {
+    /// The field is sound, and longer than what is kept of it.
+    pub(super) const TOO_LONG: &'static str = "it is too long";
+
     pub(super) const fn new(header: Name, problem: &'static str) -> Self {
         Self { header, problem }
     }
@@ -121,6 +124,11 @@ impl Headers {
         self.fields
             .iter()
             .map(|field| (field.name, self.text(&field.value)))
+    }
+
+    /// Bytes of the whole head.
+    pub(in crate::sip) fn head_len(&self) -> usize {
+        self.head.len()
     }
 
     /// The value of the first field of this name.
