@@ -296,6 +296,15 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Bytes of a SIP message's body.
     pub body_bytes: usize,
+    /// Bytes of a SIP message's body before its sender has signed in; never more than `body_bytes` count.
+    pub sign_in_body_bytes: usize,
+    /// Bytes of messages that have come in part, of all clients of one IPv4 address or IPv6 network (/64) that have not
+    /// signed in.
+    pub sign_in_bytes_per_address: usize,
+    /// Bytes of messages that have come in part, of all clients and front ends together.
+    pub unfinished_bytes: usize,
+    /// Time from the first byte of a message to its last.
+    pub message_timeout: Duration,
     /// Number of headers of a SIP message.
     pub headers: usize,
     /// Number of connections of legacy clients at one time.

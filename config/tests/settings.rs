@@ -36,6 +36,10 @@ fn what_is_left_out_has_its_default() {
         Limits {
             head_bytes: 65_536,
             body_bytes: 1_048_576,
+            sign_in_body_bytes: 16_384,
+            sign_in_bytes_per_address: 1_048_576,
+            unfinished_bytes: 268_435_456,
+            message_timeout: Duration::from_secs(60),
             headers: 256,
             connections: 20_000,
             connections_per_address: 1_000,

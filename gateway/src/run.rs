@@ -29,13 +29,14 @@ use crate::history::History;
 use crate::listener::connection::ConnectionContext;
 use crate::listener::front_end::{FrontEndContext, FrontEndSettings};
 use crate::listener::uas::{Service, UasSettings};
-use crate::listener::{self, Bound, Context, Occupancy};
+use crate::listener::{self, Bound, Context, Occupancy, UnfinishedBytes};
 use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
 use crate::pool::sip::{SipOptions, SipPool};
 use crate::pool::{Pool, Pools};
 use crate::registrar::{Guesses, Policy, Proof, SharedUsers};
 use crate::reload::{
-    self, Engine, Live, Reader, Reloader, Reloads, Version, queue_limits, sip_limits, xccos_limits,
+    self, Engine, Live, Reader, Reloader, Reloads, Version, message_limits, occupancy_limits,
+    queue_limits, sip_limits, xccos_limits,
 };
 use crate::routing::{KnownPools, Router, Routing};
 use crate::session::SessionSettings;
@@ -261,17 +262,19 @@ impl Gateway {
             }
             .emit(&telemetry);
         }
+        let most = occupancy_limits(limits);
+        let unfinished = Arc::new(UnfinishedBytes::new(most.unfinished_bytes));
         let occupancy = || {
             Arc::new(Occupancy::new(
-                limits.connections,
-                limits.connections_per_address,
+                most,
+                Arc::clone(&unfinished),
                 Arc::clone(&descriptors),
             ))
         };
         // Front ends are few, and never out of luck because clients are many.
         let (of_clients, of_front_ends) = (occupancy(), occupancy());
         for (listener, (door, acceptor)) in fixed.listeners.iter().zip(acceptors) {
-            let sip = sip_limits(limits);
+            let messages = message_limits(limits);
             let (sessions, shutdown) = (Arc::clone(&sessions), shutdown.clone());
             let domain = fixed.gateway.domain.as_str().into();
             let service = service.clone();
@@ -290,7 +293,7 @@ impl Gateway {
                     };
                     let context = Arc::new(ArcSwap::from_pointee(ConnectionContext {
                         uas: Arc::new(uas),
-                        limits: sip,
+                        limits: messages,
                         sessions,
                         shutdown,
                     }));
@@ -307,7 +310,8 @@ impl Gateway {
                     };
                     let contact = front_ends.contact.as_ref();
                     let contact = contact.map(|contact| contact.to_string().into());
-                    let context = FrontEndContext::new(settings, contact, sip, sessions, shutdown);
+                    let context =
+                        FrontEndContext::new(settings, contact, messages, sessions, shutdown);
                     let context = Arc::new(context);
                     front_ends_of.push(Arc::clone(&context));
                     (Context::FrontEnds(context), &of_front_ends)

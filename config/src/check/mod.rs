@@ -188,6 +188,10 @@ impl Checker<'_> {
         Limits {
             head_bytes: count(&raw.head_bytes),
             body_bytes: count(&raw.body_bytes),
+            sign_in_body_bytes: count(&raw.sign_in_body_bytes),
+            sign_in_bytes_per_address: count(&raw.sign_in_bytes_per_address),
+            unfinished_bytes: count(&raw.unfinished_bytes),
+            message_timeout: seconds(&raw.message_timeout_secs),
             headers: count(&raw.headers),
             connections: count(&raw.connections),
             connections_per_address: count(&raw.connections_per_address),

@@ -265,6 +265,16 @@ tables! {
         optional head_bytes: Int<4_096, 1_048_576, 65_536>,
         /// Bytes of a SIP message's body.
         optional body_bytes: Int<16_384, 16_777_216, 1_048_576>,
+        /// Bytes of a SIP message's body before its sender has signed in; never more than `body_bytes`.
+        optional sign_in_body_bytes: Int<1_024, 1_048_576, 16_384>,
+        /// Bytes that messages may take which have come in part, of all clients from one IPv4 address or IPv6 network (/64)
+        /// that have not signed in. The first 2 KiB of each connection are not counted.
+        optional sign_in_bytes_per_address: Int<65_536, 1_073_741_824, 1_048_576>,
+        /// Bytes that messages may take which have come in part, of all clients and front ends together; a quarter of it
+        /// for those that have not signed in. The first 2 KiB of each connection are not counted.
+        optional unfinished_bytes: Int<67_108_864, 4_000_000_000, 268_435_456>,
+        /// Seconds from the first byte of a message to its last. A connection whose message takes longer is closed.
+        optional message_timeout_secs: Int<1, 3_600, 60>,
         /// Number of headers of a SIP message.
         optional headers: Int<32, 4_096, 256>,
         /// Number of connections of legacy clients at one time.

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Limits, Message, Request, Status};
+use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Message, Request, Status};
 use tokio_util::sync::CancellationToken;
 
 use super::occupancy::Permit;
-use super::pump::{Pump, Woken};
+use super::pump::{MessageLimits, Pump, Woken, too_late, too_much};
 use super::tell::Teller;
 use super::uas::{ChannelId, CloseReason, METHODS, UasOutput, UasSettings, UserAgentServer};
 use crate::answer;
@@ -30,7 +30,7 @@ pub struct ConnectionContext {
     /// For the user agent server.
     pub uas: Arc<UasSettings>,
     /// Bounds of a SIP message.
-    pub limits: Limits,
+    pub limits: MessageLimits,
     /// The sessions.
     pub sessions: Arc<SessionContext>,
     /// Cancelled when Holdover shuts down.
@@ -73,15 +73,17 @@ pub(super) fn serve(
         handle.peer,
         seed,
     );
+    let mut pump = Pump::new(stream, inbound, &context.limits);
+    pump.limit_body(context.limits.body(false));
     let mut connection = Connection {
-        pump: Pump::new(stream, inbound, context.limits),
+        pump,
         context,
         uas,
         attachment,
         handle,
         channels: Vec::new(),
         teller,
-        _permit: permit,
+        permit,
     };
     async move {
         let end = connection.run(&close).await;
@@ -102,7 +104,7 @@ struct Connection {
     channels: Vec<(ChannelId, Arc<SessionHandle>)>,
     teller: Teller,
     /// To be here; given back at the end.
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Connection {
@@ -119,6 +121,10 @@ impl Connection {
                     self.uas.handle_timeout(Instant::now());
                     self.carry_out()
                 }
+                Woken::Unfinished => {
+                    self.give_up(too_late());
+                    Some(ConnectionEnd::Unfinished)
+                }
                 Woken::Ended(end) => Some(end),
             };
             if let Some(end) = end {
@@ -131,7 +137,7 @@ impl Connection {
     fn decode(&mut self) -> Option<ConnectionEnd> {
         loop {
             let end = match self.pump.decode() {
-                Decoded::NeedMore { .. } => return None,
+                Decoded::NeedMore { .. } => return self.account(),
                 // RFC 5626 §4.4.1: a ping is answered with one CRLF.
                 Decoded::KeepAlive(KeepAlive::Ping) => {
                     self.pump.queue(b"\r\n");
@@ -140,7 +146,10 @@ impl Connection {
                 Decoded::KeepAlive(KeepAlive::Pong) => None,
                 Decoded::Message(message) => {
                     self.uas.handle(Instant::now(), wall_clock(), message);
-                    self.carry_out()
+                    let end = self.carry_out();
+                    let is_signed_in = self.uas.user().is_some();
+                    self.pump.limit_body(self.context.limits.body(is_signed_in));
+                    end
                 }
                 Decoded::Malformed { message, fault } => {
                     self.answer_fault(message, &fault, false);
@@ -154,6 +163,25 @@ impl Connection {
             if end.is_some() {
                 return end;
             }
+        }
+    }
+
+    /// Counts the memory of what has come in part and, before sign-in, of what the peer does not read.
+    fn account(&mut self) -> Option<ConnectionEnd> {
+        let is_signed_in = self.uas.user().is_some();
+        let mut bytes = self.pump.unfinished();
+        if !is_signed_in {
+            bytes += self.pump.unsent();
+        }
+        let end = self.permit.hold(bytes, is_signed_in).err()?;
+        self.give_up(too_much());
+        Some(end)
+    }
+
+    /// Refuses a message that has come in part.
+    fn give_up(&mut self, fault: Fault) {
+        if let Decoded::Fatal { message, fault } = self.pump.give_up(fault) {
+            self.answer_fault(message, &fault, true);
         }
     }
 

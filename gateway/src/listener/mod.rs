@@ -21,8 +21,9 @@ use tokio_util::task::TaskTracker;
 
 use connection::ConnectionContext;
 use front_end::FrontEndContext;
-pub use occupancy::Occupancy;
 use occupancy::Permit;
+pub use occupancy::{Most, Occupancy, UnfinishedBytes};
+pub use pump::MessageLimits;
 use tell::Teller;
 
 use crate::address;
@@ -196,10 +197,9 @@ impl Arrival {
                 let (name, seed) = (name.unwrap_or_default(), rand::random());
                 tracker.spawn(async move {
                     let serve = front_end::connection::serve(
-                        stream, context, &name, number, seed, local, teller,
+                        stream, context, &name, number, seed, local, teller, permit,
                     );
                     serve.await;
-                    drop(permit);
                 });
             }
         }

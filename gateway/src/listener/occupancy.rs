@@ -1,4 +1,5 @@
-//! How many may be connected at a time: in all, and from one source (an IPv4 address, or a /64 network over IPv6).
+//! How many may be connected at a time, and how much memory their unfinished messages may take: in all, and from one source
+//! (an IPv4 address, or a /64 network over IPv6).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,17 +9,105 @@ use dashmap::DashMap;
 
 use crate::address::source;
 use crate::descriptors::Descriptors;
-use crate::telemetry::events::connection::ConnectionRefusal;
+use crate::telemetry::events::connection::{ConnectionEnd, ConnectionRefusal};
+
+/// Bytes of each connection's unfinished message that are not counted: heads that come in two pieces are nobody's fault, and
+/// must not be refused because others fill the memory.
+const FREE: usize = 2048;
+
+/// The memory for messages that have come in part, of all connections of all listeners.
+#[derive(Debug)]
+pub struct UnfinishedBytes {
+    most: AtomicUsize,
+    /// Of those that have not signed in.
+    of_strangers: AtomicUsize,
+    /// Of all others.
+    of_users: AtomicUsize,
+}
+
+impl UnfinishedBytes {
+    /// At most so many; a quarter of it for those that have not signed in.
+    #[must_use]
+    pub const fn new(most: usize) -> Self {
+        Self {
+            most: AtomicUsize::new(most),
+            of_strangers: AtomicUsize::new(0),
+            of_users: AtomicUsize::new(0),
+        }
+    }
+
+    /// Sets another bound. What is held stays.
+    fn limit(&self, most: usize) {
+        self.most.store(most, Ordering::Release);
+    }
+
+    fn take(&self, held: Held) -> bool {
+        let most = self.most.load(Ordering::Acquire);
+        let (taken, bytes, most) = match held {
+            Held::Nothing => return true,
+            Held::Stranger(bytes) => (&self.of_strangers, bytes, most / 4),
+            Held::User(bytes) => (&self.of_users, bytes, most - most / 4),
+        };
+        let fits = taken.fetch_add(bytes, Ordering::AcqRel) + bytes <= most;
+        if !fits {
+            self.give_back(held);
+        }
+        fits
+    }
+
+    fn give_back(&self, held: Held) {
+        match held {
+            Held::Nothing => {}
+            Held::Stranger(bytes) => {
+                self.of_strangers.fetch_sub(bytes, Ordering::AcqRel);
+            }
+            Held::User(bytes) => {
+                self.of_users.fetch_sub(bytes, Ordering::AcqRel);
+            }
+        }
+    }
+}
+
+/// What is counted of a connection's unfinished message, and for whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Held {
+    #[default]
+    Nothing,
+    Stranger(usize),
+    User(usize),
+}
+
+/// How much there may be at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// Connections.
+    pub connections: usize,
+    /// Connections from one source.
+    pub per_address: usize,
+    /// Bytes of unfinished messages from one source, before sign-in.
+    pub bytes_per_address: usize,
+    /// Bytes of unfinished messages in all.
+    pub unfinished_bytes: usize,
+}
 
 /// Counts the connections of all listeners.
 #[derive(Debug)]
 pub struct Occupancy {
     most: AtomicUsize,
     most_per_address: AtomicUsize,
+    bytes_per_address: AtomicUsize,
     all: AtomicUsize,
-    by_address: DashMap<IpAddr, usize>,
+    by_address: DashMap<IpAddr, OfAddress>,
+    unfinished: Arc<UnfinishedBytes>,
     /// What clients and front ends share.
     descriptors: Arc<Descriptors>,
+}
+
+#[derive(Debug, Default)]
+struct OfAddress {
+    connections: usize,
+    /// Of unfinished messages, before sign-in.
+    bytes: usize,
 }
 
 /// The right to be connected; given back when dropped.
@@ -27,6 +116,7 @@ pub(super) struct Permit {
     occupancy: Arc<Occupancy>,
     /// The address that it counts for.
     address: Option<IpAddr>,
+    held: Held,
 }
 
 impl Permit {
@@ -38,24 +128,90 @@ impl Permit {
     }
 }
 
+impl Permit {
+    /// Counts what the connection's unfinished message takes now, instead of what it took before.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for it: the connection is to be closed.
+    pub(super) fn hold(&mut self, bytes: usize, is_signed_in: bool) -> Result<(), ConnectionEnd> {
+        let held = match bytes {
+            0..=FREE => Held::Nothing,
+            _ if is_signed_in => Held::User(bytes),
+            _ => Held::Stranger(bytes),
+        };
+        if held == self.held {
+            return Ok(());
+        }
+        self.give_back();
+        self.occupancy.take(self.address, held)?;
+        self.held = held;
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        self.occupancy
+            .give_back(self.address, std::mem::take(&mut self.held));
+    }
+}
+
 impl Occupancy {
-    /// With these limits.
+    /// With these limits, and this memory for unfinished messages.
     #[must_use]
-    pub fn new(most: usize, most_per_address: usize, descriptors: Arc<Descriptors>) -> Self {
+    pub fn new(
+        most: Most,
+        unfinished: Arc<UnfinishedBytes>,
+        descriptors: Arc<Descriptors>,
+    ) -> Self {
         Self {
             descriptors,
-            most: AtomicUsize::new(most),
-            most_per_address: AtomicUsize::new(most_per_address),
+            most: AtomicUsize::new(most.connections),
+            most_per_address: AtomicUsize::new(most.per_address),
+            bytes_per_address: AtomicUsize::new(most.bytes_per_address),
             all: AtomicUsize::new(0),
             by_address: DashMap::new(),
+            unfinished,
         }
     }
 
     /// Sets other limits. Whoever is connected stays.
-    pub fn limit(&self, most: usize, most_per_address: usize) {
-        self.most.store(most, Ordering::Release);
+    pub fn limit(&self, most: Most) {
+        self.most.store(most.connections, Ordering::Release);
         self.most_per_address
-            .store(most_per_address, Ordering::Release);
+            .store(most.per_address, Ordering::Release);
+        self.bytes_per_address
+            .store(most.bytes_per_address, Ordering::Release);
+        self.unfinished.limit(most.unfinished_bytes);
+    }
+
+    fn take(&self, address: Option<IpAddr>, held: Held) -> Result<(), ConnectionEnd> {
+        if let (Held::Stranger(bytes), Some(address)) = (held, address)
+            && let Some(mut of_address) = self.by_address.get_mut(&address)
+        {
+            let after = of_address.bytes.saturating_add(bytes);
+            if after > self.bytes_per_address.load(Ordering::Acquire) {
+                return Err(ConnectionEnd::AddressMemory);
+            }
+            of_address.bytes = after;
+        }
+        if self.unfinished.take(held) {
+            return Ok(());
+        }
+        self.give_back_of(address, held);
+        Err(ConnectionEnd::Memory)
+    }
+
+    fn give_back(&self, address: Option<IpAddr>, held: Held) {
+        self.unfinished.give_back(held);
+        self.give_back_of(address, held);
+    }
+
+    fn give_back_of(&self, address: Option<IpAddr>, held: Held) {
+        if let (Held::Stranger(bytes), Some(address)) = (held, address)
+            && let Some(mut of_address) = self.by_address.get_mut(&address)
+        {
+            of_address.bytes = of_address.bytes.saturating_sub(bytes);
+        }
     }
 
     /// Admits a client, if there is room.
@@ -66,36 +222,40 @@ impl Occupancy {
             return Err(ConnectionRefusal::Limit);
         }
         let mut of_address = self.by_address.entry(address).or_default();
-        if *of_address >= self.most_per_address.load(Ordering::Acquire) {
+        if of_address.connections >= self.most_per_address.load(Ordering::Acquire) {
             self.all.fetch_sub(1, Ordering::AcqRel);
             return Err(ConnectionRefusal::AddressLimit);
         }
         if !self.descriptors.take() {
             self.all.fetch_sub(1, Ordering::AcqRel);
-            if *of_address == 0 {
+            if of_address.connections == 0 {
                 drop(of_address);
-                self.by_address.remove_if(&address, |_, count| *count == 0);
+                self.by_address
+                    .remove_if(&address, |_, of_address| of_address.connections == 0);
             }
             return Err(ConnectionRefusal::Descriptors);
         }
-        *of_address += 1;
+        of_address.connections += 1;
         Ok(Permit {
             occupancy: Arc::clone(self),
             address: Some(address),
+            held: Held::Nothing,
         })
     }
 
     fn leave(&self, address: IpAddr) {
-        if let Some(mut count) = self.by_address.get_mut(&address) {
-            *count = count.saturating_sub(1);
+        if let Some(mut of_address) = self.by_address.get_mut(&address) {
+            of_address.connections = of_address.connections.saturating_sub(1);
         }
-        self.by_address.remove_if(&address, |_, count| *count == 0);
+        self.by_address
+            .remove_if(&address, |_, of_address| of_address.connections == 0);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.occupancy.descriptors.give_back();
+        self.give_back();
         self.occupancy.all.fetch_sub(1, Ordering::AcqRel);
         self.trust();
     }
@@ -105,16 +265,65 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    fn occupancy(most: usize, most_per_address: usize) -> Occupancy {
+    fn most(connections: usize, per_address: usize) -> Most {
+        Most {
+            connections,
+            per_address,
+            bytes_per_address: 10_000,
+            unfinished_bytes: 100_000,
+        }
+    }
+
+    fn occupancy(connections: usize, per_address: usize) -> Arc<Occupancy> {
+        let most = most(connections, per_address);
+        let unfinished = Arc::new(UnfinishedBytes::new(most.unfinished_bytes));
         let descriptors = Arc::new(Descriptors::new(None, 0));
-        Occupancy::new(most, most_per_address, descriptors)
+        Arc::new(Occupancy::new(most, unfinished, descriptors))
+    }
+
+    #[test]
+    fn memory_for_unfinished_messages_is_bounded_for_each_address_and_in_all() {
+        let occupancy = occupancy(99, 99);
+        let admit = |last| occupancy.admit(address(last)).unwrap();
+        let mut full = admit(1);
+        full.hold(6_000, false).unwrap();
+        full.hold(10_000, false).unwrap();
+        let mut second = admit(1);
+        // Another of the address has what nobody is charged for, and what users have.
+        second.hold(FREE, false).unwrap();
+        let refused = second.hold(FREE + 1, false);
+        assert_eq!(refused, Err(ConnectionEnd::AddressMemory));
+        second.hold(60_000, true).unwrap();
+        // A quarter is for strangers.
+        let mut other = admit(2);
+        other.hold(9_000, false).unwrap();
+        let mut third = admit(3);
+        let refused = third.hold(9_000, false);
+        assert_eq!(refused, Err(ConnectionEnd::Memory));
+        third.hold(6_000, false).unwrap();
+        // The rest is for users, whatever strangers do.
+        let mut user = admit(3);
+        user.hold(15_000, true).unwrap();
+        assert_eq!(user.hold(15_001, true), Err(ConnectionEnd::Memory));
+        // What was refused is not held, and what ends is given back.
+        user.hold(15_000, true).unwrap();
+        drop((full, second, other, third, user));
+        let unfinished = &occupancy.unfinished;
+        assert_eq!(unfinished.of_strangers.load(Ordering::Acquire), 0);
+        assert_eq!(unfinished.of_users.load(Ordering::Acquire), 0);
+        assert!(occupancy.by_address.is_empty());
     }
 
     #[test]
     fn descriptors_are_shared_and_given_back() {
         let descriptors = Arc::new(Descriptors::new(Some(8), 6));
-        let clients = Arc::new(Occupancy::new(9, 9, Arc::clone(&descriptors)));
-        let front_ends = Arc::new(Occupancy::new(9, 9, descriptors));
+        let unfinished = || Arc::new(UnfinishedBytes::new(9));
+        let clients = Arc::new(Occupancy::new(
+            most(9, 9),
+            unfinished(),
+            Arc::clone(&descriptors),
+        ));
+        let front_ends = Arc::new(Occupancy::new(most(9, 9), unfinished(), descriptors));
         let first = clients.admit(address(1)).unwrap();
         let _second = front_ends.admit(address(2)).unwrap();
         assert_eq!(
@@ -132,7 +341,7 @@ mod tests {
 
     #[test]
     fn limits_hold_and_are_given_back() {
-        let occupancy = Arc::new(occupancy(3, 2));
+        let occupancy = occupancy(3, 2);
         let first = occupancy.admit(address(1)).unwrap();
         let _second = occupancy.admit(address(1)).unwrap();
         assert_eq!(
@@ -150,7 +359,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_share_its_limit() {
-        let occupancy = Arc::new(occupancy(3, 2));
+        let occupancy = occupancy(3, 2);
         let admit = |address: &str| occupancy.admit(address.parse().unwrap());
         let _first = admit("2001:db8::1").unwrap();
         let _second = admit("2001:db8::ffff:0:0:2").unwrap();
@@ -163,14 +372,14 @@ mod tests {
 
     #[test]
     fn an_address_that_left_is_forgotten() {
-        let occupancy = Arc::new(occupancy(3, 2));
+        let occupancy = occupancy(3, 2);
         drop(occupancy.admit(address(1)).unwrap());
         assert!(occupancy.by_address.is_empty());
     }
 
     #[test]
     fn who_is_trusted_does_not_count_for_its_address() {
-        let occupancy = Arc::new(occupancy(3, 1));
+        let occupancy = occupancy(3, 1);
         let mut first = occupancy.admit(address(1)).unwrap();
         first.trust();
         let mut second = occupancy.admit(address(1)).unwrap();
@@ -191,7 +400,7 @@ mod tests {
 
     #[test]
     fn mapped_ipv4_counts_as_ipv4() {
-        let occupancy = Arc::new(occupancy(3, 1));
+        let occupancy = occupancy(3, 1);
         let _first = occupancy.admit(address(1)).unwrap();
         let mapped = "::ffff:192.0.2.1".parse().unwrap();
         assert_eq!(

@@ -8,10 +8,10 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use holdover_protocol::sip::{Decoded, Decoder, Limits};
+use holdover_protocol::sip::{Decoded, Decoder, Fault, Limits, Status};
 use tokio::io::{AsyncRead, ReadBuf, ReadHalf, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,44 @@ thread_local! {
     static READ_BUFFER: RefCell<Box<[u8; READ_SIZE]>> = RefCell::new(Box::new([0; READ_SIZE]));
 }
 
+/// What a message may cost, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageLimits {
+    /// Bounds of a message.
+    pub sip: Limits,
+    /// Bytes of a body before sign-in.
+    pub sign_in_body: usize,
+    /// Time from a message's first octet to its last.
+    pub timeout: Duration,
+}
+
+impl MessageLimits {
+    /// Bytes of a body.
+    pub(super) fn body(&self, is_signed_in: bool) -> usize {
+        if is_signed_in {
+            self.sip.body
+        } else {
+            self.sip.body.min(self.sign_in_body)
+        }
+    }
+}
+
+/// What is answered to a message that does not end.
+pub(super) fn too_late() -> Fault {
+    Fault::new(
+        Status::REQUEST_TIMEOUT,
+        "the message did not end within the time for a message",
+    )
+}
+
+/// What is answered to a message for which there is no memory.
+pub(super) fn too_much() -> Fault {
+    Fault::new(
+        Status::SERVICE_UNAVAILABLE,
+        "messages that have come in part take all the memory there is for them",
+    )
+}
+
 /// What woke a pump.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Woken {
@@ -39,6 +77,8 @@ pub(super) enum Woken {
     Read,
     /// The deadline has passed.
     Timeout,
+    /// A message began long ago and has not ended: [give it up](Pump::give_up), and close.
+    Unfinished,
     /// The connection ended.
     Ended(ConnectionEnd),
 }
@@ -51,17 +91,26 @@ pub(super) struct Pump {
     inbound: queue::Receiver<Bytes>,
     decoder: Decoder,
     outbox: Outbox,
+    /// When the message that has come in part must be there.
+    unfinished_until: Option<Instant>,
+    message_timeout: Duration,
 }
 
 impl Pump {
-    pub(super) fn new(stream: Stream, inbound: queue::Receiver<Bytes>, limits: Limits) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        inbound: queue::Receiver<Bytes>,
+        limits: &MessageLimits,
+    ) -> Self {
         let (read, write) = tokio::io::split(stream);
         Self {
             read,
             write,
             inbound,
-            decoder: Decoder::new(limits),
+            decoder: Decoder::new(limits.sip),
             outbox: Outbox::default(),
+            unfinished_until: None,
+            message_timeout: limits.timeout,
         }
     }
 
@@ -69,8 +118,13 @@ impl Pump {
     pub(super) async fn next(&mut self, close: &CancellationToken, until: Instant) -> Woken {
         loop {
             let stalled = self.outbox.stalls_at(STALL);
-            let deadline = stalled.map_or(until, |stalled| stalled.min(until));
             let has_room = self.outbox.len() < PENDING_BYTES;
+            if !has_room && let Some(until) = &mut self.unfinished_until {
+                // Nothing is read: the peer cannot be late.
+                *until = now() + self.message_timeout;
+            }
+            let others = [stalled, self.unfinished_until];
+            let deadline = others.into_iter().flatten().fold(until, Instant::min);
             tokio::select! {
                 biased;
                 () = close.cancelled() => return Woken::Close,
@@ -96,8 +150,12 @@ impl Pump {
                     };
                 }
                 () = tokio::time::sleep_until(deadline.into()) => {
-                    if stalled.is_some_and(|stalled| stalled <= now()) {
+                    let is_over = |at: &Instant| *at <= now();
+                    if stalled.as_ref().is_some_and(is_over) {
                         return Woken::Ended(ConnectionEnd::Slow);
+                    }
+                    if self.unfinished_until.as_ref().is_some_and(is_over) {
+                        return Woken::Unfinished;
                     }
                     return Woken::Timeout;
                 }
@@ -107,7 +165,33 @@ impl Pump {
 
     /// Takes apart what was read.
     pub(super) fn decode(&mut self) -> Decoded {
-        self.decoder.decode()
+        let decoded = self.decoder.decode();
+        if !matches!(decoded, Decoded::NeedMore { .. }) || !self.decoder.is_mid_message() {
+            self.unfinished_until = None;
+        } else if self.unfinished_until.is_none() {
+            self.unfinished_until = Some(now() + self.message_timeout);
+        }
+        decoded
+    }
+
+    /// Sets the longest body of messages to come.
+    pub(super) fn limit_body(&mut self, bytes: usize) {
+        self.decoder.limit_body(bytes);
+    }
+
+    /// Bytes of memory that the message takes which has come in part.
+    pub(super) fn unfinished(&self) -> usize {
+        self.decoder.held()
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn unsent(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Gives up the message that has come in part.
+    pub(super) fn give_up(&mut self, fault: Fault) -> Decoded {
+        self.decoder.give_up(fault)
     }
 
     /// Puts octets behind those that are to be written.

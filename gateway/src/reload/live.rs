@@ -12,9 +12,9 @@ use holdover_protocol::sip::Limits;
 use holdover_protocol::xccos;
 
 use super::{Publish, Version};
-use crate::listener::Occupancy;
 use crate::listener::connection::ConnectionContext;
 use crate::listener::front_end::FrontEndContext;
+use crate::listener::{MessageLimits, Most, Occupancy};
 use crate::registrar::SharedUsers;
 use crate::routing::Routing;
 use crate::session::task::SessionContext;
@@ -90,16 +90,16 @@ impl Publish for Live {
                 uas.service.xccos = xccos_limits(limits);
                 ConnectionContext {
                     uas: Arc::new(uas),
-                    limits: sip_limits(limits),
+                    limits: message_limits(limits),
                     ..(**context).clone()
                 }
             });
         }
         for front_ends in &self.front_ends {
-            front_ends.limit(sip_limits(limits), xccos_limits(limits));
+            front_ends.limit(message_limits(limits), xccos_limits(limits));
         }
         for occupancy in &self.occupancies {
-            occupancy.limit(limits.connections, limits.connections_per_address);
+            occupancy.limit(occupancy_limits(limits));
         }
         self.sessions.router.publish(routing);
         if !Arc::ptr_eq(&before.directory, &version.directory) {
@@ -121,6 +121,25 @@ pub(crate) fn sip_limits(limits: &LimitSettings) -> Limits {
         head: limits.head_bytes,
         body: limits.body_bytes,
         headers: limits.headers,
+    }
+}
+
+/// Bounds of what clients and front ends send.
+pub(crate) fn message_limits(limits: &LimitSettings) -> MessageLimits {
+    MessageLimits {
+        sip: sip_limits(limits),
+        sign_in_body: limits.sign_in_body_bytes,
+        timeout: limits.message_timeout,
+    }
+}
+
+/// How many may be connected, and how much memory their unfinished messages may take.
+pub(crate) fn occupancy_limits(limits: &LimitSettings) -> Most {
+    Most {
+        connections: limits.connections,
+        per_address: limits.connections_per_address,
+        bytes_per_address: limits.sign_in_bytes_per_address,
+        unfinished_bytes: limits.unfinished_bytes,
     }
 }
 

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use engine::{Engine, Publish};
 pub use live::{Live, Retired};
-pub(crate) use live::{queue_limits, sip_limits, xccos_limits};
+pub(crate) use live::{message_limits, occupancy_limits, queue_limits, sip_limits, xccos_limits};
 pub use read::{FileKind, Read, ReadFile, Reader, Version};
 pub use signal::on_hangup;
 pub use watch::watch;

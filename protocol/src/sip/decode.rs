@@ -103,6 +103,34 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Sets the longest body of the messages whose head is still to come.
+    pub const fn limit_body(&mut self, bytes: usize) {
+        self.limits.body = bytes;
+    }
+
+    /// Bytes of memory that a message takes which has come in part.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let head = match &self.state {
+            State::Body {
+                message: Some(message),
+                ..
+            } => message.headers().head_len(),
+            _ => 0,
+        };
+        head + self.buffer.capacity()
+    }
+
+    /// Gives up a message that has come in part. The decoder is dead from now on; if the head was there, `fault` can be
+    /// answered to the message.
+    pub fn give_up(&mut self, fault: Fault) -> Decoded {
+        let message = match &mut self.state {
+            State::Body { message, .. } => message.take(),
+            State::Between { .. } | State::Head(_) | State::Dead => None,
+        };
+        self.fatal(message, fault)
+    }
+
     /// Whether part of a message was read: a connection that ends now was cut.
     #[must_use]
     pub fn is_mid_message(&self) -> bool {

@@ -18,4 +18,6 @@ mod secrets;
 #[cfg(test)]
 mod sign_in;
 #[cfg(test)]
+mod unfinished;
+#[cfg(test)]
 mod unread_log;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Limits, Message};
+use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Message};
 use holdover_protocol::xccos;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,8 @@ use super::group::{Groups, Seat};
 use super::lookups::Lookups;
 use super::server::{FrontEndServer, FrontEndSettings, METHODS, Output};
 use crate::answer;
-use crate::listener::pump::{Pump, Woken};
+use crate::listener::occupancy::Permit;
+use crate::listener::pump::{MessageLimits, Pump, Woken, too_late, too_much};
 use crate::listener::tell::Teller;
 use crate::peer::{ConnectionNumber, SentBy, Way};
 use crate::queue;
@@ -34,7 +35,7 @@ pub struct FrontEndContext {
     groups: Groups,
     /// Where front ends reach the listener; `None`: where they connected to.
     contact: Option<Box<str>>,
-    limits: ArcSwap<Limits>,
+    limits: ArcSwap<MessageLimits>,
     sessions: Arc<SessionContext>,
     shutdown: CancellationToken,
 }
@@ -46,7 +47,7 @@ impl FrontEndContext {
     pub fn new(
         settings: FrontEndSettings,
         contact: Option<Box<str>>,
-        limits: Limits,
+        limits: MessageLimits,
         sessions: Arc<SessionContext>,
         shutdown: CancellationToken,
     ) -> Self {
@@ -62,7 +63,7 @@ impl FrontEndContext {
     }
 
     /// Sets the bounds for connections to come.
-    pub fn limit(&self, limits: Limits, xccos: xccos::Limits) {
+    pub fn limit(&self, limits: MessageLimits, xccos: xccos::Limits) {
         self.limits.store(Arc::new(limits));
         self.settings.rcu(|settings| {
             let mut settings = (**settings).clone();
@@ -77,6 +78,7 @@ impl FrontEndContext {
 }
 
 /// Serves a connection of the front end `name` until it ends. `number` is unique, `seed` random.
+#[expect(clippy::too_many_arguments, reason = "called once")]
 pub(in crate::listener) async fn serve(
     stream: Stream,
     context: Arc<FrontEndContext>,
@@ -85,6 +87,7 @@ pub(in crate::listener) async fn serve(
     seed: u64,
     local: Box<str>,
     mut teller: Teller,
+    mut permit: Permit,
 ) {
     let sent_by = SentBy {
         transport: stream.via_transport(),
@@ -105,11 +108,12 @@ pub(in crate::listener) async fn serve(
     let brought = context.groups.join(name, Arc::clone(&seat));
     teller.front_end_connected(name, brought);
     let mut connection = Connection {
-        pump: Pump::new(stream, inbound, **context.limits.load()),
+        pump: Pump::new(stream, inbound, &context.limits.load()),
         server,
         context: &context,
         seat: &seat,
         teller: &mut teller,
+        permit: &mut permit,
     };
     let end = connection.run().await;
     let lost = context.groups.leave(name, &seat);
@@ -124,6 +128,7 @@ struct Connection<'a> {
     context: &'a FrontEndContext,
     seat: &'a Seat,
     teller: &'a mut Teller,
+    permit: &'a mut Permit,
 }
 
 impl Connection<'_> {
@@ -135,6 +140,10 @@ impl Connection<'_> {
                 Woken::Close => Some(ConnectionEnd::Draining),
                 Woken::Read => self.decode(),
                 Woken::Timeout => None,
+                Woken::Unfinished => {
+                    self.give_up(too_late());
+                    Some(ConnectionEnd::Unfinished)
+                }
                 Woken::Ended(end) => Some(end),
             };
             let now = Instant::now();
@@ -154,7 +163,11 @@ impl Connection<'_> {
     fn decode(&mut self) -> Option<ConnectionEnd> {
         loop {
             match self.pump.decode() {
-                Decoded::NeedMore { .. } => return None,
+                Decoded::NeedMore { .. } => {
+                    let end = self.permit.hold(self.pump.unfinished(), true).err()?;
+                    self.give_up(too_much());
+                    return Some(end);
+                }
                 // RFC 5626 §4.4.1: a ping is answered with one CRLF.
                 Decoded::KeepAlive(KeepAlive::Ping) => self.pump.queue(b"\r\n"),
                 Decoded::KeepAlive(KeepAlive::Pong) => {}
@@ -172,6 +185,13 @@ impl Connection<'_> {
                     return Some(ConnectionEnd::Fault);
                 }
             }
+        }
+    }
+
+    /// Refuses a message that has come in part.
+    fn give_up(&mut self, fault: Fault) {
+        if let Decoded::Fatal { message, fault } = self.pump.give_up(fault) {
+            self.answer_fault(message, &fault, true);
         }
     }
 

@@ -38,8 +38,15 @@ label! {
         Session = "session",
         /// No encryption was agreed on: see `tls.failed`.
         Tls = "tls",
-        /// What came could no longer be split into messages.
+        /// What came could no longer be split into messages, or was larger than the limits allow.
         Fault = "fault",
+        /// A message began and did not end within `limits.message_timeout_secs`.
+        Unfinished = "unfinished",
+        /// Messages that had come in part took all of `limits.unfinished_bytes`.
+        Memory = "memory",
+        /// Messages that had come in part, from clients of this address that had not signed in, took all of
+        /// `limits.sign_in_bytes_per_address`.
+        AddressMemory = "address-memory",
         /// The gateway is going down.
         Draining = "draining",
     }

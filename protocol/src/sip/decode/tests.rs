@@ -50,6 +50,57 @@ fn outcomes<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: Limits) -> V
     outcomes
 }
 
+#[test]
+fn a_message_that_has_come_in_part_is_counted_and_can_be_given_up() {
+    let mut decoder = Decoder::default();
+    assert_eq!(decoder.held(), 0);
+    let head = info("Content-Length: 50000\r\n\r\n");
+    decoder.push(head.as_bytes());
+    decoder.push(&[b'x'; 10_000]);
+    assert!(matches!(
+        decoder.decode(),
+        Decoded::NeedMore { hint: 40_000 }
+    ));
+    assert!(decoder.held() >= head.len() + 10_000, "{}", decoder.held());
+    let fault = Fault::new(Status::SERVICE_UNAVAILABLE, "too much");
+    match decoder.give_up(fault) {
+        Decoded::Fatal {
+            message: Some(message),
+            fault,
+        } => {
+            let answer = fault.answer(&message, "tag", &[]).unwrap().finish();
+            assert!(answer.starts_with(b"SIP/2.0 503 "));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(decoder.held(), 0);
+    // Without a head there is nobody to answer.
+    let mut decoder = Decoder::default();
+    decoder.push(b"INFO sip:ch");
+    assert!(matches!(decoder.decode(), Decoded::NeedMore { .. }));
+    let fault = Fault::new(Status::SERVICE_UNAVAILABLE, "too much");
+    assert!(matches!(
+        decoder.give_up(fault),
+        Decoded::Fatal { message: None, .. }
+    ));
+}
+
+#[test]
+fn the_longest_body_can_be_set_between_messages() {
+    let mut decoder = Decoder::default();
+    decoder.limit_body(3);
+    decoder.push(info("Content-Length: 3\r\n\r\nabc").as_bytes());
+    assert!(matches!(decoder.decode(), Decoded::Message(_)));
+    decoder.limit_body(4);
+    decoder.push(info("Content-Length: 4\r\n\r\nabcd").as_bytes());
+    assert!(matches!(decoder.decode(), Decoded::Message(_)));
+    decoder.limit_body(3);
+    decoder.push(info("Content-Length: 4\r\n\r\n").as_bytes());
+    assert!(
+        matches!(decoder.decode(), Decoded::Fatal { message: Some(_), fault } if fault.status.code() == 413)
+    );
+}
+
 fn first(stream: &str) -> Decoded {
     let mut decoder = Decoder::default();
     decoder.push(stream.as_bytes());
