@@ -12,6 +12,8 @@ mod front_ends;
 mod peers;
 mod pools;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod secrets;
