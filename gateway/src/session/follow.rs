@@ -10,12 +10,13 @@ use std::time::Instant;
 use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::verb::{BatchJoin, Part};
-use holdover_protocol::xccos::{Command, Outcome, Reply, ReplyData, ReplyView};
+use holdover_protocol::xccos::{Command, Outcome, Reply, ReplyData, ReplyView, Verb};
 
 use super::core::SessionCore;
 use super::output::Event;
 use super::pending::Purpose;
-use crate::decide::{Decisions, Target};
+use super::room_events::RoomEvents;
+use crate::decide::Decisions;
 use crate::pool::PoolId;
 
 /// A room that is joined for a window that is there already.
@@ -42,6 +43,8 @@ impl SessionCore {
             self.version = decisions.version();
         }
         let mut entered: Vec<(PoolId, Vec<Entry>)> = Vec::new();
+        let mut paused: Vec<(PoolId, Vec<RoomUri>)> = Vec::new();
+        let mut told = RoomEvents::default();
         for (legacy, joined) in self.rooms.windows() {
             let decided = decisions.resolve(Act::Read, &legacy);
             match decided.outcome {
@@ -52,34 +55,39 @@ impl SessionCore {
                     if let Some(left) = left.filter(|left| *left != target) {
                         self.leave(now, vec![left]);
                     }
-                    self.event(Event::Moved {
+                    let moved = Event::Moved {
                         legacy,
                         from: joined.map(|joined| joined.pool),
                         to: target.pool,
                         rule: decided.rule,
-                    });
+                    };
+                    self.room_event(&mut told, moved);
                     let migrated = target.migrated;
-                    let entry = Entry { migrated, is_back };
-                    match entered.iter_mut().find(|(pool, _)| *pool == target.pool) {
-                        Some((_, entries)) => entries.push(entry),
-                        None => entered.push((target.pool, vec![entry])),
-                    }
+                    add(&mut entered, target.pool, Entry { migrated, is_back });
                 }
                 Err(refusal) => {
                     let Some(joined) = joined else {
                         continue;
                     };
                     if let Some(left) = self.rooms.shut(&legacy) {
-                        self.send_pause(now, &left);
+                        self.leave_gap(left.pool, &left.migrated);
+                        add(&mut paused, left.pool, left.migrated);
                     }
-                    self.event(Event::Shut {
+                    let shut = Event::Shut {
                         legacy,
                         pool: joined.pool,
                         reason: refusal.reason,
                         rule: decided.rule,
-                    });
+                    };
+                    self.room_event(&mut told, shut);
                 }
             }
+        }
+        self.sum_up(Verb::BatchJoin, told);
+        // What was delivered of these is remembered, so that what comes meanwhile can be told later.
+        for (pool, rooms) in paused {
+            let part = Command::Part(Part { rooms });
+            self.send_own(now, pool, &part, Purpose::Nobody);
         }
         let left = self.rooms.reconsider(|legacy, target| {
             let decided = decisions.resolve(Act::Read, legacy);
@@ -90,15 +98,6 @@ impl SessionCore {
             self.move_in(now, pool, entries);
         }
         self.forget_strays();
-    }
-
-    /// Leaves a room for a while: what was delivered of it is remembered, so that what comes meanwhile can be told later.
-    fn send_pause(&mut self, now: Instant, target: &Target) {
-        self.leave_gap(target.pool, &target.migrated);
-        let part = Part {
-            rooms: vec![target.migrated.clone()],
-        };
-        self.send_own(now, target.pool, &Command::Part(part), Purpose::Nobody);
     }
 
     /// Joins rooms that have their windows already.
@@ -146,5 +145,13 @@ impl SessionCore {
             self.tracks.joined(pool, room);
         }
         self.lose_rooms(pool, lost.into_iter());
+    }
+}
+
+/// Adds something to what concerns a pool.
+fn add<T>(all: &mut Vec<(PoolId, Vec<T>)>, pool: PoolId, one: T) {
+    match all.iter_mut().find(|(of, _)| *of == pool) {
+        Some((_, of_pool)) => of_pool.push(one),
+        None => all.push((pool, vec![one])),
     }
 }

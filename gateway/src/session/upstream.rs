@@ -280,11 +280,11 @@ impl SessionCore {
         else {
             return;
         };
+        let asked = Lookup::by_migrated(asked);
         for RoomHistory { room, messages } in history.rooms {
             let messages: Vec<Fingerprint> = messages.iter().map(Fingerprint::of_message).collect();
-            let of_room = |(_, target): &&(RoomUri, Target)| target.migrated == room;
-            let asked = asked.iter().filter(of_room).map(|(legacy, _)| legacy);
-            let mut names: Vec<RoomUri> = asked.cloned().collect();
+            let asked = asked.find(room.domain(), room.value());
+            let mut names: Vec<RoomUri> = asked.map(|(legacy, _)| legacy.clone()).collect();
             if names.is_empty() {
                 let aliases = self.rooms.aliases(pool, room.domain(), room.value());
                 names.extend(aliases.cloned());

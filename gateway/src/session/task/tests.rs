@@ -308,3 +308,77 @@ async fn a_session_that_could_not_be_taken_can_be_taken_later() {
     assert_ne!(fresh.id, session.id);
     assert!(!session.is_attached());
 }
+
+#[tokio::test]
+async fn a_client_that_comes_from_elsewhere_is_decided_anew() {
+    let context = context();
+    let (handle, _sent) = come(&context, 1);
+    let (outbound, _sent) = queue::bounded(16);
+    let caller = Caller {
+        user: handle.endpoint.user.clone(),
+        network: Some([10, 0, 0, 1].into()),
+        listener: None,
+        client: None,
+    };
+    let settings = context.settings.load_full();
+    let mut task = Task {
+        core: SessionCore::new(Instant::now(), caller.user.clone(), settings),
+        teller: Teller::open(
+            context.telemetry.clone(),
+            SessionId(handle.id),
+            caller.user.clone(),
+            ([192, 0, 2, 7], 50_000).into(),
+            "call",
+        ),
+        caller: caller.clone(),
+        context: Arc::clone(&context),
+        handle,
+        connection: None,
+        legs: Vec::new(),
+        epoch: 0,
+        finished: None,
+    };
+    let mut comes = |number: u64, caller: Caller| {
+        let with = Attach {
+            dialog: Box::new(Dialog::accept(&request("INVITE", 1, ""), "l").unwrap()),
+            attachment: attachment(number, Way::Own),
+            branch: number << 32,
+            connection: ConnectionHandle {
+                outbound: outbound.clone(),
+                close: None,
+                peer: ([192, 0, 2, 7], 50_000).into(),
+            },
+            caller,
+        };
+        task.handle_input(SessionInput::Attach(Box::new(with)));
+        let decided_by = task.core.version;
+        task.handle_input(SessionInput::DecisionsChanged);
+        decided_by
+    };
+    comes(1, caller.clone());
+    let same = comes(2, caller.clone());
+    assert_ne!(same, 0, "nothing has to be decided again");
+    let network = Some([192, 168, 0, 1].into());
+    assert_eq!(
+        comes(
+            3,
+            Caller {
+                network,
+                ..caller.clone()
+            }
+        ),
+        0
+    );
+    let client = Some("another build".into());
+    assert_eq!(
+        comes(
+            4,
+            Caller {
+                network,
+                client,
+                ..caller
+            }
+        ),
+        0
+    );
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use holdover_protocol::translate::rooms_named;
 use holdover_protocol::xccos::{Document, Limits, Verb};
 
+use super::follow::{Now, Says};
 use super::pools::{OTHER, TwoPools, bjoin, chanib, reply, sent};
 use super::*;
 
@@ -506,4 +507,24 @@ fn a_room_that_the_pool_says_nothing_of_is_answered_all_the_same() {
         let told = Told::of(&read);
         assert_eq!((told.opened, told.failed), (set(opened), set(failed)));
     }
+}
+
+#[test]
+fn many_rooms_that_are_shut_at_once_are_left_by_one_command_and_told_of_in_few_lines() {
+    let mut session = Session::attached();
+    let mut now = Now::first();
+    let names = names(0, 300);
+    let (outputs, _) = session.info(&bjoin_of(&names), &now);
+    let id = sent(&outputs)[0].0;
+    let rooms: String = names.iter().map(|name| chanib(name)).collect();
+    let (outputs, _) = session.said(POOL, envelope(&reply("bjoin", id, &rooms)), &now);
+    assert_eq!(Told::of(&session.read(outputs)).opened.len(), 300);
+    now.changed(Says::No);
+    session.core.handle_decisions_changed(session.now, &now);
+    let (outputs, events) = session.drain_with_events();
+    let [(_, part)] = &sent(&outputs)[..] else {
+        panic!("{} outputs", outputs.len());
+    };
+    assert!(part.contains("cmd:part") && part.contains("r0\"") && part.contains("r299\""));
+    assert_eq!(events.len(), 65);
 }

@@ -122,8 +122,8 @@ event! {
         events: usize => events,
     }
     INFO "rooms.summed", counted as "rooms_summed";
-    "A command of a client, or a pool's answer, was about many rooms. The first 64 events about single rooms (`decision`, \
-     `room.joined`, `room.refused`, `room.parted`, `room.lost`) were written and counted one by one, this many more were not."
+    "A command of a client, a pool's answer, or a change of rules was about many rooms. The first 64 events about single rooms (`decision`, \
+     `room.joined`, `room.refused`, `room.parted`, `room.lost`, `room.moved`, `room.shut`) were written and counted one by one, this many more were not."
 }
 
 event! {
