@@ -54,6 +54,7 @@ codes! {
     FILE_UNREADABLE = "HC052", "A file that is needed cannot be read.";
     FOLDER_MISSING = "HC053", "The folder for a new file does not exist.";
     WRONG_CONTENT = "HC054", "The file does not hold what the key needs.";
+    FILE_EXPOSED = "HC057", "Others than its owner have rights on a file that holds what users write (warning).";
     BAD_USER = "HC060", "The name of a user is not `user@domain`.";
     BAD_HASH = "HC061", "The value is not an HA1 hash.";
     DUPLICATE_USER = "HC062", "One user is listed twice.";

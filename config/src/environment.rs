@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
+use crate::file;
 use crate::load::Loaded;
 use crate::users::Users;
 
@@ -113,8 +114,19 @@ impl FileUse {
                     faults.append(wrong);
                 }
             }
-            Role::Rooms | Role::Database | Role::Audit => {
-                if let Err(error) = fs::File::open(&self.path) {
+            Role::Rooms => {
+                if let Err(error) = file::open(&self.path, file::ROOMS_BYTES) {
+                    faults.push(self.unreadable(&error));
+                }
+            }
+            Role::Database => {
+                if let Err(error) = file::check_readable(&self.path) {
+                    faults.push(self.unreadable(&error));
+                }
+                self.check_private(faults);
+            }
+            Role::Audit => {
+                if let Err(error) = file::open(&self.path, u64::MAX) {
                     faults.push(self.unreadable(&error));
                 }
             }
@@ -124,13 +136,15 @@ impl FileUse {
     /// Whether a PEM file has a block that begins with one of `labels`: whoever swaps certificate and key, or gives a DER or
     /// PFX file, learns it here and not from a failed handshake.
     fn check_pem(&self, faults: &mut Diagnostics, labels: &[&str], what: &str) {
-        let bytes = match fs::read(&self.path) {
+        let bytes = match file::read(&self.path, file::TEXT_BYTES) {
             Ok(bytes) => bytes,
             Err(error) => return faults.push(self.unreadable(&error)),
         };
         let text = String::from_utf8_lossy(&bytes);
         if !labels.iter().any(|label| text.contains(label)) {
-            let help = if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+            let help = if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+                "the file is UTF-16 text: save it as UTF-8"
+            } else if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
                 "the key is encrypted: decrypt it with `openssl pkey -in KEY -out PLAIN`"
             } else if text.contains("PRIVATE KEY-----")
                 || text.contains("-----BEGIN CERTIFICATE-----")
@@ -142,6 +156,31 @@ impl FileUse {
             let message = format!("`{}` holds no {what} in PEM form", self.path.display());
             faults.push(self.fault(codes::WRONG_CONTENT, message).help(help));
         }
+    }
+
+    /// Whether others than its owner may read a database: it holds every message. So may files beside it.
+    fn check_private(&self, faults: &mut Diagnostics) {
+        #[cfg(unix)]
+        for ending in ["", "-wal", "-shm"] {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mut path = self.path.clone().into_os_string();
+            path.push(ending);
+            let path = PathBuf::from(path);
+            let Some(metadata) = fs::metadata(&path).ok().filter(fs::Metadata::is_file) else {
+                continue;
+            };
+            let mode = metadata.permissions().mode() & 0o777;
+            if mode & 0o077 != 0 {
+                let path = path.display();
+                let message = format!(
+                    "`{path}` holds what users write, and others than its owner have rights on it (mode {mode:04o})"
+                );
+                let fault = self.fault(codes::FILE_EXPOSED, message);
+                faults.push(fault.into_warning().help(format!("chmod 600 {path}")));
+            }
+        }
+        #[cfg(not(unix))]
+        let _everybody = faults;
     }
 
     fn unreadable(&self, error: &io::Error) -> Diagnostic {

@@ -8,6 +8,7 @@ mod check;
 pub mod codes;
 pub mod diagnostic;
 mod environment;
+pub mod file;
 mod fixed;
 mod load;
 mod names;
@@ -24,7 +25,6 @@ mod text;
 mod toggle;
 mod uri;
 pub mod users;
-mod write;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
 pub use environment::check_environment;

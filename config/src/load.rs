@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::check::{self, RuleFiles};
 use crate::codes;
-use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::environment::{FileUse, unreadable};
+use crate::file::{self, without_mark};
 use crate::raw;
 use crate::rulefile::{self, RuleFile, UserList};
 use crate::rules::Case;
@@ -66,7 +67,7 @@ pub struct Loader {
 pub struct SourceFile<'l> {
     /// Where it is.
     pub path: &'l Path,
-    /// What it says.
+    /// What it says, with the byte order mark if there is one.
     pub text: &'l str,
     /// What it is.
     pub kind: SourceKind,
@@ -101,7 +102,8 @@ impl Loader {
         let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         let name = path.display().to_string();
         let before = self.rules.get(path).map(|(_, file)| &**file);
-        let (raw, mut faults, main) = rulefile::read::<raw::Root>(&name, &text, before);
+        let (raw, mut faults, main) =
+            rulefile::read::<raw::Root>(&name, without_mark(&text), before);
         let main = Arc::new(main);
         let mut rules = RuleFiles {
             files: vec![Arc::clone(&main)],
@@ -119,7 +121,7 @@ impl Loader {
             }
         }
         self.users(&base, &mut rules);
-        let source = Source::new(name, &text);
+        let source = Source::new(name, without_mark(&text));
         let loaded = finish(raw.as_ref(), &source, &base, faults, rules);
         read.insert(path.to_path_buf(), (text, main));
         self.rules = read;
@@ -154,7 +156,7 @@ impl Loader {
             return Ok((text, Arc::clone(file)));
         }
         let before = self.rules.get(path).map(|(_, file)| &**file);
-        let file = RuleFile::parse_again(&path.display().to_string(), &text, before);
+        let file = RuleFile::parse_again(&path.display().to_string(), without_mark(&text), before);
         Ok((text, Arc::new(file)))
     }
 
@@ -166,7 +168,7 @@ impl Loader {
             if rules.users.contains_key(&path) {
                 continue;
             }
-            let list = match std::fs::read_to_string(&path) {
+            let list = match file::read_text(&path) {
                 Ok(text) => {
                     let list = match self.users.get(&path) {
                         Some((before, list)) if *before == text => Arc::clone(list),
@@ -242,7 +244,7 @@ pub(crate) fn load_by<T>(
 ) -> Result<Loaded<T>, Diagnostics> {
     let text = read_text(path)?;
     let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-    parse(&path.display().to_string(), &text, &base)
+    parse(&path.display().to_string(), without_mark(&text), &base)
 }
 
 /// Checks the configuration `text`, known to people as `name`. Relative paths in it start at `base`. Pure: no file is read, so
@@ -274,19 +276,13 @@ pub fn parse_with(
     finish(raw.as_ref(), &source, base, faults, rules)
 }
 
-/// The text of the file `path`, or why it cannot be had.
+/// The text of the file `path`, or why it cannot be had. A byte order mark stays where it is.
 pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
-    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to();
-        let message =
-            format!("the file is not UTF-8 text: the byte at offset {offset} begins no character");
-        Diagnostic::whole_file(
-            Severity::Error,
-            codes::UNREADABLE,
-            path.display().to_string(),
-            message,
-        )
-        .help("save the file as UTF-8")
+    file::read_text(path).map_err(|error| {
+        let fault = unreadable(path, &error);
+        match error.kind() {
+            io::ErrorKind::InvalidData => fault.help("save the file as UTF-8"),
+            _ => fault,
+        }
     })
 }

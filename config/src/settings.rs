@@ -60,6 +60,8 @@ pub struct Live {
     pub directory: Directory,
     /// `[limits]`
     pub limits: Limits,
+    /// `[reload]`, as far as it says which files are whole.
+    pub whole: Whole,
     /// `[[rule]]`, in the order in which they are tried.
     pub rules: Vec<Arc<Rule>>,
 }
@@ -366,6 +368,15 @@ pub struct Reload {
     pub watch: Watch,
     /// Time between two looks of [`Watch::Poll`].
     pub poll: Duration,
+}
+
+/// Which files are taken for whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// For how long no file may have changed.
+    pub settle: Duration,
+    /// Percentage of rooms or users that have to remain; 0 to 100.
+    pub keep_percent: usize,
 }
 
 choices! {

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::file::{replace, without_mark};
 use crate::load::{load, read_text};
 use crate::raw;
 use crate::rulefile::{self, RuleFile};
 use crate::rules::{Place, Rule};
-use crate::write::replace;
 use crate::{codes, suggest};
 
 /// A rule that is as it was asked for.
@@ -76,10 +76,11 @@ pub fn toggle(config: &Path, name: &str, enabled: bool) -> Result<Toggled, Toggl
         return Ok(Toggled { place, edit: None });
     }
     let path = PathBuf::from(&*place.file);
-    let text = read_text(&path)?;
+    let whole = read_text(&path)?;
+    let text = without_mark(&whole);
     let is_main = path == config;
-    let before = read(&place.file, &text, is_main);
-    let edited = edit(&before, &text, name, enabled);
+    let before = read(&place.file, text, is_main);
+    let edited = edit(&before, text, name, enabled);
     // It may have been changed by somebody else since it was loaded.
     let edited = edited.filter(|edited| {
         let after = read(&place.file, edited, is_main);
@@ -88,6 +89,8 @@ pub fn toggle(config: &Path, name: &str, enabled: bool) -> Result<Toggled, Toggl
     let Some(edited) = edited else {
         return Err(not_editable(&place).into());
     };
+    let mark = whole.strip_suffix(text).unwrap_or_default();
+    let edited = format!("{mark}{edited}");
     replace(&path, edited.as_bytes()).map_err(|error| {
         Diagnostic::whole_file(
             Severity::Error,
@@ -99,7 +102,7 @@ pub fn toggle(config: &Path, name: &str, enabled: bool) -> Result<Toggled, Toggl
     Ok(Toggled {
         place,
         edit: Some(Edit {
-            before: text,
+            before: whole,
             after: edited,
         }),
     })

@@ -23,12 +23,12 @@ use toml_edit::DocumentMut;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
 use crate::environment::unreadable;
+use crate::file::{self, replace};
 use crate::load::read_text;
 use crate::names::Domain;
 use crate::raw::rules::OneOrMore;
 use crate::reader::{FromToml, Key, Presence, Reader, join};
 use crate::text::{FromText, TextError};
-use crate::write::replace;
 
 /// HA1 of RFC 2617 §3.2.2.2: the MD5 of `user:realm:password` as 32 hexadecimal digits in lower case.
 #[derive(Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Users {
     /// # Errors
     /// All faults of the text.
     pub fn parse(name: &str, text: &str) -> Result<Self, Diagnostics> {
-        let source = Source::new(name, text).hide_text();
+        let source = Source::new(name, file::without_mark(text)).hide_text();
         let (file, mut faults) = Reader::new(&source).read_file::<File>();
         faults.sort();
         match file.map(|file| file.users) {
@@ -274,7 +274,9 @@ pub fn upsert(path: &Path, typed: &str, hashes: &[Ha1]) -> Result<Upserted, Diag
         let message = "the file cannot be edited: `[users]` is not a table of its own";
         Diagnostic::whole_file(Severity::Error, codes::SYNTAX, name.as_str(), message)
     };
-    let mut document: DocumentMut = text.parse().map_err(|_| not_editable())?;
+    let bare = file::without_mark(&text);
+    let mark = text.strip_suffix(bare).unwrap_or_default();
+    let mut document: DocumentMut = bare.parse().map_err(|_| not_editable())?;
     let users = document
         .get_mut("users")
         .and_then(|item| item.as_table_like_mut())
@@ -302,7 +304,7 @@ pub fn upsert(path: &Path, typed: &str, hashes: &[Ha1]) -> Result<Upserted, Diag
             Upserted::Added
         }
     };
-    replace(path, document.to_string().as_bytes()).map_err(|error| {
+    replace(path, format!("{mark}{document}").as_bytes()).map_err(|error| {
         Diagnostic::whole_file(
             Severity::Error,
             codes::UNREADABLE,

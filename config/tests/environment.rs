@@ -126,3 +126,63 @@ fn a_configuration_that_cannot_be_read_says_so() {
     fs::write(&path, b"[gateway]\n\xff").unwrap();
     assert!(load(&path).unwrap_err().render(false).contains("not UTF-8"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_database_that_others_may_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tls")).unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    fs::write(folder.path().join("tls/sip.pem"), CERTIFICATE).unwrap();
+    fs::write(folder.path().join("tls/sip.key"), KEY).unwrap();
+    fs::write(folder.path().join("users.toml"), "[users]\n").unwrap();
+    fs::write(folder.path().join("rooms.csv"), "").unwrap();
+    let allow = |name: &str, mode: u32| {
+        let path = folder.path().join(name);
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow("data/rooms.db", 0o600);
+    allow("data/rooms.db-wal", 0o600);
+    assert!(check(folder.path()).is_empty());
+    allow("data/rooms.db", 0o644);
+    allow("data/rooms.db-shm", 0o640);
+    let found = check(folder.path());
+    assert!(!found.has_errors(), "{found}");
+    let shown = found.render(false);
+    assert_eq!(places(&found), [(codes::FILE_EXPOSED, 13); 2]);
+    assert!(
+        shown.contains("(mode 0644)") && shown.contains("chmod 600"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("rooms.db-shm") && !shown.contains("-wal"),
+        "{shown}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn only_plain_files_will_do() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tls")).unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    for name in [
+        "tls/sip.pem",
+        "tls/sip.key",
+        "users.toml",
+        "rooms.csv",
+        "data/rooms.db",
+    ] {
+        symlink("/dev/zero", folder.path().join(name)).unwrap();
+    }
+    let faults = check(folder.path());
+    assert_eq!(faults.error_count(), 5, "{faults}");
+    let said = "it is a device, and only plain files are read";
+    assert!(
+        faults.iter().all(|fault| fault.message().contains(said)),
+        "{faults}"
+    );
+}

@@ -203,6 +203,7 @@ const ELSEWHERE: &[&str] = &[
     codes::FILE_UNREADABLE,
     codes::FOLDER_MISSING,
     codes::WRONG_CONTENT,
+    codes::FILE_EXPOSED,
     codes::BAD_USER,
     codes::BAD_HASH,
     codes::DUPLICATE_USER,

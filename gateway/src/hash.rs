@@ -1,9 +1,10 @@
 //! SHA-256 of contents. The only place that names its library.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 use serde::{Serialize, Serializer};
 
 /// SHA-256 of some octets, written as 64 lower-case hexadecimal digits.
@@ -20,8 +21,33 @@ impl Hash {
     /// The hash of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
+        Self::from_digest(&digest(&SHA256, bytes))
+    }
+
+    /// The hash of everything that comes from `content`, and its last byte.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub fn of_all(mut content: impl Read) -> io::Result<(Self, Option<u8>)> {
+        let mut context = Context::new(&SHA256);
+        let mut buffer = vec![0; 64 * 1_024];
+        let mut last = None;
+        loop {
+            let read = match content.read(&mut buffer) {
+                Ok(0) => return Ok((Self::from_digest(&context.finish()), last)),
+                Ok(length) => buffer.get(..length).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            context.update(read);
+            last = read.last().copied();
+        }
+    }
+
+    fn from_digest(digest: &Digest) -> Self {
         let mut hash = [0; 32];
-        for (to, from) in hash.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
+        for (to, from) in hash.iter_mut().zip(digest.as_ref()) {
             *to = *from;
         }
         Self(hash)

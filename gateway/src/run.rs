@@ -36,13 +36,14 @@ use crate::pool::{Pool, Pools};
 use crate::registrar::{Guesses, Policy, Proof, SharedUsers};
 use crate::reload::{
     self, Engine, Live, Reader, Reloader, Reloads, Version, message_limits, occupancy_limits,
-    queue_limits, sip_limits, xccos_limits,
+    sip_limits,
 };
 use crate::routing::{KnownPools, Router, Routing};
 use crate::session::SessionSettings;
 use crate::session::table::{SessionHandle, SessionTable};
 use crate::session::task::{SessionContext, SessionInput};
 use crate::telemetry::events::admin::{AdminFailed, AdminOpened};
+use crate::telemetry::events::config::HistoryFailed;
 use crate::telemetry::events::pool::PoolStoreFailed;
 use crate::telemetry::events::process::{
     ConfigLoaded, DescriptorsLacking, DirectoryLoaded, ProcessDraining, ProcessReady,
@@ -126,6 +127,7 @@ pub struct Gateway {
     admission: Arc<Admission>,
     reloads: Option<(Reloads, Reloader)>,
     watch: WatchSettings,
+    history: Option<History>,
     telemetry: Telemetry,
     shutdown: CancellationToken,
     drain: Duration,
@@ -161,6 +163,7 @@ impl Gateway {
         let history = version.settings.fixed.history.as_ref().map(History::new);
         // What cannot be read cannot be written either, which is told then.
         let generation = history
+            .as_ref()
             .and_then(|history| history.number_at_start(version.hash()).ok())
             .unwrap_or(1);
         ConfigLoaded {
@@ -181,6 +184,7 @@ impl Gateway {
             Box::new(live),
             telemetry,
         );
+        gateway.history = history;
         gateway.reloads = Some(Reloads::new(engine).map_err(BuildError::Thread)?);
         Ok(gateway)
     }
@@ -220,22 +224,10 @@ impl Gateway {
             telemetry.clone(),
         ));
         let limits = &live.limits;
-        let xccos = xccos_limits(limits);
-        let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
-        let session_expires = seconds(fixed.gateway.session_expires);
+        let settings = SessionSettings::new(&fixed.gateway, limits);
+        let (xccos, session_expires) = (settings.xccos, settings.session_expires);
         let sessions = Arc::new(SessionContext {
-            settings: ArcSwap::from_pointee(SessionSettings {
-                channel_uri: fixed.gateway.channel_uri.as_str().into(),
-                session_expires,
-                queue: queue_limits(limits),
-                info_timeout: limits.info_timeout,
-                pool_timeout: limits.pool_timeout,
-                split_timeout: limits.split_timeout,
-                rooms_per_command: limits.rooms_per_command,
-                rooms_per_session: limits.rooms_per_session,
-                grace: fixed.gateway.grace,
-                xccos,
-            }),
+            settings: ArcSwap::from_pointee(settings),
             router,
             decided,
             shadow: Arc::default(),
@@ -340,6 +332,7 @@ impl Gateway {
             admission,
             reloads: None,
             watch: fixed.reload,
+            history: None,
             telemetry,
             shutdown,
             drain: fixed.gateway.drain,
@@ -376,6 +369,17 @@ impl Gateway {
         let serving = readiness.condition("listeners");
         if let Some(address) = self.admin_address() {
             AdminOpened { address }.emit(&self.telemetry);
+            if let Some(Err(error)) = self
+                .history
+                .as_ref()
+                .map(|history| history.announce(address))
+            {
+                HistoryFailed {
+                    generation: self.sessions.router.current().generation,
+                    error: Detail::new(error),
+                }
+                .emit(&self.telemetry);
+            }
         }
         let admin = self.admin.and_then(|(listener, hosts)| {
             let state = AdminState {
@@ -453,6 +457,9 @@ impl Gateway {
         let _stopped = notified.await;
         if let Some(reloading) = reloading {
             let _stopped = reloading.await;
+        }
+        if let Some(history) = &self.history {
+            history.withdraw();
         }
         if let Some(admin) = admin {
             admin.stop().await;
@@ -543,7 +550,7 @@ fn open_pools(
                     pool: sip.clone(),
                     own_uri: fixed.gateway.channel_uri.as_str().into(),
                     limits: sip_limits(limits),
-                    xccos: xccos_limits(limits),
+                    xccos: SessionSettings::new(&fixed.gateway, limits).xccos,
                 };
                 let started = SipPool::start(options, telemetry.clone()).map_err(|source| {
                     BuildError::PoolTls {
@@ -577,3 +584,6 @@ async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BuildError> {
         .await
         .map_err(|source| BuildError::Bind { address, source })
 }
+
+#[cfg(test)]
+mod tests;

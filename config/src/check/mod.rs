@@ -28,6 +28,7 @@ use crate::rulefile::RuleFile;
 use crate::rules::Case;
 use crate::settings::{
     Admin, Audit, Fixed, Gateway, History, Limits, Live, Log, LogFormat, Reload, Settings, Watch,
+    Whole,
 };
 use crate::uri::ServiceUri;
 
@@ -122,6 +123,7 @@ impl Checker<'_> {
             live: Live {
                 directory: directory?,
                 limits,
+                whole: whole(raw.reload.get()),
                 rules,
             },
         })
@@ -335,6 +337,15 @@ fn reload(raw: Option<&raw::Reload>) -> Reload {
     Reload {
         watch: raw.watch.get().copied().unwrap_or(Watch::Native),
         poll: seconds(&raw.poll_secs),
+    }
+}
+
+fn whole(raw: Option<&raw::Reload>) -> Whole {
+    let default = raw::Reload::default();
+    let raw = raw.unwrap_or(&default);
+    Whole {
+        settle: milliseconds(&raw.settle_ms),
+        keep_percent: count(&raw.keep_percent),
     }
 }
 

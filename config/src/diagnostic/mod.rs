@@ -136,6 +136,12 @@ impl Diagnostic {
         self
     }
 
+    /// The same as a warning.
+    pub(crate) fn into_warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
     /// The stable code of this kind of fault.
     pub fn code(&self) -> &'static str {
         self.code

@@ -93,7 +93,8 @@ tables! {
         /// The admin server: lookup, metrics and health over HTTP. Without this table there is none. Takes effect at the
         /// next start.
         optional admin: Admin,
-        /// How changed files are noticed. Takes effect at the next start.
+        /// How changed files are noticed, and which are taken for whole. Takes effect at the next start, but for `settle_ms` and
+        /// `keep_percent`, which do on reload.
         optional reload: Reload,
         /// What was in use before, for `holdover config rollback`. Takes effect at the next start.
         optional history: History,
@@ -321,13 +322,20 @@ tables! {
         optional hosts: List<Domain>,
     }
 
-    /// How changed files are noticed. A signal (SIGHUP) and `POST /v1/reload` work always.
+    /// How changed files are noticed, and which are taken for whole. A signal (SIGHUP), `POST /v1/reload` and `holdover reload`
+    /// work always.
     struct Reload {
         /// `"native"`: the system tells; `"poll"`: files are looked at again and again, for network shares; `"off"`.
         /// Default: `"native"`.
         optional watch: Watch,
         /// Seconds between two looks of `watch = "poll"`.
         optional poll_secs: Int<1, 3_600, 5>,
+        /// Milliseconds for which no file may have changed before files are read: whoever writes one may pause.
+        optional settle_ms: Int<0, 60_000, 500>,
+        /// A reload is refused if it would leave less than this percentage of the rooms, of the users of a sign-in file, or of
+        /// the users in a list that a rule names: the file may be cut short. `holdover reload --accept-fewer` applies it all the
+        /// same. 0: never refused.
+        optional keep_percent: Int<0, 100, 50>,
     }
 
     /// The generations of the configuration that were in use.

@@ -24,14 +24,17 @@ impl UserList {
         let mut users = HashSet::new();
         let mut faults = Diagnostics::new();
         let mut offset = 0;
-        for line in text.split_inclusive('\n') {
-            let start = offset;
+        for line in lines(text) {
+            // Files that were put together have a mark where each begins.
+            let said = line.trim_start_matches('\u{feff}');
+            let start = offset + line.len() - said.len();
             offset += line.len();
+            let line = said;
             let comment = line
                 .match_indices('#')
                 .map(|(at, _)| line.get(..at).unwrap_or_default())
                 .find(|before| before.is_empty() || before.ends_with(char::is_whitespace));
-            let said = comment.unwrap_or(line).trim_start_matches('\u{feff}');
+            let said = comment.unwrap_or(line);
             let blanks = line.len() - line.trim_start().len();
             let said = said.trim();
             if said.is_empty() {
@@ -71,9 +74,33 @@ impl UserList {
     }
 }
 
+/// The lines of a text with their ends, which are those of Unix, Windows or old Macintoshes.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let end = if text.contains('\n') { '\n' } else { '\r' };
+    text.split_inclusive(end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_and_the_ends_of_lines_are_no_content() {
+        for text in [
+            "\u{feff}# pilots\nann@contoso.com\n\u{feff}\u{feff}bob@contoso.com\n",
+            "\u{feff}# pilots\rann@contoso.com\rbob@contoso.com\r",
+            "\u{feff}\r\nann@contoso.com\r\n\tbob@contoso.com\t# since May\r\n",
+        ] {
+            let list = UserList::parse("pilots.txt", text);
+            assert!(list.faults().is_empty(), "{}", list.faults());
+            let mut users: Vec<&str> = list.users().iter().map(UserUri::address).collect();
+            users.sort_unstable();
+            assert_eq!(users, ["ann@contoso.com", "bob@contoso.com"]);
+        }
+        let list = UserList::parse("pilots.txt", "\u{feff}ann\n");
+        let place = list.faults().iter().next().unwrap().location().unwrap();
+        assert_eq!(place.line(), 1);
+    }
 
     #[test]
     fn each_line_is_a_user() {

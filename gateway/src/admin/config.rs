@@ -2,17 +2,19 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use holdover_config::Diagnostics;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::AdminState;
 use super::problem::Problem;
 use crate::audit::Who;
-use crate::reload::Report;
+use crate::reload::{Doubts, Report};
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
@@ -24,15 +26,39 @@ pub(super) async fn config(State(state): State<AdminState>) -> Result<Response, 
     Ok(Json(&*reloader.status()).into_response())
 }
 
-/// Reads the configuration again. Answers when that is done.
+/// How a reload is to be done.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct How {
+    /// Say what would come of it, and apply nothing.
+    dry_run: bool,
+    /// Apply files that may be cut short.
+    accept_fewer: bool,
+}
+
+/// Reads the configuration again. Returns when that is done.
 pub(super) async fn reload(
     State(state): State<AdminState>,
     Extension(Peer(peer)): Extension<Peer>,
+    how: Result<Query<How>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let reloader = state.reloader.as_ref().ok_or_else(no_file)?;
     check_origin(&headers)?;
-    let Some(report) = reloader.reload(Who::Http { peer }).await else {
+    let Query(how) = how.map_err(|error| {
+        let status = StatusCode::BAD_REQUEST;
+        let help = "use `dry_run=true` or `accept_fewer=true`, or nothing";
+        Problem::new(status, error.body_text(), help)
+    })?;
+    let doubts = match how.accept_fewer {
+        true => Doubts::Accepted,
+        false => Doubts::Refused,
+    };
+    let report = match how.dry_run {
+        true => reloader.try_out().await,
+        false => reloader.reload_with(Who::Http { peer }, doubts).await,
+    };
+    let Some(report) = report else {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let help = "the configuration is read at the next start";
         return Err(Problem::new(status, "the gateway is going down", help));
@@ -43,7 +69,7 @@ pub(super) async fn reload(
             hash,
             took,
         } => Json(json!({
-            "result": "applied",
+            "result": if how.dry_run { "would apply" } else { "applied" },
             "generation": generation,
             "hash": hash.to_string(),
             "seconds": took.as_secs_f64(),

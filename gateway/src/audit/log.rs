@@ -1,10 +1,11 @@
 //! Adding to the file.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdover_config::file;
 use jiff::Timestamp;
 
 use super::chain::{Link, Record, read};
@@ -59,7 +60,12 @@ impl AuditLog {
         options.read(true).append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
+        let is_new = !self.path.exists();
         let mut file = options.open(&self.path)?;
+        if is_new {
+            // The gateway adds to it too.
+            file::adopt(&file, &self.path)?;
+        }
         lock_within(&file, LOCK_PATIENCE)?;
         let tail = Tail::of(&mut file)?;
         let torn = (tail.torn > 0).then_some(tail.torn);
@@ -80,7 +86,7 @@ impl AuditLog {
         file.sync_all()?;
         let n = record.n;
         // Behind by one after a crash in between, never ahead.
-        replace(&anchor(&self.path), &serde_json::to_vec(&Link { n, hash })?)?;
+        file::replace(&anchor(&self.path), &serde_json::to_vec(&Link { n, hash })?)?;
         Ok(Recorded {
             n,
             hash,
@@ -172,13 +178,5 @@ pub(super) fn anchor(path: &Path) -> PathBuf {
 }
 
 pub(super) fn read_anchor(path: &Path) -> Option<Link> {
-    serde_json::from_slice(&fs::read(anchor(path)).ok()?).ok()
-}
-
-/// Puts a file in place whole.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".new");
-    fs::write(&aside, bytes)?;
-    fs::rename(&aside, path)
+    serde_json::from_slice(&file::read(&anchor(path), 4_096).ok()?).ok()
 }

@@ -99,6 +99,8 @@ pub struct FileChange {
 pub enum ActResult {
     /// It is in use.
     Applied,
+    /// It is written, and no running gateway has said that it is in use.
+    Written,
     /// It was refused, and nothing changed.
     Refused {
         /// Number of faults.

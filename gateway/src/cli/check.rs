@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use holdover_config::{Diagnostic, Remark, Severity, remark, review};
+use holdover_config::{Diagnostic, Remark, Settings, Severity, codes, remark, review};
 use jiff::Timestamp;
 
 use super::files;
+use super::running::{self, Answer, Fault};
 use crate::descriptors::{Descriptors, most_allowed, reserve};
+use crate::history::History;
 use crate::reload::{Reader, Version};
 use crate::routing::{self, KnownPools, Routing};
 
@@ -79,6 +81,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
     if format == Format::Text {
         println!("{}: {summary}", args.config.display());
+        if let Some(loaded) = &read.loaded {
+            compare(args, &loaded.settings);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -97,6 +102,37 @@ fn lack_of_descriptors(version: &Version, config: &Path) -> Option<Diagnostic> {
     Some(warning.help(
         "raise the hard limit (`LimitNOFILE=` of systemd, `ulimit -Hn`), or lower `connections` in `[limits]`",
     ))
+}
+
+/// Says what the running gateway, if there is one, would do with the files.
+fn compare(args: &CheckArgs, settings: &Settings) {
+    let history = settings.fixed.history.as_ref().map(History::new);
+    match running::try_out(&args.config, Some(settings), history.as_ref()) {
+        Answer::InUse(generation) => {
+            println!("the running gateway uses the files, or would, as generation {generation}");
+        }
+        Answer::Refused(refusal) => {
+            let is_fixed = |fault: &Fault| fault.code == codes::FIXED_CHANGED;
+            let mut errors = refusal.faults.iter().filter(|fault| fault.is_error());
+            let needs_restart = errors.clone().next().is_some() && errors.all(is_fixed);
+            println!(
+                "{}; the running gateway goes on with generation {}:",
+                match needs_restart {
+                    true => "valid, but needs a restart",
+                    false => "valid, but a reload does not apply it",
+                },
+                refusal.generation
+            );
+            for line in refusal.lines() {
+                println!("{line}");
+            }
+            if refusal.faults.is_empty() {
+                println!("{}", refusal.error);
+            }
+        }
+        // Whether one runs cannot be known, and need not be.
+        Answer::Silent(_) | Answer::Unknown => {}
+    }
 }
 
 /// What is odd about rules and directory together.

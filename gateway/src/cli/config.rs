@@ -1,24 +1,21 @@
 //! `holdover config`: what was in use, and back to it.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use holdover_config::Settings;
 use holdover_config::settings::History as HistorySettings;
 use jiff::Timestamp;
-use serde_json::Value;
 
+use super::running::{self, ACCEPT_FEWER, Answer};
 use super::{files, output};
 use crate::audit::{self, Act, ActResult, AuditLog, Entry, Who};
-use crate::history::{Generation, History, Problem, diff, rollback};
+use crate::history::{Generation, History, Plan, Problem, diff, rollback};
 
-/// How long the running gateway may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How many lines of the difference of a file are shown before a rollback.
+const SHOWN_LINES: usize = 200;
 
 /// What can be done with the generations of a configuration.
 #[derive(Debug, Subcommand)]
@@ -83,9 +80,13 @@ pub(super) struct DiffArgs {
 /// Arguments of `holdover config rollback`.
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
-    /// The generation; without it, the last one that says something else than the one in use
+    /// The generation; without it, the one in use if the files say something else (an edit that was refused), otherwise the
+    /// one before it
     #[arg(value_name = "N")]
     generation: Option<u64>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     of: Of,
 }
@@ -102,7 +103,7 @@ pub(super) fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
 
 /// The settings, if they can be read, and the history. A configuration that is broken has a history all the same, where that
 /// is by default: it is needed most then.
-fn history_of(config: &Path) -> anyhow::Result<(Option<Settings>, History)> {
+pub(super) fn history_of(config: &Path) -> (Option<Settings>, Option<History>) {
     let settings = holdover_config::load(config)
         .ok()
         .map(|loaded| loaded.settings);
@@ -113,8 +114,14 @@ fn history_of(config: &Path) -> anyhow::Result<(Option<Settings>, History)> {
             keep: 50,
         }),
     };
+    (settings, history.as_ref().map(History::new))
+}
+
+/// The same for a command that needs a history.
+fn kept_history_of(config: &Path) -> anyhow::Result<(Option<Settings>, History)> {
+    let (settings, history) = history_of(config);
     let history = history.context("no generations are kept: `[history]` says `keep = 0`")?;
-    Ok((settings, History::new(&history)))
+    Ok((settings, history))
 }
 
 fn all(history: &History) -> anyhow::Result<Vec<Generation>> {
@@ -135,7 +142,7 @@ fn find(all: &[Generation], number: u64) -> anyhow::Result<&Generation> {
 }
 
 fn list(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
-    let (_, history) = history_of(&args.of.config)?;
+    let (_, history) = kept_history_of(&args.of.config)?;
     let all = all(&history)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&all)?);
@@ -149,11 +156,19 @@ fn list(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
             generation.generation,
             generation.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             generation.who,
-            changed(before, generation),
+            what(before, generation),
         );
         before = Some(generation);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a generation brought.
+fn what(before: Option<&Generation>, after: &Generation) -> String {
+    match after.restores {
+        Some(restored) => format!("{} (rollback to {restored})", changed(before, after)),
+        None => changed(before, after),
+    }
 }
 
 /// The files in which a generation differs from the one before it.
@@ -179,7 +194,7 @@ fn changed(before: Option<&Generation>, after: &Generation) -> String {
 }
 
 fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
-    let (_, history) = history_of(&args.of.config)?;
+    let (_, history) = kept_history_of(&args.of.config)?;
     let all = all(&history)?;
     let generation = find(&all, args.generation)?;
     if let Some(name) = &args.file {
@@ -206,7 +221,7 @@ fn is_toml(name: &str) -> bool {
 }
 
 fn compare(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let (_, history) = history_of(&args.of.config)?;
+    let (_, history) = kept_history_of(&args.of.config)?;
     let all = all(&history)?;
     let before = find(&all, args.generation)?;
     let after = match args.other {
@@ -239,8 +254,15 @@ fn compare(args: &DiffArgs) -> anyhow::Result<ExitCode> {
 
 fn go_back(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
     let config = &args.of.config;
-    let (settings, history) = history_of(config)?;
+    let (settings, history) = kept_history_of(config)?;
     let user = audit::system_user();
+    let plan = Plan::new(&history, config, args.generation)?;
+    show_plan(&plan);
+    if args.dry_run {
+        println!("nothing was changed: this is a dry run");
+        return Ok(ExitCode::SUCCESS);
+    }
+    drop(plan);
     let done = match rollback(&history, config, args.generation) {
         Ok(done) => done,
         Err(Problem::Faulty { generation, faults }) => {
@@ -286,10 +308,53 @@ fn go_back(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
         generation,
         ActResult::Applied,
     );
-    let admin = settings
-        .and_then(|settings| settings.fixed.admin)
-        .map(|admin| admin.address);
-    Ok(tell_gateway(admin))
+    // Whoever goes back means what was there, however little that is.
+    let answer = running::reload(config, settings.as_ref(), Some(&history), &[ACCEPT_FEWER]);
+    Ok(match answer {
+        Answer::InUse(generation) => {
+            println!("the gateway uses them as generation {generation}");
+            ExitCode::SUCCESS
+        }
+        Answer::Refused(refusal) => {
+            for line in refusal.lines() {
+                eprintln!("{line}");
+            }
+            eprintln!("error: the gateway has not applied them: {}", refusal.error);
+            ExitCode::FAILURE
+        }
+        Answer::Silent(address) => {
+            println!("no gateway answers on {address}; the next start uses them");
+            ExitCode::SUCCESS
+        }
+        Answer::Unknown => {
+            println!("a running gateway applies them if it watches its files, or on SIGHUP");
+            ExitCode::SUCCESS
+        }
+    })
+}
+
+/// Shows how the files will change.
+fn show_plan(plan: &Plan) {
+    let number = plan.to.generation;
+    let why = match plan.is_current {
+        true => "the one in use last: what is in place was never applied",
+        false => "an earlier one",
+    };
+    println!("back to generation {number}, {why}");
+    for (name, before, after) in plan.files() {
+        println!("--- {name} (in place)");
+        println!("+++ {name} (generation {number})");
+        let text = |content: Option<&[u8]>| {
+            String::from_utf8_lossy(content.unwrap_or_default()).into_owned()
+        };
+        let difference = diff(&text(before), &text(after));
+        for line in difference.lines().take(SHOWN_LINES) {
+            println!("{line}");
+        }
+        if let Some(more) = difference.lines().count().checked_sub(SHOWN_LINES + 1) {
+            println!("({} more lines)", more + 1);
+        }
+    }
 }
 
 /// Writes the rollback down, if there is a file for that.
@@ -316,44 +381,4 @@ fn record(
     if let Err(error) = AuditLog::new(&audit.file).record(Timestamp::now(), &entry) {
         eprintln!("warning: cannot write {}: {error}", audit.file.display());
     }
-}
-
-/// Has the running gateway take the files.
-fn tell_gateway(admin: Option<SocketAddr>) -> ExitCode {
-    let Some(admin) = admin.filter(|admin| admin.port() != 0) else {
-        println!("a gateway that watches its files takes them by itself; another wants SIGHUP");
-        return ExitCode::SUCCESS;
-    };
-    let Ok(answer) = ask(admin) else {
-        println!("no gateway answers on {admin}; the next start takes the files");
-        return ExitCode::SUCCESS;
-    };
-    let word = |key| answer.get(key).and_then(Value::as_str);
-    let generation = answer
-        .get("generation")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
-    match word("result") {
-        Some("applied") => println!("the gateway has taken them as generation {generation}"),
-        Some("unchanged") => println!("the gateway uses them as generation {generation}"),
-        _ => {
-            let error = word("error").unwrap_or("its answer cannot be read");
-            eprintln!("error: the gateway on {admin} has not taken them: {error}");
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-fn ask(admin: SocketAddr) -> anyhow::Result<Value> {
-    let mut stream = TcpStream::connect_timeout(&admin, ANSWER)?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    write!(
-        stream,
-        "POST /v1/reload HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    Ok(serde_json::from_str(body)?)
 }

@@ -8,7 +8,9 @@ use clap::Args;
 use holdover_config::suggest;
 use jiff::Timestamp;
 
-use super::files;
+use super::{files, running};
+use crate::history::History;
+use crate::reload::Reader;
 use crate::routing::explain::Words;
 use crate::routing::{KnownPools, Routing};
 
@@ -59,10 +61,15 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         let option = bad.name.replace('_', "-");
         anyhow::anyhow!("--{option}: {}; {}", bad.problem, bad.help)
     })?;
-    let Some(loaded) = files::load(&args.config) else {
-        return Ok(ExitCode::FAILURE);
+    let version = match Reader::new(&args.config).read().version {
+        Ok(version) => version,
+        Err(faults) => {
+            files::tell(&faults);
+            return Ok(ExitCode::FAILURE);
+        }
     };
-    let settings = loaded.settings;
+    files::tell(&version.warnings);
+    let settings = &version.settings;
     if let Some(name) = &asked.caller.listener {
         let listeners = settings.fixed.listeners.iter();
         let names: Vec<&str> = listeners.map(|listener| listener.name.as_str()).collect();
@@ -71,16 +78,28 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
             anyhow::bail!("--listener: there is no listener `{name}`; {help}");
         }
     }
-    let Some(directory) = files::directory(&settings) else {
-        return Ok(ExitCode::FAILURE);
-    };
     let known = Arc::new(KnownPools::new(&settings.fixed));
-    let Some(routing) = Routing::new(1, &settings.live, Arc::new(directory), known) else {
+    let Some(routing) = Routing::new(1, &settings.live, Arc::clone(&version.directory), known)
+    else {
         anyhow::bail!("the configuration has no pool");
     };
     let mut explanation = routing.explain(&asked);
-    // It is not known whether this configuration is in use anywhere.
-    explanation.generation = None;
+    let history = settings.fixed.history.as_ref().map(History::new);
+    let running = running::find(&args.config, Some(settings), history.as_ref()).ok();
+    let running = running.map(|(_, running)| running);
+    // Only what is in use has a generation.
+    explanation.generation = running
+        .as_ref()
+        .filter(|running| running.hash == version.hash())
+        .map(|running| running.generation);
+    match (&running, explanation.generation) {
+        (Some(_), Some(generation)) => eprintln!("by generation {generation}, which is in use"),
+        (Some(running), None) => eprintln!(
+            "by the files as they are now; the running gateway uses generation {}, which says something else",
+            running.generation
+        ),
+        (None, _) => {}
+    }
     if args.json {
         println!("{}", serde_json::to_string(&explanation)?);
     } else {

@@ -10,6 +10,9 @@ use holdover_config::Settings;
 /// Longest time to connect, and longest silence after that.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Longest silence of a gateway that reads its files: it waits until they have settled.
+const RELOAD: Duration = Duration::from_secs(90);
+
 /// Longest answer.
 const BYTES: u64 = 64 * 1_024 * 1_024;
 
@@ -45,6 +48,34 @@ pub(super) fn get(
     path: &str,
     query: &[(&str, &str)],
 ) -> anyhow::Result<String> {
+    let target = target(path, query);
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let (status, body) = exchange(address, &request, PATIENCE)?;
+    if status != 200 {
+        bail!("the admin server at {address} answers {status}: {body}");
+    }
+    Ok(body)
+}
+
+/// Status and body of the answer to a POST request without content.
+///
+/// # Errors
+///
+/// Nobody answers.
+pub(super) fn post(
+    address: SocketAddr,
+    path: &str,
+    query: &[(&str, &str)],
+) -> anyhow::Result<(u16, String)> {
+    let target = target(path, query);
+    let request = format!(
+        "POST {target} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    exchange(address, &request, RELOAD)
+}
+
+/// A path with a query, whose values are escaped.
+fn target(path: &str, query: &[(&str, &str)]) -> String {
     let mut target = path.to_owned();
     let mut before = '?';
     for (name, value) in query {
@@ -54,11 +85,19 @@ pub(super) fn get(
         escape(value, &mut target);
         before = '&';
     }
+    target
+}
+
+/// Status and body of the answer to a request.
+fn exchange(
+    address: SocketAddr,
+    request: &str,
+    silence: Duration,
+) -> anyhow::Result<(u16, String)> {
     let reach = || format!("cannot ask the admin server at {address}");
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(reach)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(silence))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).with_context(reach)?;
     let mut answer = Vec::new();
     stream
@@ -70,10 +109,10 @@ pub(super) fn get(
         bail!("the admin server at {address} does not speak HTTP");
     };
     let status = head.split(' ').nth(1).unwrap_or_default();
-    if status != "200" {
-        bail!("the admin server at {address} answers {status}: {body}");
-    }
-    Ok(body.to_owned())
+    let status = status
+        .parse()
+        .context("the admin server's answer has no status")?;
+    Ok((status, body.to_owned()))
 }
 
 /// Appends a value so that it cannot be taken for anything else in a query.

@@ -1,6 +1,6 @@
 //! The command line: one file per subcommand.
 //!
-//! Exit codes: 0 done; 1 no, or a fault in what was given; 2 wrong usage.
+//! Exit codes: 0 done; 1 no, or a fault in what was given; 2 wrong usage; 3 written, but no running gateway has applied it.
 
 // First, so that its macros are known to the others.
 #[macro_use]
@@ -21,8 +21,10 @@ mod pool;
 #[cfg(feature = "lab")]
 mod pool_serve;
 mod record;
+mod reload;
 mod rules;
 mod run;
+mod running;
 mod user;
 
 use std::process::ExitCode;
@@ -43,6 +45,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check a configuration and every file it names; change nothing
     Check(check::CheckArgs),
+    /// Have the running gateway read its files again, and say what it did with them
+    Reload(reload::ReloadArgs),
     /// Show a whole installation at work: a pool, migrated rooms, users, and how to connect
     #[cfg(feature = "lab")]
     Demo(demo::DemoArgs),
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "lab")]
         Command::Chat(args) => on_runtime(chat::run(args)),
         Command::Check(args) => check::check(&args),
+        Command::Reload(args) => reload::reload(&args),
         #[cfg(feature = "lab")]
         Command::Demo(args) => on_runtime(demo::demo(args)),
         Command::Lookup(args) => lookup::lookup(&args),

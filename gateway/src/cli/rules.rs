@@ -13,8 +13,13 @@ use serde_json::{Value, json};
 
 use super::files;
 use super::record::{self, RecordArgs};
+use super::running::{self, Answer};
 use crate::audit::{Act, ActResult, AuditLog, Entry, FileChange, Who, system_user};
 use crate::hash::Hash;
+use crate::history::History;
+
+/// Exit code of a change that is written and that no running gateway has applied.
+const NOT_APPLIED: u8 = 3;
 
 /// What can be done with rules.
 #[derive(Debug, Subcommand)]
@@ -22,8 +27,12 @@ pub(super) enum RulesCommand {
     /// Show all rules in the order in which they are tried
     List(ListArgs),
     /// Enable a rule: only its `enabled` changes in its file
+    ///
+    /// Waits for the running gateway and says what it did with the file. Exit code 1: it refused it; 3: no gateway answers.
     Enable(ToggleArgs),
     /// Disable a rule: only its `enabled` changes in its file
+    ///
+    /// Waits for the running gateway and says what it did with the file. Exit code 1: it refused it; 3: no gateway answers.
     Disable(ToggleArgs),
     /// Run the test cases that stand beside the rules
     ///
@@ -149,15 +158,46 @@ fn switch(args: &ToggleArgs, enabled: bool) -> anyhow::Result<ExitCode> {
         println!("{place}: `{name}` is {word} already");
         return Ok(ExitCode::SUCCESS);
     };
-    println!("{place}: `{name}` is {word} now");
+    let history = loaded.settings.fixed.history.as_ref().map(History::new);
+    let answer = running::reload(&args.config, Some(&loaded.settings), history.as_ref(), &[]);
+    let (outcome, code) = match &answer {
+        Answer::InUse(generation) => {
+            println!(
+                "{place}: `{name}` is {word} now: the gateway uses it as generation {generation}"
+            );
+            (ActResult::Applied, ExitCode::SUCCESS)
+        }
+        Answer::Refused(refusal) => {
+            for line in refusal.lines() {
+                eprintln!("{line}");
+            }
+            let (error, generation) = (&refusal.error, refusal.generation);
+            eprintln!(
+                "error: `{name}` is {word} in {place}, but not in use: {error}; the gateway goes on with generation {generation}"
+            );
+            (refusal.outcome(), ExitCode::FAILURE)
+        }
+        Answer::Silent(address) => {
+            println!(
+                "{place}: `{name}` is {word} in the file; no gateway answers on {address}, so the next start uses it"
+            );
+            (ActResult::Written, ExitCode::from(NOT_APPLIED))
+        }
+        Answer::Unknown => {
+            println!(
+                "{place}: `{name}` is {word} in the file; a running gateway applies it if it watches its files, or on SIGHUP"
+            );
+            (ActResult::Written, ExitCode::SUCCESS)
+        }
+    };
     if let Some(audit) = &loaded.settings.fixed.audit {
-        record(&AuditLog::new(&audit.file), &place.file, &edit)
-            .context("the rule was switched, but the audit file cannot be written")?;
+        record(&AuditLog::new(&audit.file), &place.file, &edit, outcome)
+            .context("the file was changed, but the audit log cannot be written")?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
-fn record(log: &AuditLog, file: &str, edit: &Edit) -> std::io::Result<()> {
+fn record(log: &AuditLog, file: &str, edit: &Edit, result: ActResult) -> std::io::Result<()> {
     let entry = Entry {
         act: Act::RuleToggle,
         who: Who::CommandLine {
@@ -171,7 +211,7 @@ fn record(log: &AuditLog, file: &str, edit: &Edit) -> std::io::Result<()> {
         rooms: None,
         // The generation is the running gateway's, which records its own when it reads the file.
         generation: None,
-        result: ActResult::Applied,
+        result,
     };
     log.record(jiff::Timestamp::now(), &entry).map(|_| ())
 }

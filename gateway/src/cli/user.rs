@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use holdover_config::file;
 use holdover_config::users::{self, Upserted};
 use holdover_protocol::sip::digest::Ha1;
 use holdover_protocol::user::UserUri;
@@ -81,5 +82,7 @@ fn password(user: &str) -> anyhow::Result<String> {
         .lock()
         .read_line(&mut line)
         .context("cannot read the password")?;
+    // PowerShell writes a byte order mark into pipes.
+    let line = file::without_mark(&line);
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

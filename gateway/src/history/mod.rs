@@ -14,15 +14,17 @@ mod tests;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdover_config::file;
 use holdover_config::settings::History as Settings;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use diff::diff;
-pub use rollback::{Problem, RolledBack, rollback};
+pub use rollback::{Plan, Problem, RolledBack, rollback};
 
 use crate::audit::lock_within;
 use crate::hash::Hash;
@@ -31,8 +33,14 @@ use crate::reload::{ReadFile, Version};
 /// How long another process may keep the folder locked.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many generations the index may hold, whoever wrote it.
+/// Largest index, in octets, whoever wrote it.
 const INDEX_BYTES: u64 = 64 * 1_024 * 1_024;
+
+/// Name of the file that says where the running gateway's admin server answers.
+const ADMIN: &str = "admin";
+
+/// Name of the file that says what a rollback put in place.
+const RESTORED: &str = "restored";
 
 /// A generation that was in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +56,9 @@ pub struct Generation {
     pub hash: Hash,
     /// What it is made of, the configuration file first.
     pub files: Vec<KeptFile>,
+    /// The generation whose files a rollback had put in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<u64>,
 }
 
 /// Times as RFC 3339 writes them.
@@ -73,6 +84,13 @@ mod rfc3339 {
     }
 }
 
+/// Which generation's files a rollback put in place.
+#[derive(Debug, Serialize, Deserialize)]
+struct Restored {
+    generation: u64,
+    hash: Hash,
+}
+
 /// A file of a generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptFile {
@@ -96,6 +114,7 @@ impl Generation {
             who,
             hash: version.hash(),
             files: version.open_files().map(kept).collect(),
+            restores: None,
         }
     }
 
@@ -143,7 +162,10 @@ impl History {
         builder.create(&self.folder)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
-        let file = options.open(self.folder.join("lock"))?;
+        let path = self.folder.join("lock");
+        let file = options.open(&path)?;
+        // A gateway that is not root's has to be able to lock it as well.
+        file::adopt(&file, &path)?;
         lock_within(&file, LOCK_PATIENCE)?;
         Ok(file)
     }
@@ -155,18 +177,11 @@ impl History {
     /// The index cannot be read. That there is none is no error.
     pub fn list(&self) -> io::Result<Vec<Generation>> {
         let path = self.index();
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() > INDEX_BYTES => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the index is too large",
-                ));
-            }
-            Ok(_) => {}
+        let content = match file::read(&path, INDEX_BYTES) {
+            Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
-        }
-        let content = fs::read(path)?;
+        };
         let all: Vec<&[u8]> = whole_lines(&content).collect();
         let kept = all.get(all.len().saturating_sub(self.keep)..);
         let kept = kept.unwrap_or_default().iter();
@@ -192,9 +207,10 @@ impl History {
     /// # Errors
     ///
     /// Something cannot be read or written, a file changed since it was read, or another gateway uses the folder.
-    pub fn keep(&self, generation: Generation, files: &[ReadFile]) -> io::Result<()> {
+    pub fn keep(&self, mut generation: Generation, files: &[ReadFile]) -> io::Result<()> {
         let _lock = self.lock()?;
-        let content = match fs::read(self.index()) {
+        generation.restores = self.take_restored(generation.hash);
+        let content = match file::read(&self.index(), INDEX_BYTES) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
@@ -229,7 +245,7 @@ impl History {
         let forgotten = all.len().saturating_sub(self.keep);
         all.drain(..forgotten);
         let lines: Vec<Vec<u8>> = all.iter().map(line).collect::<Result<_, _>>()?;
-        write_whole(&self.index(), &lines.concat())?;
+        file::replace(&self.index(), &lines.concat())?;
         self.forget_files(&all);
         Ok(())
     }
@@ -241,7 +257,7 @@ impl History {
     /// It cannot be read, or is not what it was.
     pub fn content(&self, hash: Hash) -> io::Result<Vec<u8>> {
         let path = self.content_path(hash);
-        let content = fs::read(&path)?;
+        let content = file::read(&path, file::ROOMS_BYTES)?;
         if Hash::of(&content) != hash {
             let message = format!("{} was changed", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
@@ -249,17 +265,65 @@ impl History {
         Ok(content)
     }
 
-    fn keep_file(&self, file: &ReadFile) -> io::Result<()> {
-        let path = self.content_path(file.hash);
+    /// Says where the admin server of the gateway that uses this folder answers, for commands: the configuration may say something
+    /// else by the time they ask.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn announce(&self, admin: SocketAddr) -> io::Result<()> {
+        let _lock = self.lock()?;
+        file::replace(&self.folder.join(ADMIN), admin.to_string().as_bytes())
+    }
+
+    /// Where the admin server answers, if its gateway has not ended in good order.
+    #[must_use]
+    pub fn announced(&self) -> Option<SocketAddr> {
+        let content = file::read(&self.folder.join(ADMIN), 128).ok()?;
+        let mut address: SocketAddr = str::from_utf8(&content).ok()?.trim().parse().ok()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Some(address)
+    }
+
+    /// The admin server answers no more.
+    pub fn withdraw(&self) {
+        let _stays = fs::remove_file(self.folder.join(ADMIN));
+    }
+
+    /// Notes that a rollback puts the files of `to` in place, so that the generation that comes of it is known for one.
+    fn note_restored(&self, to: &Generation) -> io::Result<()> {
+        let restored = Restored {
+            generation: to.restores.unwrap_or(to.generation),
+            hash: to.hash,
+        };
+        file::replace(&self.folder.join(RESTORED), &serde_json::to_vec(&restored)?)
+    }
+
+    /// The generation whose files were put in place, if they have this hash.
+    fn take_restored(&self, hash: Hash) -> Option<u64> {
+        let path = self.folder.join(RESTORED);
+        let content = file::read(&path, 4_096).ok()?;
+        let _stays = fs::remove_file(&path);
+        let restored: Restored = serde_json::from_slice(&content).ok()?;
+        (restored.hash == hash).then_some(restored.generation)
+    }
+
+    fn keep_file(&self, kept: &ReadFile) -> io::Result<()> {
+        let path = self.content_path(kept.hash);
         if path.exists() {
             return Ok(());
         }
-        let content = fs::read(&file.path)?;
-        if Hash::of(&content) != file.hash {
-            let message = format!("{} changed while it was copied", file.name);
+        let content = file::read(&kept.path, file::ROOMS_BYTES)?;
+        if Hash::of(&content) != kept.hash {
+            let message = format!("{} changed while it was copied", kept.name);
             return Err(io::Error::other(message));
         }
-        write_whole(&path, &content)
+        file::replace(&path, &content)
     }
 
     /// Removes contents that no generation has any more. What cannot be removed only takes room.
@@ -311,28 +375,4 @@ fn add(path: &Path, line: &[u8]) -> io::Result<()> {
     let mut file = options.open(path)?;
     file.write_all(line)?;
     file.sync_data()
-}
-
-/// Writes a file so that a reader sees the old one or the new one, whole. A file that is there keeps its permissions.
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let aside = aside(path, ".new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&aside)?;
-    if let Ok(metadata) = fs::metadata(path) {
-        file.set_permissions(metadata.permissions())?;
-    }
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)
-}
-
-/// A name beside `path`, which no reader of configurations takes for a file of rules.
-fn aside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(ending);
-    path.with_file_name(name)
 }

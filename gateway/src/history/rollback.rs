@@ -6,10 +6,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use holdover_config::Diagnostics;
+use holdover_config::{Diagnostics, file};
 use jiff::Timestamp;
 
-use super::{Generation, History, aside, write_whole};
+use super::{Generation, History};
 use crate::audit::FileChange;
 use crate::hash::Hash;
 use crate::reload::Reader;
@@ -50,9 +50,73 @@ pub enum Problem {
     Io(#[from] io::Error),
 }
 
-/// Puts the files of a generation in place of those of the configuration `config`: of the generation `number`, or of the last
-/// one that says something else than the one in use. Each is replaced at once, the configuration file last; what came of it
-/// is checked, and if it is not right any more everything is put back. Meanwhile no gateway reads.
+/// A way back: the generation, and how the files that are in place differ from it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The generation whose files are to be put in place.
+    pub to: Generation,
+    /// Whether it is the one in use last: what is in place was never applied.
+    pub is_current: bool,
+    changes: Vec<Change>,
+}
+
+impl Plan {
+    /// The way back from the files of the configuration `config` to the generation `number`. Without a number: to the one in use
+    /// last if the files say something else, as after an edit that was refused; otherwise to the one before that. What a
+    /// rollback brought back counts as the generation that it brought back, so that a second one goes on backwards.
+    ///
+    /// # Errors
+    ///
+    /// There is no such generation, or a file cannot be read.
+    pub fn new(history: &History, config: &Path, number: Option<u64>) -> Result<Self, Problem> {
+        let main = config.file_name().unwrap_or_default();
+        let all = history.list()?;
+        let Some(number) = number else {
+            let ours: Vec<&Generation> = all.iter().filter(|known| is_ours(known, main)).collect();
+            let current = *ours.last().ok_or(Problem::NoneBefore)?;
+            let changes = changes(history, config, current)?;
+            if !changes.is_empty() {
+                return Ok(Self {
+                    to: current.clone(),
+                    is_current: true,
+                    changes,
+                });
+            }
+            let to = before(&ours, current).ok_or(Problem::NoneBefore)?;
+            return Ok(Self {
+                changes: self::changes(history, config, to)?,
+                to: to.clone(),
+                is_current: false,
+            });
+        };
+        let found = all.iter().find(|known| known.generation == number);
+        let to = found.ok_or(Problem::Unknown(number))?;
+        if !is_ours(to, main) {
+            let name = to.files.first().map(|file| file.file.clone());
+            return Err(Problem::OfAnother(number, name.unwrap_or_default()));
+        }
+        Ok(Self {
+            changes: changes(history, config, to)?,
+            is_current: all.last().is_some_and(|last| last.generation == number),
+            to: to.clone(),
+        })
+    }
+
+    /// Each file that would change: its name, what it says now and what it would say, if it is there.
+    pub fn files(&self) -> impl Iterator<Item = (&str, Option<&[u8]>, Option<&[u8]>)> {
+        self.changes.iter().map(|change| {
+            (
+                change.name.as_str(),
+                change.before.as_deref(),
+                change.after.as_deref(),
+            )
+        })
+    }
+}
+
+/// Puts the files of a generation in place of those of the configuration `config`, as [`Plan::new`] says. Each is replaced at
+/// once and keeps its owner and rights, the configuration file last; what came of it is checked, and if it is not right any more
+/// everything is put back. Meanwhile no gateway reads.
 ///
 /// # Errors
 ///
@@ -63,42 +127,14 @@ pub fn rollback(
     number: Option<u64>,
 ) -> Result<RolledBack, Problem> {
     let _lock = history.lock()?;
-    let folder = config.parent().unwrap_or_else(|| Path::new(""));
-    let main = config.file_name().unwrap_or_default();
-    let all = history.list()?;
-    let to = target(&all, number, main)?.clone();
-
-    let mut wanted: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
-    for name in files_of_rules(folder)? {
-        wanted.insert(name, None);
-    }
-    for file in &to.files {
-        wanted.insert(file.file.clone(), Some(history.content(file.hash)?));
-    }
-    let mut changes = Vec::new();
-    for (name, content) in wanted {
-        let path = folder.join(&name);
-        let before = match fs::read(&path) {
-            Ok(before) => Some(before),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
-        if before != content {
-            changes.push(Change {
-                is_main: path.file_name() == Some(main) && path.parent() == config.parent(),
-                name,
-                path,
-                before,
-                after: content,
-            });
-        }
-    }
-    changes.sort_by_key(|change| change.is_main);
+    let Plan { to, changes, .. } = Plan::new(history, config, number)?;
     let replaced = keep_replaced(history, &changes)?;
-
+    // What is not there any more comes back with the rights of the configuration file.
+    let rights = file::Rights::of(config)?;
     let mut done: Vec<&Change> = Vec::new();
     for change in &changes {
-        if let Err(error) = put(&change.path, change.after.as_deref()) {
+        let rights = change.rights.as_ref().or(rights.as_ref());
+        if let Err(error) = put(&change.path, change.after.as_deref(), rights) {
             put_back(&done)?;
             return Err(error.into());
         }
@@ -111,6 +147,7 @@ pub fn rollback(
             faults,
         });
     }
+    history.note_restored(&to)?;
     let hash = |content: &Option<Vec<u8>>| content.as_deref().map(Hash::of);
     let files = changes.iter().map(|change| FileChange {
         file: change.name.clone(),
@@ -125,32 +162,64 @@ pub fn rollback(
 }
 
 /// A file that is to be another one.
+#[derive(Debug)]
 struct Change {
     name: String,
     path: PathBuf,
     is_main: bool,
     before: Option<Vec<u8>>,
     after: Option<Vec<u8>>,
+    /// Whose it is and who may read it, if it is there.
+    rights: Option<file::Rights>,
 }
 
-fn target<'a>(
-    all: &'a [Generation],
-    number: Option<u64>,
-    main: &OsStr,
-) -> Result<&'a Generation, Problem> {
-    let file = |known: &'a Generation| known.files.first().map(|file| file.file.as_str());
-    let is_ours = |known: &&'a Generation| file(known).is_none_or(|file| *main == *file);
-    if let Some(number) = number {
-        let found = all.iter().find(|known| known.generation == number);
-        let found = found.ok_or(Problem::Unknown(number))?;
-        return Some(found)
-            .filter(is_ours)
-            .ok_or_else(|| Problem::OfAnother(number, file(found).unwrap_or_default().to_owned()));
+/// How the files in place differ from those of the generation `to`, the configuration file last.
+fn changes(history: &History, config: &Path, to: &Generation) -> Result<Vec<Change>, Problem> {
+    let folder = config.parent().unwrap_or_else(|| Path::new(""));
+    let mut wanted: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
+    for name in files_of_rules(folder)? {
+        wanted.insert(name, None);
     }
-    let ours = || all.iter().rev().filter(is_ours);
-    let current = ours().next().ok_or(Problem::NoneBefore)?;
-    let mut before = ours().skip_while(|known| known.hash == current.hash);
-    before.next().ok_or(Problem::NoneBefore)
+    for file in &to.files {
+        wanted.insert(file.file.clone(), Some(history.content(file.hash)?));
+    }
+    let mut changes = Vec::new();
+    for (name, after) in wanted {
+        let path = folder.join(&name);
+        let before = match file::read(&path, file::ROOMS_BYTES) {
+            Ok(before) => Some(before),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        if before != after {
+            changes.push(Change {
+                is_main: path.file_name() == config.file_name() && path.parent() == config.parent(),
+                rights: file::Rights::of(&path)?,
+                name,
+                path,
+                before,
+                after,
+            });
+        }
+    }
+    changes.sort_by_key(|change| change.is_main);
+    Ok(changes)
+}
+
+fn is_ours(known: &Generation, main: &OsStr) -> bool {
+    let file = known.files.first();
+    file.is_none_or(|file| *main == *file.file)
+}
+
+/// The last generation before `current` that says something else.
+fn before<'a>(ours: &[&'a Generation], current: &Generation) -> Option<&'a Generation> {
+    // What was brought back has its place where it was before.
+    let number = current.restores.unwrap_or(current.generation);
+    ours.iter()
+        .rev()
+        .skip_while(|known| known.generation > number)
+        .find(|known| known.hash != current.hash)
+        .copied()
 }
 
 /// The files of rules that are there now.
@@ -171,7 +240,7 @@ fn files_of_rules(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn put(path: &Path, content: Option<&[u8]>) -> io::Result<()> {
+fn put(path: &Path, content: Option<&[u8]>, rights: Option<&file::Rights>) -> io::Result<()> {
     let Some(content) = content else {
         return fs::remove_file(path);
     };
@@ -181,17 +250,17 @@ fn put(path: &Path, content: Option<&[u8]>) -> io::Result<()> {
     {
         fs::create_dir_all(folder)?;
     }
-    // A link stays a link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    write_whole(&target, content).inspect_err(|_| {
-        let _gone = fs::remove_file(aside(&target, ".new"));
-    })
+    file::replace_with(path, content, rights)
 }
 
 fn put_back(done: &[&Change]) -> io::Result<()> {
-    done.iter()
-        .rev()
-        .try_for_each(|change| put(&change.path, change.before.as_deref()))
+    done.iter().rev().try_for_each(|change| {
+        put(
+            &change.path,
+            change.before.as_deref(),
+            change.rights.as_ref(),
+        )
+    })
 }
 
 /// Keeps what would be lost: contents that are in no generation, an edit that was rejected perhaps.
@@ -210,7 +279,7 @@ fn keep_replaced(history: &History, changes: &[Change]) -> io::Result<Option<Pat
         });
         fs::create_dir_all(&*folder)?;
         let name = change.name.replace(['/', '\\'], "_");
-        write_whole(&folder.join(name), before)?;
+        file::replace(&folder.join(name), before)?;
     }
     Ok(kept)
 }

@@ -319,5 +319,98 @@ fn two_configurations_that_share_a_folder_are_told_and_not_mixed_up() {
         panic!("rolled back to the other's");
     };
     assert_eq!(name, "other.toml");
-    assert_eq!(place.rollback(None).unwrap().to.generation, 1);
+    assert_eq!(place.rollback(None).unwrap().to.generation, 2);
+}
+
+/// An edit that was never applied is what the last change was, for whoever made it.
+#[test]
+fn without_a_number_an_edit_that_was_refused_is_undone_first() {
+    let mut place = Place::new(9);
+    place.use_it();
+    place.write("rules.d/one.toml", RULE);
+    place.use_it();
+    for (name, edit) in [
+        ("holdover.toml", "a typo"),
+        ("rules.d/two.toml", "[[rule]]"),
+        ("rooms.csv", "cut"),
+    ] {
+        place.write(name, edit);
+        let plan = Plan::new(&place.history, &place.path("holdover.toml"), None).unwrap();
+        assert!(plan.is_current);
+        let changed: Vec<_> = plan.files().map(|(name, _, _)| name.to_owned()).collect();
+        assert_eq!(changed, [name]);
+        assert_eq!(place.read(name).unwrap(), edit, "a plan changes nothing");
+        let done = place.rollback(None).unwrap();
+        assert_eq!(done.to.generation, 2, "{name}");
+        assert_eq!(place.read("rules.d/one.toml").unwrap(), RULE);
+    }
+    // What is in place is in use: now the change before.
+    let done = place.rollback(None).unwrap();
+    assert_eq!(done.to.generation, 1);
+    assert_eq!(place.read("rules.d/one.toml"), None);
+}
+
+#[test]
+fn a_second_rollback_goes_on_backwards() {
+    let mut place = Place::new(9);
+    for number in 1..=4 {
+        place.write(
+            "rules.d/one.toml",
+            &RULE.replace("No.", &format!("No {number}.")),
+        );
+        place.use_it();
+    }
+    for expected in [3, 2, 1] {
+        assert_eq!(place.rollback(None).unwrap().to.generation, expected);
+        place.use_it();
+        let last = place.history.list().unwrap().pop().unwrap();
+        assert_eq!(last.restores, Some(expected));
+    }
+    assert!(matches!(place.rollback(None), Err(Problem::NoneBefore)));
+    // A change by hand begins anew, though it says what was there before.
+    place.write("rules.d/one.toml", &RULE.replace("No.", "No 3."));
+    place.use_it();
+    assert_eq!(place.history.list().unwrap().pop().unwrap().restores, None);
+    assert_eq!(place.rollback(None).unwrap().to.restores, Some(1));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_rollback_keeps_owners_and_rights() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    let mut place = Place::new(9);
+    place.write("rules.d/one.toml", RULE);
+    let rights = |place: &Place, name: &str| {
+        let metadata = fs::metadata(place.path(name)).unwrap();
+        (metadata.uid(), metadata.gid(), metadata.mode() & 0o777)
+    };
+    for name in ["holdover.toml", "rooms.csv", "rules.d/one.toml"] {
+        // Only root can give files away.
+        let _stays_ours = chown(place.path(name), Some(65_534), Some(65_533));
+        fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    let before = rights(&place, "holdover.toml");
+    place.use_it();
+    fs::remove_file(place.path("rules.d/one.toml")).unwrap();
+    let other = CONFIG.replace("\"refuse\"", "\"same-id\"");
+    fs::write(place.path("holdover.toml"), other).unwrap();
+    place.use_it();
+    place.rollback(None).unwrap();
+    for name in ["holdover.toml", "rooms.csv", "rules.d/one.toml"] {
+        assert_eq!(rights(&place, name), before, "{name}");
+    }
+}
+
+#[test]
+fn where_the_gateway_answers_is_known_while_it_runs() {
+    let place = Place::new(1);
+    assert_eq!(place.history.announced(), None);
+    place
+        .history
+        .announce("0.0.0.0:8080".parse().unwrap())
+        .unwrap();
+    let announced = place.history.announced().unwrap();
+    assert_eq!(announced, "127.0.0.1:8080".parse().unwrap());
+    place.history.withdraw();
+    assert_eq!(place.history.announced(), None);
 }

@@ -214,6 +214,17 @@ impl Occupancy {
         }
     }
 
+    /// The limits.
+    #[cfg(test)]
+    pub(crate) fn limits(&self) -> Most {
+        Most {
+            connections: self.most.load(Ordering::Acquire),
+            per_address: self.most_per_address.load(Ordering::Acquire),
+            bytes_per_address: self.bytes_per_address.load(Ordering::Acquire),
+            unfinished_bytes: self.unfinished.most.load(Ordering::Acquire),
+        }
+    }
+
     /// Admits a client, if there is room.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, ConnectionRefusal> {
         let address = source(address);

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use holdover_config::PoolName;
 use holdover_config::settings::Dialect;
+use holdover_protocol::sip::Limits;
 use holdover_protocol::user::UserUri;
+use holdover_protocol::xccos;
 use serde::Serialize;
 
 use embedded::{EmbeddedLeg, EmbeddedPool};
@@ -96,6 +98,24 @@ impl Pools {
     #[must_use]
     pub fn name(&self, id: PoolId) -> Option<&PoolName> {
         self.0.get(usize::from(id.0)).map(|(name, _)| name)
+    }
+
+    /// Sets the bounds of messages for connections to come.
+    pub fn limit(&self, limits: Limits, xccos: xccos::Limits) {
+        for (_, pool) in &self.0 {
+            if let Pool::Sip(pool) = pool {
+                pool.limit(limits, xccos);
+            }
+        }
+    }
+
+    /// The pools over SIP.
+    #[cfg(test)]
+    pub(crate) fn over_sip(&self) -> impl Iterator<Item = &SipPool> {
+        self.0.iter().filter_map(|(_, pool)| match pool {
+            Pool::Sip(pool) => Some(pool),
+            Pool::Embedded(_) => None,
+        })
     }
 
     /// Whether rooms have the same identifier there as at legacy clients: an old Group Chat server.

@@ -9,8 +9,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::{Engine, Report, Status};
-use crate::audit::Who;
+use super::{Engine, Job, Report, Status};
 
 /// How much nicer than the rest of the program. Where both want a processor, a session's thread gets three times as much of it:
 /// enough for posts not to notice, and a reload on a busy machine is late by that and no more.
@@ -18,22 +17,25 @@ use crate::audit::Who;
 const NICE: i32 = 5;
 
 /// What is to be done, and who waits for it.
-type Job = (Who, oneshot::Sender<(Report, Status)>);
+type Asked = (Job, oneshot::Sender<(Report, Status)>);
 
 /// The way to the thread. It ends when this is gone and what was asked for is done.
 #[derive(Debug)]
 pub(super) struct Aside {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Asked>,
 }
 
 impl Aside {
     /// Starts the thread, which has `engine` from here on.
     pub(super) fn start(mut engine: Engine) -> io::Result<Self> {
-        let (sender, jobs) = mpsc::channel::<Job>();
+        let (sender, jobs) = mpsc::channel::<Asked>();
         let work = move || {
             step_back();
-            for (who, answer) in jobs {
-                let report = engine.reload(&who);
+            for (job, answer) in jobs {
+                let report = match job {
+                    Job::Reload { who, doubts } => engine.reload_with(&who, doubts),
+                    Job::TryOut => engine.try_out(),
+                };
                 // Whoever does not wait any more does not want to know.
                 let _gone = answer.send((report, engine.status()));
             }
@@ -43,10 +45,10 @@ impl Aside {
         Ok(Self { jobs: sender })
     }
 
-    /// Carries out a reload. `None`: the thread is gone.
-    pub(super) async fn reload(&self, who: Who) -> Option<(Report, Status)> {
+    /// Does what is asked for. `None`: the thread is gone.
+    pub(super) async fn carry_out(&self, job: Job) -> Option<(Report, Status)> {
         let (answer, done) = oneshot::channel();
-        self.jobs.send((who, answer)).ok()?;
+        self.jobs.send((job, answer)).ok()?;
         done.await.ok()
     }
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use holdover_config::{Diagnostics, fixed_changes};
 use jiff::Timestamp;
 
+use super::look::Look;
 use super::read::{FileKind, Read, ReadFile, Reader, Version};
-use super::{Rejected, Report, Retired, Status, StatusFile};
+use super::{Rejected, Report, Retired, Status, StatusFile, whole};
 use crate::audit::{Act, ActResult, AuditLog, Entry, FileChange, Who};
 use crate::directory::Difference;
 use crate::hash::Hash;
@@ -20,10 +21,22 @@ use crate::telemetry::events::config::{
 };
 use crate::telemetry::{Detail, Emit as _, Telemetry};
 
+/// How long a reload waits for files that go on changing.
+const UNSETTLED: Duration = Duration::from_secs(10);
+
 /// Puts a version in use, at once and whole.
 pub trait Publish: Send {
     /// From here on `version` counts, as the generation of this number. Returns what does not count any more.
     fn publish(&self, generation: u64, version: &Version) -> Retired;
+}
+
+/// What becomes of a version whose files may be cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubts {
+    /// It is refused.
+    Refused,
+    /// It is put in use: somebody said that it is meant.
+    Accepted,
 }
 
 /// What reads configurations and puts them in use.
@@ -109,14 +122,7 @@ impl Engine {
             files: running.version.files.iter().map(file).collect(),
             last_reload_successful: rejected.is_none(),
             rejected,
-            watched: running
-                .version
-                .files
-                .iter()
-                .map(|file| &file.path)
-                .chain(&self.named)
-                .cloned()
-                .collect(),
+            watched: self.watched(),
             rules: self.reader.rules_folder(),
         }
     }
@@ -127,26 +133,41 @@ impl Engine {
         &self.running.version
     }
 
-    /// Reads everything again and takes it into use, if it is right. Blocks.
+    /// Where what happens is told.
+    pub(super) fn telemetry(&self) -> Telemetry {
+        self.telemetry.clone()
+    }
+
+    /// The files whose change is a reason to reload.
+    fn watched(&self) -> Vec<PathBuf> {
+        let files = self.running.version.files.iter().map(|file| &file.path);
+        let mut watched: Vec<PathBuf> = files.chain(&self.named).cloned().collect();
+        watched.sort_unstable();
+        watched.dedup();
+        watched
+    }
+
+    /// Reads everything again when the files have settled and takes it into use, if it is right and whole. Blocks.
     pub fn reload(&mut self, who: &Who) -> Report {
+        self.reload_with(who, Doubts::Refused)
+    }
+
+    /// As [`Engine::reload`]; files that may be cut short are applied if `doubts` are accepted. Blocks.
+    pub fn reload_with(&mut self, who: &Who, doubts: Doubts) -> Report {
         let begun = Instant::now();
-        // Nobody puts files in place meanwhile. Who cannot lock a history has none that could be put in place.
-        let lock = self
-            .history
-            .as_ref()
-            .and_then(|history| history.lock().ok());
-        let Read {
-            files,
-            named,
-            version,
-            ..
-        } = self.reader.read();
-        drop(lock);
-        self.named = named;
-        self.named
-            .extend(files.iter().map(|file| file.path.clone()));
+        let read = self.read_settled();
         let generation = self.running.generation;
-        let version = match version.and_then(|version| self.keeps_fixed(version)) {
+        let (files, version) = match read {
+            Some(read) => (read.files, self.judged(read.version, doubts)),
+            None => {
+                let config = self.reader.config().display().to_string();
+                (
+                    self.running.version.files.clone(),
+                    Err(whole::unsettled(config)),
+                )
+            }
+        };
+        let version = match version {
             Ok(version) => version,
             Err(faults) => return self.reject(who, files, faults),
         };
@@ -192,6 +213,73 @@ impl Engine {
             generation,
             hash,
             took,
+        }
+    }
+
+    /// What would come of a reload now, of which nothing is applied and nobody is told. Blocks.
+    pub fn try_out(&mut self) -> Report {
+        let generation = self.running.generation;
+        let hash = self.running.hash;
+        let version = match self.read_settled() {
+            Some(read) => self.judged(read.version, Doubts::Refused),
+            None => Err(whole::unsettled(self.reader.config().display().to_string())),
+        };
+        match version {
+            Err(faults) => Report::Rejected {
+                generation,
+                faults: Arc::new(faults),
+            },
+            Ok(version) if version.files == self.running.version.files => {
+                Report::Unchanged { generation, hash }
+            }
+            Ok(version) => Report::Applied {
+                generation: generation + 1,
+                hash: version.hash(),
+                took: Duration::ZERO,
+            },
+        }
+    }
+
+    /// Reads everything when no file has changed for a while. `None`: they go on changing.
+    fn read_settled(&mut self) -> Option<Read> {
+        let settle = self.running.version.settings.live.whole.settle;
+        let until = Instant::now() + UNSETTLED;
+        let rules = self.reader.rules_folder();
+        loop {
+            let watched = self.watched();
+            let before = Look::settled(&watched, &rules, settle, until)?;
+            // Nobody puts files in place meanwhile. Who cannot lock a history has none that could be put in place.
+            let lock = self
+                .history
+                .as_ref()
+                .and_then(|history| history.lock().ok());
+            let read = self.reader.read();
+            drop(lock);
+            self.named.clone_from(&read.named);
+            let files = read.files.iter().map(|file| file.path.clone());
+            self.named.extend(files);
+            // What was written meanwhile, or is named for the first time, may not be whole.
+            if self.watched() == watched && Look::at(&watched, &rules) == before {
+                return Some(read);
+            }
+        }
+    }
+
+    /// A version that can be put in use, or what keeps it from that.
+    fn judged(
+        &self,
+        version: Result<Version, Diagnostics>,
+        doubts: Doubts,
+    ) -> Result<Version, Diagnostics> {
+        let version = self.keeps_fixed(version?)?;
+        let found = match doubts {
+            Doubts::Refused => whole::doubts(&self.running.version, &version),
+            Doubts::Accepted => Diagnostics::new(),
+        };
+        if found.is_empty() {
+            Ok(version)
+        } else {
+            Err(found)
         }
     }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use holdover_config::settings::Limits as LimitSettings;
 use holdover_protocol::sip::Limits;
-use holdover_protocol::xccos;
 
 use super::{Publish, Version};
 use crate::listener::connection::ConnectionContext;
@@ -17,8 +16,8 @@ use crate::listener::front_end::FrontEndContext;
 use crate::listener::{MessageLimits, Most, Occupancy};
 use crate::registrar::SharedUsers;
 use crate::routing::Routing;
+use crate::session::SessionSettings;
 use crate::session::task::SessionContext;
-use crate::session::{QueueLimits, SessionSettings};
 use crate::telemetry::events::process::DirectoryLoaded;
 use crate::telemetry::{Emit as _, Telemetry};
 
@@ -75,19 +74,14 @@ impl Publish for Live {
             }
         }
         let limits = &live.limits;
-        self.sessions.settings.rcu(|settings| SessionSettings {
-            xccos: xccos_limits(limits),
-            queue: queue_limits(limits),
-            info_timeout: limits.info_timeout,
-            rooms_per_command: limits.rooms_per_command,
-            rooms_per_session: limits.rooms_per_session,
-            ..(**settings).clone()
-        });
+        let settings = SessionSettings::new(&version.settings.fixed.gateway, limits);
+        let (sip, xccos) = (sip_limits(limits), settings.xccos);
+        self.sessions.settings.store(Arc::new(settings));
         for context in &self.contexts {
             context.rcu(|context| {
                 let mut uas = (*context.uas).clone();
                 uas.sign_in_timeout = limits.sign_in_timeout;
-                uas.service.xccos = xccos_limits(limits);
+                uas.service.xccos = xccos;
                 ConnectionContext {
                     uas: Arc::new(uas),
                     limits: message_limits(limits),
@@ -96,8 +90,9 @@ impl Publish for Live {
             });
         }
         for front_ends in &self.front_ends {
-            front_ends.limit(message_limits(limits), xccos_limits(limits));
+            front_ends.limit(message_limits(limits), xccos);
         }
+        self.sessions.pools.limit(sip, xccos);
         for occupancy in &self.occupancies {
             occupancy.limit(occupancy_limits(limits));
         }
@@ -140,23 +135,6 @@ pub(crate) fn occupancy_limits(limits: &LimitSettings) -> Most {
         per_address: limits.connections_per_address,
         bytes_per_address: limits.sign_in_bytes_per_address,
         unfinished_bytes: limits.unfinished_bytes,
-    }
-}
-
-/// Bounds of an XCCOS document.
-pub(crate) fn xccos_limits(limits: &LimitSettings) -> xccos::Limits {
-    xccos::Limits {
-        bytes: limits.body_bytes,
-        ..xccos::Limits::default()
-    }
-}
-
-/// Bounds of what waits for a client.
-pub(crate) fn queue_limits(limits: &LimitSettings) -> QueueLimits {
-    QueueLimits {
-        messages: limits.queue_messages,
-        bytes: limits.queue_bytes,
-        outstanding: limits.outstanding_infos,
     }
 }
 

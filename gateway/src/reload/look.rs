@@ -4,14 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::stamp::Stamp;
+
+/// Pause between two looks at files that may still change.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Everything that is watched, at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
     files: BTreeMap<PathBuf, Option<Stamp>>,
+    /// The folder of rules, which shows when a file of it is gone.
+    rules: Option<Stamp>,
 }
 
 impl Look {
@@ -22,15 +28,53 @@ impl Look {
             .map(|entry| entry.path())
             .filter(|path| path.extension() == Some(OsStr::new("toml")));
         let files = files.iter().cloned().chain(listed);
+        let stamp = |path: &Path| {
+            let metadata = fs::metadata(path).ok();
+            metadata.map(|metadata| Stamp::of(&metadata))
+        };
         let look = |path: PathBuf| {
-            let stamp = fs::metadata(&path)
-                .ok()
-                .map(|metadata| Stamp::of(&metadata));
+            let stamp = stamp(&path);
             (path, stamp)
         };
         Self {
             files: files.map(look).collect(),
+            rules: stamp(rules),
         }
+    }
+
+    /// Waits until nothing has changed for `settle`, by the times of the files or by watching them for so long. `None`: it went
+    /// on changing. Blocks.
+    pub(super) fn settled(
+        files: &[PathBuf],
+        rules: &Path,
+        settle: Duration,
+        until: Instant,
+    ) -> Option<Self> {
+        let mut look = Self::at(files, rules);
+        let mut since = Instant::now();
+        loop {
+            let watched = since.elapsed();
+            let age = look.age().unwrap_or_default().max(watched);
+            let Some(left) = settle.checked_sub(age).filter(|left| !left.is_zero()) else {
+                return Some(look);
+            };
+            if Instant::now() >= until {
+                return None;
+            }
+            sleep(left.min(PAUSE));
+            let now = Self::at(files, rules);
+            if now != look {
+                look = now;
+                since = Instant::now();
+            }
+        }
+    }
+
+    /// Time since the last change of any of it. `None`: it is in the future.
+    fn age(&self) -> Option<Duration> {
+        let stamps = self.files.values().chain([&self.rules]).flatten();
+        let ages: Option<Vec<Duration>> = stamps.map(Stamp::age).collect();
+        Some(ages?.into_iter().min().unwrap_or(Duration::MAX))
     }
 
     /// Whether something could change without showing: it changed a moment ago.

@@ -11,6 +11,7 @@ mod read;
 mod signal;
 mod stamp;
 mod watch;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -20,16 +21,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use holdover_config::Diagnostics;
+use holdover_config::{Diagnostic, Diagnostics, Severity};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub use engine::{Engine, Publish};
+pub use engine::{Doubts, Engine, Publish};
 pub use live::{Live, Retired};
-pub(crate) use live::{message_limits, occupancy_limits, queue_limits, sip_limits, xccos_limits};
-pub use read::{FileKind, Read, ReadFile, Reader, Version};
+pub(crate) use live::{message_limits, occupancy_limits, sip_limits};
+pub use read::{Amount, FileKind, Read, ReadFile, Reader, Version};
 pub use signal::on_hangup;
 pub use watch::watch;
 
@@ -37,9 +39,14 @@ use aside::Aside;
 
 use crate::audit::Who;
 use crate::hash::Hash;
+use crate::telemetry::events::config::ConfigStalled;
+use crate::telemetry::{Emit as _, Telemetry};
 
 /// Reloads that may wait. They are answered together, so a queue that is full loses nothing.
 const WAITING: usize = 64;
+
+/// How long a reload may take before those who wait for it are told that it stalls.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// What became of a reload.
 #[derive(Clone, Debug)]
@@ -123,9 +130,18 @@ pub struct Reloader {
     status: Arc<Mutex<Arc<Status>>>,
 }
 
+/// What is asked for.
+#[derive(Clone, Debug)]
+enum Job {
+    /// Apply the files.
+    Reload { who: Who, doubts: Doubts },
+    /// Say what would come of that.
+    TryOut,
+}
+
 #[derive(Debug)]
 struct Request {
-    who: Who,
+    job: Job,
     answer: oneshot::Sender<Report>,
 }
 
@@ -138,8 +154,22 @@ impl Reloader {
 
     /// Reads the configuration again and takes it into use, if it is right. `None`: the gateway goes down.
     pub async fn reload(&self, who: Who) -> Option<Report> {
+        self.reload_with(who, Doubts::Refused).await
+    }
+
+    /// As [`Reloader::reload`]; files that may be cut short are applied if `doubts` are accepted.
+    pub async fn reload_with(&self, who: Who, doubts: Doubts) -> Option<Report> {
+        self.ask(Job::Reload { who, doubts }).await
+    }
+
+    /// What would come of a reload now; of [`Report::Applied`] nothing is. `None`: the gateway goes down.
+    pub async fn try_out(&self) -> Option<Report> {
+        self.ask(Job::TryOut).await
+    }
+
+    async fn ask(&self, job: Job) -> Option<Report> {
         let (answer, report) = oneshot::channel();
-        self.requests.send(Request { who, answer }).await.ok()?;
+        self.requests.send(Request { job, answer }).await.ok()?;
         report.await.ok()
     }
 }
@@ -150,6 +180,7 @@ pub struct Reloads {
     aside: Aside,
     requests: mpsc::Receiver<Request>,
     status: Arc<Mutex<Arc<Status>>>,
+    telemetry: Telemetry,
 }
 
 impl Reloads {
@@ -166,6 +197,7 @@ impl Reloads {
             status: Arc::clone(&status),
         };
         let reloads = Self {
+            telemetry: engine.telemetry(),
             aside: Aside::start(engine)?,
             requests,
             status,
@@ -185,21 +217,96 @@ impl Reloads {
             while let Ok(request) = self.requests.try_recv() {
                 requests.push(request);
             }
-            // A person who asked is named rather than the file that they saved before.
-            let who = requests.iter().map(|request| &request.who);
-            let who = who
-                .clone()
-                .find(|who| !matches!(who, Who::FileChange { .. }))
-                .or_else(|| who.clone().next());
-            let Some(who) = who.cloned() else { continue };
-            let Some((report, status)) = self.aside.reload(who).await else {
-                return;
-            };
-            *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
-            for request in requests {
-                // Whoever does not wait any more does not want to know.
-                let _gone = request.answer.send(report.clone());
+            let (trials, reloads) = requests
+                .into_iter()
+                .partition(|request| matches!(request.job, Job::TryOut));
+            for requests in [reloads, trials] {
+                // The disk may keep the thread for ever: that must not keep the program from ending.
+                let served = tokio::select! {
+                    () = stop.cancelled() => return,
+                    served = self.answer(requests) => served,
+                };
+                if served.is_none() {
+                    return;
+                }
             }
         }
     }
+
+    /// Does what all `requests` ask for, and tells them what came of it. `None`: the thread is gone.
+    async fn answer(&mut self, mut requests: Vec<Request>) -> Option<()> {
+        let Some(job) = together(&requests) else {
+            return Some(());
+        };
+        let Self {
+            aside,
+            requests: queue,
+            status,
+            telemetry,
+        } = self;
+        let running = Arc::clone(&status.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut done = std::pin::pin!(aside.carry_out(job));
+        let (report, now) = match timeout(STALLED, &mut done).await {
+            Ok(done) => done?,
+            Err(_) => {
+                let (faults, after) = (Arc::new(stalled(&running.config)), STALLED);
+                let generation = running.generation;
+                ConfigStalled { generation, after }.emit(telemetry);
+                let report = || Report::Rejected {
+                    generation,
+                    faults: Arc::clone(&faults),
+                };
+                loop {
+                    for request in requests.drain(..) {
+                        let _gone = request.answer.send(report());
+                    }
+                    // Who asks meanwhile is not kept waiting.
+                    tokio::select! {
+                        done = &mut done => break done?,
+                        Some(request) = queue.recv() => requests.push(request),
+                    }
+                }
+            }
+        };
+        *status.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        for request in requests {
+            // Whoever does not wait any more does not want to know.
+            let _gone = request.answer.send(report.clone());
+        }
+        Some(())
+    }
+}
+
+/// The one job that does what all requests ask for. `None`: there are none.
+fn together(requests: &[Request]) -> Option<Job> {
+    let reloads = || {
+        requests.iter().filter_map(|request| match &request.job {
+            Job::Reload { who, doubts } => Some((who, *doubts)),
+            Job::TryOut => None,
+        })
+    };
+    // A person who asked is named rather than the file that they saved before.
+    let who = reloads()
+        .map(|(who, _)| who)
+        .find(|who| !matches!(who, Who::FileChange { .. }))
+        .or_else(|| reloads().map(|(who, _)| who).next());
+    let Some(who) = who.cloned() else {
+        return requests.first().map(|_| Job::TryOut);
+    };
+    let is_accepted = reloads().any(|(_, doubts)| doubts == Doubts::Accepted);
+    let doubts = if is_accepted {
+        Doubts::Accepted
+    } else {
+        Doubts::Refused
+    };
+    Some(Job::Reload { who, doubts })
+}
+
+/// The fault of files that cannot be read to their end.
+fn stalled(config: &str) -> Diagnostics {
+    let seconds = STALLED.as_secs();
+    let message = format!(
+        "the files could not be read within {seconds} s: the disk or share does not answer"
+    );
+    Diagnostic::whole_file(Severity::Error, "HT005", config, message).into()
 }

@@ -2,7 +2,6 @@
 //! that they always agree.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 use holdover_config::settings::{Directory as DirectorySettings, Fixed, Peers, SignIn, Tls};
 use holdover_config::{
     Diagnostic, Diagnostics, Loaded, Loader, PoolName, Settings, Severity, SourceKind, Users,
-    check_environment,
+    check_environment, file,
 };
 
 use super::stamp::Stamps;
@@ -21,6 +20,9 @@ use crate::transport::tls::{Acceptor, TlsError};
 
 /// Stable code of a certificate and a key that do not make a pair.
 const UNUSABLE_CERTIFICATE: &str = "HT001";
+
+/// Stable code of files that do not stop changing.
+pub(super) const CHANGING: &str = "HT002";
 
 /// How often files are read again because they changed while they were read.
 const TRIES: usize = 5;
@@ -51,6 +53,19 @@ pub struct ReadFile {
     pub kind: FileKind,
     /// Hash of its content.
     pub hash: Hash,
+    /// Whether its last line has an end.
+    pub is_ended: bool,
+}
+
+/// How much there is of something of which little may be left when a file is cut short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amount {
+    /// What is counted: "rooms" or "users".
+    pub what: &'static str,
+    /// In which file, as people know it.
+    pub file: String,
+    /// How many.
+    pub number: usize,
 }
 
 /// Everything that was read at one time, found right.
@@ -66,7 +81,9 @@ pub struct Version {
     pub users: HashMap<PathBuf, Arc<Users>>,
     /// The files, the configuration file first.
     pub files: Vec<ReadFile>,
-    /// Text of the configuration file.
+    /// How many rooms there are, and users in each file of users.
+    pub amounts: Vec<Amount>,
+    /// Text of the configuration file, without a byte order mark.
     pub text: Arc<str>,
     /// What is odd.
     pub warnings: Diagnostics,
@@ -160,7 +177,7 @@ impl Reader {
             loaded: None,
             version: Err(Diagnostic::whole_file(
                 Severity::Error,
-                "HT002",
+                CHANGING,
                 self.config.display().to_string(),
                 "the files change faster than they can be read",
             )
@@ -173,6 +190,7 @@ impl Reader {
         let loaded = self.loader.load(&self.config);
         let mut files = Vec::new();
         let mut text = Arc::default();
+        let mut amounts = Vec::new();
         for source in self.loader.sources() {
             let kind = match source.kind {
                 SourceKind::Main => FileKind::Main,
@@ -180,10 +198,16 @@ impl Reader {
                 SourceKind::Users => FileKind::RuleUsers,
             };
             if kind == FileKind::Main {
-                text = source.text.into();
+                text = file::without_mark(source.text).into();
             }
-            let hash = Hash::of(source.text.as_bytes());
-            files.push(self.file(source.path.to_owned(), kind, hash));
+            if kind == FileKind::RuleUsers {
+                amounts.push(Amount {
+                    what: "users",
+                    file: source.path.display().to_string(),
+                    number: source.text.lines().filter(|line| is_entry(line)).count(),
+                });
+            }
+            files.push(self.text_file(source.path.to_owned(), kind, source.text));
         }
         let loaded = match loaded {
             Ok(loaded) => loaded,
@@ -225,7 +249,18 @@ impl Reader {
                 version: Err(found),
             });
         };
+        amounts.push(Amount {
+            what: "rooms",
+            file: self.config.display().to_string(),
+            number: directory.rooms(),
+        });
+        amounts.extend(users.iter().map(|(path, users)| Amount {
+            what: "users",
+            file: path.display().to_string(),
+            number: users.len(),
+        }));
         let version = Version {
+            amounts,
             settings: loaded.settings.clone(),
             directory,
             directory_took,
@@ -249,11 +284,10 @@ impl Reader {
             if all.contains_key(path) {
                 continue;
             }
-            let Ok(text) = fs::read_to_string(path) else {
+            let Ok(text) = file::read_text(path) else {
                 continue;
             };
-            let hash = Hash::of(text.as_bytes());
-            files.push(self.file(path.to_owned(), FileKind::Users, hash));
+            files.push(self.text_file(path.to_owned(), FileKind::Users, &text));
             if let Ok(users) = Users::parse(&path.display().to_string(), &text) {
                 all.insert(path.to_owned(), Arc::new(users));
             }
@@ -278,9 +312,9 @@ impl Reader {
         let mut hashes = Vec::new();
         for path in &settings.rooms {
             match self.stamps.hash(path) {
-                Ok(hash) => {
+                Ok((hash, is_ended)) => {
                     hashes.push(hash);
-                    files.push(self.file(path.clone(), FileKind::Rooms, hash));
+                    files.push(self.file(path.clone(), FileKind::Rooms, hash, is_ended));
                 }
                 // That it is missing was told with the environment.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(None),
@@ -321,7 +355,12 @@ impl Reader {
         Some(Some((directory, took)))
     }
 
-    fn file(&self, path: PathBuf, kind: FileKind, hash: Hash) -> ReadFile {
+    fn text_file(&self, path: PathBuf, kind: FileKind, text: &str) -> ReadFile {
+        let is_ended = text.is_empty() || text.ends_with(['\n', '\r']);
+        self.file(path, kind, Hash::of(text.as_bytes()), is_ended)
+    }
+
+    fn file(&self, path: PathBuf, kind: FileKind, hash: Hash, is_ended: bool) -> ReadFile {
         let folder = self.config.parent().unwrap_or_else(|| Path::new(""));
         let name = path.strip_prefix(folder).unwrap_or(&path);
         ReadFile {
@@ -329,8 +368,15 @@ impl Reader {
             path,
             kind,
             hash,
+            is_ended,
         }
     }
+}
+
+/// Whether a line of a list of users names one, as far as counting goes.
+fn is_entry(line: &str) -> bool {
+    let line = line.trim_start_matches('\u{feff}').trim();
+    !line.is_empty() && !line.starts_with('#')
 }
 
 /// The files of users that listeners name.

@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use holdover_config::file;
+
 use crate::hash::Hash;
 
 /// A file that was written within this time before it was read may be written again without its times moving: file systems
@@ -17,6 +19,8 @@ const SETTLES_IN: Duration = Duration::from_secs(3);
 pub(super) struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
+    /// The last change of any kind.
+    changed: Option<SystemTime>,
     /// Number of the file and time of its last change of any kind, where there are such.
     inode: [u64; 3],
 }
@@ -26,6 +30,7 @@ impl Stamp {
         Self {
             length: metadata.len(),
             modified: metadata.modified().ok(),
+            changed: file::last_change(metadata),
             inode: inode(metadata),
         }
     }
@@ -33,6 +38,11 @@ impl Stamp {
     /// When it was written last.
     pub(super) fn modified(&self) -> Option<SystemTime> {
         self.modified
+    }
+
+    /// Time since the last change of any kind. `None`: it is in the future, by the clock of a network share.
+    pub(super) fn age(&self) -> Option<Duration> {
+        SystemTime::now().duration_since(self.changed?).ok()
     }
 
     /// Whether a later change would be sure to show.
@@ -69,27 +79,30 @@ struct Known {
     stamp: Stamp,
     settled: bool,
     hash: Hash,
+    is_ended: bool,
 }
 
 impl Stamps {
-    /// Hash of the content of a file.
-    pub(super) fn hash(&mut self, path: &Path) -> io::Result<Hash> {
+    /// Hash of the content of a file, and whether its last line has an end.
+    pub(super) fn hash(&mut self, path: &Path) -> io::Result<(Hash, bool)> {
         let stamp = Stamp::of(&fs::metadata(path)?);
         if let Some(known) = self.0.get(path)
             && known.settled
             && known.stamp == stamp
         {
-            return Ok(known.hash);
+            return Ok((known.hash, known.is_ended));
         }
         let settled = stamp.is_settled();
-        let hash = Hash::of(&fs::read(path)?);
+        let (hash, last) = Hash::of_all(file::open(path, file::ROOMS_BYTES)?)?;
+        let is_ended = last.is_none_or(|last| matches!(last, b'\n' | b'\r'));
         let known = Known {
             stamp,
             settled,
             hash,
+            is_ended,
         };
         self.0.insert(path.to_owned(), known);
-        Ok(hash)
+        Ok((hash, is_ended))
     }
 
     /// Whether a file still is what it was when its hash was taken, as far as the file system tells.
@@ -115,14 +128,14 @@ mod tests {
         let mut stamps = Stamps::default();
         assert!(stamps.hash(&path).is_err());
         fs::write(&path, "one").unwrap();
-        assert_eq!(stamps.hash(&path).unwrap(), Hash::of(b"one"));
+        assert_eq!(stamps.hash(&path).unwrap(), (Hash::of(b"one"), false));
         assert!(stamps.is_as_hashed(&path));
         // The same length, within the same tick, in the same file.
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         fs::write(&path, "two").unwrap();
         let file = fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(modified).unwrap();
-        assert_eq!(stamps.hash(&path).unwrap(), Hash::of(b"two"));
+        assert_eq!(stamps.hash(&path).unwrap(), (Hash::of(b"two"), false));
     }
 
     #[cfg(unix)]
@@ -138,12 +151,12 @@ mod tests {
         fs::write(&path, "one").unwrap();
         set_old();
         let mut stamps = Stamps::default();
-        let hash = stamps.hash(&path).unwrap();
+        let (hash, _) = stamps.hash(&path).unwrap();
         let known = stamps.0.get_mut(&path).unwrap();
         assert!(known.settled);
         // What would be found by reading is not what is known: nobody reads.
         known.hash = Hash::NONE;
-        assert_eq!(stamps.hash(&path).unwrap(), Hash::NONE);
+        assert_eq!(stamps.hash(&path).unwrap().0, Hash::NONE);
         assert_ne!(hash, Hash::NONE);
         // Replaced by another file, as editors do.
         let other = folder.path().join("rooms.new");
@@ -151,6 +164,6 @@ mod tests {
         fs::rename(&other, &path).unwrap();
         set_old();
         assert!(!stamps.is_as_hashed(&path));
-        assert_eq!(stamps.hash(&path).unwrap(), Hash::of(b"two"));
+        assert_eq!(stamps.hash(&path).unwrap().0, Hash::of(b"two"));
     }
 }

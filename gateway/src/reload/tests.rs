@@ -1,5 +1,6 @@
 use std::fs;
 use std::sync::mpsc;
+use std::thread;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -8,6 +9,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::audit::{AuditLog, verify};
 use crate::telemetry::Telemetry;
+
+mod files;
 
 const CONFIG: &str = r#"[gateway]
 domain = "contoso.com"
@@ -32,6 +35,9 @@ file = "audit.jsonl"
 name = "weekend"
 enabled = false
 then = { refuse = "Closed." }
+
+[reload]
+settle_ms = 0
 "#;
 
 const ROOMS: &str = "legacy,pool,migrated,state,name,note
@@ -93,7 +99,11 @@ impl Place {
 
     /// Returns what was published, if something was.
     fn reload(&mut self) -> (Report, Option<Version>) {
-        let report = self.engine.reload(&Who::Signal);
+        self.reload_with(Doubts::Refused)
+    }
+
+    fn reload_with(&mut self, doubts: Doubts) -> (Report, Option<Version>) {
+        let report = self.engine.reload_with(&Who::Signal, doubts);
         let published = self.published.try_recv().ok();
         if let Some((generation, _)) = &published {
             assert!(
@@ -479,7 +489,7 @@ proptest! {
             let config = place.folder.path().join("holdover.toml");
             let checked = Reader::new(&config).read().version;
             let running = place.engine.running().clone();
-            let (report, published) = place.reload();
+            let (report, published) = place.reload_with(Doubts::Accepted);
             match (&checked, &report) {
                 (Ok(checked), Report::Applied { .. }) => {
                     let published = published.unwrap();

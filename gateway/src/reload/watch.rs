@@ -14,7 +14,7 @@ use holdover_config::settings::{Reload as Settings, Watch};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Reloader;
@@ -25,6 +25,10 @@ use crate::telemetry::{Detail, Emit as _, Telemetry};
 
 /// Quiet that has to come after a change before files are read: whoever writes several wants them read together.
 const QUIET: Duration = Duration::from_millis(100);
+
+/// Time between two looks at files that the system should tell about: it tells nothing of a single file that was mounted into a
+/// container and is changed outside.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How long quiet is waited for.
 const UNQUIET: Duration = Duration::from_millis(500);
@@ -69,6 +73,7 @@ pub(super) async fn watch_by(
     // Whether the system told of a file that is watched since the last reload.
     let mut is_named = false;
     loop {
+        let begun = Instant::now();
         let status = reloader.status();
         told.names_are(&status.watched);
         let armed = tokio::task::spawn_blocking(move || {
@@ -83,6 +88,7 @@ pub(super) async fn watch_by(
         let Ok((look, returned, problems)) = armed.await else {
             return;
         };
+        let looked = begun.elapsed();
         folders = returned;
         let is_blind = folders.is_none() || !problems.is_empty();
         for (folder, error) in problems {
@@ -118,6 +124,8 @@ pub(super) async fn watch_by(
             () = stop.cancelled() => return,
             () = told.changed.notified() => told.quiet().await,
             _ = ticks.tick(), if is_blind => {}
+            // What it shows is a change like any other; that it shows none says nothing.
+            () = sleep(LOOK.max(looked * 20)), if settings.watch == Watch::Native => continue,
         }
         is_woken = true;
     }
@@ -193,7 +201,7 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    fn new(told: Arc<Told>) -> notify::Result<Self> {
+    pub(super) fn new(told: Arc<Told>) -> notify::Result<Self> {
         let teller = Arc::clone(&told);
         let watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {

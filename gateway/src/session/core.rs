@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdover_config::RuleName;
+use holdover_config::settings::{Gateway as GatewaySettings, Limits};
 use holdover_protocol::sip::dialog::{Dialog, Incoming};
 use holdover_protocol::sip::{Method, Request, Response, Status};
 use holdover_protocol::user::UserUri;
@@ -56,6 +57,30 @@ pub struct SessionSettings {
 }
 
 impl SessionSettings {
+    /// As the configuration says: what holds from start to stop, and what a reload replaces.
+    #[must_use]
+    pub fn new(gateway: &GatewaySettings, limits: &Limits) -> Self {
+        Self {
+            channel_uri: gateway.channel_uri.as_str().into(),
+            session_expires: u32::try_from(gateway.session_expires.as_secs()).unwrap_or(u32::MAX),
+            queue: QueueLimits {
+                messages: limits.queue_messages,
+                bytes: limits.queue_bytes,
+                outstanding: limits.outstanding_infos,
+            },
+            info_timeout: limits.info_timeout,
+            pool_timeout: limits.pool_timeout,
+            split_timeout: limits.split_timeout,
+            rooms_per_command: limits.rooms_per_command,
+            rooms_per_session: limits.rooms_per_session,
+            grace: gateway.grace,
+            xccos: xccos::Limits {
+                bytes: limits.body_bytes,
+                ..xccos::Limits::default()
+            },
+        }
+    }
+
     /// Bytes of the longest document that a client is given. What a pool says becomes longer by the identifiers that the
     /// client knows, and by those that were merged; a document of a pool that has nothing of this fits always.
     #[must_use]

@@ -61,6 +61,7 @@ catalogue! {
     ConfigLoaded,
     ConfigApplied,
     ConfigRejected,
+    ConfigStalled,
     ConfigUnchanged,
     WatchFailed,
     HistoryFailed,

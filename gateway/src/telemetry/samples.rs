@@ -62,6 +62,11 @@ pub(super) fn samples() -> Vec<Event> {
             who: text(),
         }
         .into(),
+        ConfigStalled {
+            generation: 5,
+            after: seconds,
+        }
+        .into(),
         ConfigUnchanged {
             generation: 5,
             who: text(),

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use holdover_config::file;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -188,7 +189,7 @@ type Chain = Vec<CertificateDer<'static>>;
 
 fn pair(certificate: &Path, key: &Path) -> Result<(Chain, PrivateKeyDer<'static>), TlsError> {
     let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
+    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|source| TlsError::Pem {
         path: key.to_owned(),
         source,
     })?;
@@ -199,11 +200,13 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     certificates_in(path, &read(path)?)
 }
 
+/// The content of a PEM file, without byte order marks: files that were put together have one before each part.
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::Read {
+    let content = file::read(path, file::TEXT_BYTES).map_err(|source| TlsError::Read {
         path: path.to_owned(),
         source,
-    })
+    })?;
+    Ok(file::without_marks(content))
 }
 
 /// The certificates in `pem`, the content of the file `path`; at least one.

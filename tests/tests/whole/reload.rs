@@ -458,7 +458,10 @@ fn the_program_takes_hangups_and_goes_back() {
 
     let told = command(&program, &["config", "rollback"], &config);
     assert!(told.contains("rules.d/freeze.toml put back"), "{told}");
-    assert!(told.contains("taken them as generation 3"), "{told}");
+    assert!(
+        told.contains("the gateway uses them as generation 3"),
+        "{told}"
+    );
     let _applied = running.event("config.applied", |event| event["generation"] == 3);
     let kept = fs::read_to_string(installation.path("rules.d/freeze.toml")).unwrap();
     assert_eq!(kept, FREEZE);
@@ -484,4 +487,158 @@ fn the_program_takes_hangups_and_goes_back() {
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains("line 3: the record was changed"), "{told}");
+}
+
+/// Runs a command; its exit code, and all that it printed.
+fn run(program: &Executable, arguments: &[&str], config: &Path) -> (Option<i32>, String) {
+    let config = config.to_str().unwrap();
+    let arguments = match arguments.first() {
+        Some(&"check") => [arguments, &[config]].concat(),
+        _ => [arguments, &["--config", config]].concat(),
+    };
+    let output = program.output(&arguments, "");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+/// What the audit log says came of the last act of this kind.
+fn last_result(installation: &Installation, act: &str) -> Value {
+    let acts = fs::read_to_string(installation.path("audit.jsonl")).unwrap();
+    let acts = acts
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let last = acts.filter(|line| line["act"] == act).last().unwrap();
+    last["result"].clone()
+}
+
+#[test]
+fn a_rule_is_called_switched_only_when_the_gateway_says_so() {
+    let program = Executable::new(env!("CARGO_BIN_EXE_holdover-under-test"));
+    let installation = installation("[audit]\nfile = \"audit.jsonl\"\n[log]\nformat = \"json\"");
+    // The port is the system's choice: commands find the gateway by what it says itself.
+    let config = installation.config();
+    let (mut running, _) = program.run(&config);
+    let _opened = running.event("admin.opened", |_| true);
+    let enable = ["rules", "enable", "freeze"];
+    let disable = ["rules", "disable", "freeze"];
+    let (code, told) = run(&program, &enable, &config);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("is enabled now: the gateway uses it as generation 2"),
+        "{told}"
+    );
+    assert_eq!(last_result(&installation, "rule-toggle")["is"], "applied");
+    let explain = ["explain", "--user", "ann@contoso.com", "--act", "sign-in"];
+    let (_, told) = run(&program, &explain, &config);
+    assert!(told.contains("by generation 2, which is in use"), "{told}");
+
+    // Another edit that a reload refuses: the address of the admin server.
+    let text = fs::read_to_string(&config).unwrap();
+    let (before, after) = text.rsplit_once("127.0.0.1:0").unwrap();
+    fs::write(&config, format!("{before}127.0.0.1:9{after}")).unwrap();
+    let (code, told) = run(&program, &disable, &config);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("HC100") && told.contains("but not in use"),
+        "{told}"
+    );
+    assert!(!told.contains("is disabled now"), "{told}");
+    let result = last_result(&installation, "rule-toggle");
+    assert_eq!(
+        (&result["is"], &result["code"]),
+        (&"refused".into(), &"HC100".into())
+    );
+    let (code, told) = run(&program, &["check"], &config);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("valid, but needs a restart"), "{told}");
+    let (_, told) = run(&program, &explain, &config);
+    assert!(
+        told.contains("the running gateway uses generation 2, which says something else"),
+        "{told}"
+    );
+
+    // Nothing of that is in use, so all of it is undone, and no good generation with it.
+    let (code, told) = run(&program, &["config", "rollback", "--dry-run"], &config);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("back to generation 2")
+            && told.contains("-enabled = false\n+enabled = true\n"),
+        "{told}"
+    );
+    let (code, told) = run(&program, &["config", "rollback"], &config);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("the gateway uses them as generation 2"),
+        "{told}"
+    );
+    assert_eq!(fs::read_to_string(&config).unwrap(), text);
+
+    let (code, told) = run(&program, &["reload", "--dry-run"], &config);
+    assert_eq!(
+        (code, told.as_str()),
+        (Some(0), "the gateway would use the files as generation 2\n")
+    );
+    // Far fewer rooms than before.
+    let rooms = fs::read_to_string(installation.path("rooms.csv")).unwrap();
+    let header = rooms.lines().next().unwrap();
+    installation.write("rooms.csv", &format!("{header}\n"));
+    let (code, told) = run(&program, &["reload"], &config);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("HT004") && told.contains("--accept-fewer"),
+        "{told}"
+    );
+    let (code, told) = run(&program, &["check"], &config);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("valid, but a reload does not apply it"),
+        "{told}"
+    );
+    let (code, told) = run(&program, &["reload", "--accept-fewer"], &config);
+    assert_eq!(
+        (code, told.as_str()),
+        (Some(0), "the gateway uses the files as generation 3\n")
+    );
+    assert!(running.interrupt().success());
+
+    // Nobody runs any more.
+    let address = "127.0.0.1:9".to_owned();
+    fs::write(&config, format!("{before}{address}{after}")).unwrap();
+    let (code, told) = run(&program, &disable, &config);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("no gateway answers on 127.0.0.1:9"), "{told}");
+    assert_eq!(last_result(&installation, "rule-toggle")["is"], "written");
+    let (code, _) = run(&program, &["reload"], &config);
+    assert_eq!(code, Some(1));
+}
+
+/// Somebody pauses in the middle of copying a file: after the header, between lines, in the middle of the last value.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_copied_with_a_pause_is_never_applied_in_part() {
+    let gateway = start("").await;
+    let mut ann = Client::tcp(gateway.tcp, "ann").await;
+    ann.sign_in().await;
+    let rooms = fs::read_to_string(gateway.installation.path("rooms.csv")).unwrap();
+    let more = "ma-chan://contoso.com/417,here,ma-chan://contoso.com/m-deals-other,merged,Board,\n";
+    let rooms = format!("{rooms}{more}");
+    let header = rooms.find('\n').unwrap() + 1;
+    let line = rooms.trim_end().rfind('\n').unwrap() + 1;
+    let value = rooms.find("m-deals-other").unwrap() + "m-deals".len();
+    let path = gateway.installation.path("rooms.csv");
+    for (pause, at) in [header, line, value].into_iter().enumerate() {
+        let text = rooms.replace("Board", &format!("Board {pause}"));
+        fs::write(&path, text.get(..at).unwrap()).unwrap();
+        // The input is the pause itself.
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        fs::write(&path, &text).unwrap();
+        let expected = u64::try_from(pause).unwrap() + 2;
+        gateway
+            .metric_reaches("holdover_directory_generation", |now| now >= expected)
+            .await;
+        assert_eq!(gateway.metric("holdover_directory_generation"), expected);
+        let listed = u64::try_from(rooms.lines().count()).unwrap() - 1;
+        assert_eq!(gateway.metric("holdover_directory_rooms"), listed);
+    }
+    assert_eq!(gateway.metric(REJECTED), 0);
+    gateway.stop().await;
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
+use holdover_config::file;
 use holdover_protocol::sip::{SipUri, Status};
 use holdover_protocol::user::{UserError, UserUri};
 
@@ -192,7 +193,7 @@ impl ChatArgs {
         if let Some(path) = &self.password_file {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read the password file {}", path.display()))?;
-            let line = text.lines().next().unwrap_or_default();
+            let line = file::without_mark(&text).lines().next().unwrap_or_default();
             if line.is_empty() {
                 bail!("the password file {} has no first line", path.display());
             }

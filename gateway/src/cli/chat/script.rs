@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use holdover_config::file::without_mark;
 use tokio::sync::mpsc;
 
 use super::command::{Command, of_script};
@@ -47,7 +48,7 @@ impl Script {
                 let name = path.display();
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read the script {name}"))?;
-                for (index, line) in text.lines().enumerate() {
+                for (index, line) in without_mark(&text).lines().enumerate() {
                     ready.extend(order(format!("{name}:{}", index + 1), line)?);
                 }
             }

@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use holdover_config::ServerAddress;
 use holdover_config::settings::{PoolTls, Security};
+use holdover_config::{ServerAddress, file};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -18,6 +19,9 @@ use crate::transport::{self, Stream};
 
 /// How long the name, the connection and TLS may take, each.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long certificates are waited for that somebody writes.
+const UNSETTLED: Duration = Duration::from_secs(2);
 
 /// A connection and our end of it.
 #[derive(Debug)]
@@ -190,7 +194,22 @@ pub(super) fn connector(tls: &PoolTls) -> Result<Connector, TlsError> {
 
 async fn load(tls: PoolTls) -> Result<Connector, DialError> {
     let own_files = |error| DialError::tls(PoolTlsFailure::OwnFiles, error);
-    match tokio::task::spawn_blocking(move || connector(&tls)).await {
+    let settled = move || {
+        let own = tls.own.iter();
+        let own = own.flat_map(|own| [&own.certificate, &own.private_key]);
+        let files: Vec<_> = own.chain([&tls.authorities]).collect();
+        let until = Instant::now() + UNSETTLED;
+        // Whoever writes them may be in the middle of it.
+        while files
+            .iter()
+            .any(|path| file::changed_within(path, file::SETTLE))
+            && Instant::now() < until
+        {
+            thread::sleep(file::SETTLE / 10);
+        }
+        connector(&tls)
+    };
+    match tokio::task::spawn_blocking(settled).await {
         Ok(Ok(connector)) => Ok(connector),
         Ok(Err(error)) => Err(own_files(io::Error::other(error))),
         Err(stopped) => Err(own_files(io::Error::other(stopped))),

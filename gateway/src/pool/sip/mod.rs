@@ -20,6 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use holdover_config::settings::{Dialect, Security, Servers as Known, Sip};
 use holdover_config::{PoolName, ServerAddress};
@@ -71,6 +72,7 @@ pub struct SipPool {
     uri: Box<str>,
     dialect: Dialect,
     servers: Arc<Servers>,
+    common: Arc<Common>,
     next_leg: AtomicU64,
     shutdown: CancellationToken,
     links: TaskTracker,
@@ -98,7 +100,7 @@ impl SipPool {
         let shutdown = CancellationToken::new();
         let common = Arc::new(Common {
             pool: name,
-            legs: Arc::new(LegSettings {
+            legs: ArcSwap::from_pointee(LegSettings {
                 uri: pool.uri.as_str().into(),
                 lookup: pool.lookup,
                 limit: pool.receipt_timeout,
@@ -107,14 +109,14 @@ impl SipPool {
             }),
             own_uri,
             ping: pool.ping,
-            limits,
+            limits: ArcSwap::from_pointee(limits),
             telemetry,
             shutdown: shutdown.clone(),
             lost: Notify::new(),
         });
         let links = TaskTracker::new();
         let starter = Starter {
-            common,
+            common: Arc::clone(&common),
             security: pool.security,
             connections: pool.connections_per_server.max(1),
             links: links.clone(),
@@ -126,6 +128,7 @@ impl SipPool {
             uri: pool.uri.as_str().into(),
             dialect: pool.dialect,
             servers,
+            common,
             next_leg: AtomicU64::new(1),
             shutdown,
             links,
@@ -147,6 +150,21 @@ impl SipPool {
         let number = self.next_leg.fetch_add(1, Ordering::Relaxed);
         let gate = link.open(number, user, sink)?;
         Ok(SipLeg { number, link, gate })
+    }
+
+    /// Sets the bounds for connections to come.
+    pub fn limit(&self, limits: Limits, xccos: xccos::Limits) {
+        self.common.limits.store(Arc::new(limits));
+        self.common.legs.rcu(|legs| LegSettings {
+            xccos,
+            ..(**legs).clone()
+        });
+    }
+
+    /// The bounds for connections to come.
+    #[cfg(test)]
+    pub(crate) fn limits(&self) -> (Limits, xccos::Limits) {
+        (**self.common.limits.load(), self.common.legs.load().xccos)
     }
 
     /// How the pool speaks.

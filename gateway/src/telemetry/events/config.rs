@@ -46,6 +46,19 @@ event! {
 }
 
 event! {
+    /// A reload does not come to an end.
+    ConfigStalled {
+        /// The generation that goes on.
+        generation: u64 => generation,
+        /// How long it has taken so far.
+        after: Duration => seconds,
+    }
+    ERROR "config.stalled", counted as "config_stalled";
+    measured |_, instruments| instruments.config_last_reload_successful.set(0);
+    "The files of the configuration could not be read to their end in time: the disk or network share does not answer. The generation before goes on; reloads are refused until the files can be read."
+}
+
+event! {
     /// A reload was asked for and there was nothing to do.
     ConfigUnchanged {
         /// The generation in use.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use holdover_config::Domain;
 use holdover_config::settings::{FrontEnds, Peers};
+use holdover_config::{Domain, file};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -239,6 +239,14 @@ impl Shared {
 
     /// Uses what the files hold now. `None`: they hold what they held when they were read last.
     fn renew(&self) -> Option<Result<(), TlsError>> {
+        // Whoever writes them may be in the middle of it. They are looked at again soon.
+        if self
+            .files
+            .paths()
+            .any(|path| file::changed_within(path, file::SETTLE))
+        {
+            return None;
+        }
         let (content, fault) = match self.files.read() {
             Ok(content) => (Some(content), None),
             Err(error) => (None, Some(error)),
@@ -258,6 +266,13 @@ impl Shared {
 }
 
 impl Files {
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let authorities = self.clients.as_ref().map(ClientCertificates::authorities);
+        [self.certificate.as_path(), self.key.as_path()]
+            .into_iter()
+            .chain(authorities)
+    }
+
     fn read(&self) -> Result<Content, TlsError> {
         Ok(Content {
             certificate: read(&self.certificate)?,

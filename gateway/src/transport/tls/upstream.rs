@@ -334,6 +334,26 @@ mod tests {
     const NOW: [i32; 2] = [2020, 4000];
     const NO_NAMES: [&str; 0] = [];
 
+    #[test]
+    fn a_mark_before_an_authority_hides_none_of_them() {
+        let (first, second) = (Authority::new("First"), Authority::new("Second"));
+        let pem = |of: &Authority| std::fs::read_to_string(of.path("ca.pem")).unwrap();
+        let (first_pem, second_pem) = (pem(&first), pem(&second));
+        for text in [
+            format!("\u{feff}{first_pem}{second_pem}"),
+            format!("\u{feff}{first_pem}\u{feff}{second_pem}"),
+            format!("\u{feff}# ours\r\n{first_pem}\u{feff}# theirs\r\n{second_pem}"),
+        ] {
+            std::fs::write(first.path("both.pem"), text).unwrap();
+            assert_eq!(certificates(&first.path("both.pem")).unwrap().len(), 2);
+        }
+        first.issue("marked", [2020, 2090]);
+        let (certificate, key) = first.own("marked");
+        let text = std::fs::read_to_string(&key).unwrap();
+        std::fs::write(&key, format!("\u{feff}{text}")).unwrap();
+        assert!(pair(&certificate, &key).is_ok());
+    }
+
     #[tokio::test]
     async fn both_sides_show_who_they_are() {
         let ca = Authority::new("ours");

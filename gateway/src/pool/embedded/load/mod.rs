@@ -37,7 +37,7 @@ mod table;
 use std::io;
 use std::path::Path;
 
-use holdover_config::{Diagnostic, Diagnostics, Severity};
+use holdover_config::{Diagnostic, Diagnostics, Severity, file};
 use jiff::Timestamp;
 
 use super::store::{Store, StoreError};
@@ -67,16 +67,16 @@ pub enum LoadError {
     Store(#[from] StoreError),
 }
 
-/// Loads `file` into the database at `database`, which is made if there is none and no fault either.
+/// Loads the file `path` into the database at `database`, which is made if there is none and no fault either.
 /// A gateway that serves this database sees the change at once.
 ///
 /// # Errors
 ///
 /// [`LoadError`]: nothing was changed then.
-pub fn load_file(database: &Path, file: &Path, now: Timestamp) -> Result<LoadReport, LoadError> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| unreadable(&name, &error))?;
-    load_text(database, &name, &text, now)
+pub fn load_file(database: &Path, path: &Path, now: Timestamp) -> Result<LoadReport, LoadError> {
+    let name = path.display().to_string();
+    let text = file::read_text(path).map_err(|error| unreadable(&name, &error))?;
+    load_text(database, &name, file::without_mark(&text), now)
 }
 
 /// Loads `text`, which diagnostics call `name`. See [`load_file`].

@@ -100,7 +100,7 @@ impl Connection {
         let mut random = Random::new(seed);
         let address = host(dialled.local.ip());
         let context = Context {
-            settings: Arc::clone(&common.legs),
+            settings: common.legs.load_full(),
             transport: dialled.transport,
             sent_by: format!("{address}:{}", dialled.local.port()).into(),
             address: address.trim_matches(['[', ']']).into(),
@@ -110,11 +110,11 @@ impl Connection {
                 now,
                 common.ping,
                 &common.own_uri,
-                &common.legs.uri,
+                &common.legs.load().uri,
                 random.draw(),
             ),
             context: Arc::new(context),
-            decoder: Decoder::new(common.limits),
+            decoder: Decoder::new(**common.limits.load()),
             common,
             handle,
             server,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use holdover_config::PoolName;
 use holdover_protocol::sip::Limits;
@@ -44,11 +45,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What all links of a pool have in common.
 pub(super) struct Common {
     pub(super) pool: PoolName,
-    pub(super) legs: Arc<LegSettings>,
+    pub(super) legs: ArcSwap<LegSettings>,
     /// The address that signs of life are sent from, which is nobody's.
     pub(super) own_uri: Box<str>,
     pub(super) ping: Option<Duration>,
-    pub(super) limits: Limits,
+    pub(super) limits: ArcSwap<Limits>,
     pub(super) telemetry: Telemetry,
     pub(super) shutdown: CancellationToken,
     /// A connection was lost, or could not be made: what is known of the servers may be too old.

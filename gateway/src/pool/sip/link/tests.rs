@@ -184,7 +184,7 @@ impl Bench {
         let server = Arc::new(Server::new(address, vec![Arc::clone(&handle)], 1));
         let common = Arc::new(Common {
             pool: "hq".parse().unwrap(),
-            legs: Arc::new(LegSettings {
+            legs: ArcSwap::from_pointee(LegSettings {
                 uri: "sip:pool@contoso.com".into(),
                 lookup: false,
                 limit: Duration::from_secs(10),
@@ -193,7 +193,7 @@ impl Bench {
             }),
             own_uri: "sip:channel@contoso.com".into(),
             ping: ping.map(Duration::from_secs),
-            limits: Limits::default(),
+            limits: ArcSwap::from_pointee(Limits::default()),
             telemetry: Telemetry::new(),
             shutdown: CancellationToken::new(),
             lost: Notify::new(),
