@@ -8,9 +8,11 @@ mod catalog;
 mod history;
 mod personal;
 
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::Duration;
 
+use holdover_config::file;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::schema::{APPLICATION_ID, MIGRATIONS};
@@ -82,6 +84,18 @@ pub(super) struct Store {
     seen_version: i64,
 }
 
+/// Makes the file of a new database for its owner alone: it will hold every message. SQLite gives the files beside it the same
+/// rights. What keeps it from being made SQLite finds as well, and says better.
+fn make_private(path: &Path) {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    if let Ok(file) = options.open(path) {
+        let _stays_roots = file::adopt(&file, path);
+    }
+}
+
 impl Store {
     /// Opens the database, makes it if there is none, and brings an older one up to date.
     ///
@@ -89,6 +103,7 @@ impl Store {
     ///
     /// [`StoreError`]; a file that is not ours is left as it is.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path);
         Self::connect(path, OpenFlags::SQLITE_OPEN_CREATE)
     }
 
@@ -248,6 +263,26 @@ mod tests {
         let second = Store::open_existing(&path).unwrap().identity().unwrap();
         assert_eq!(first, second);
         assert!(Store::open_existing(&folder.path().join("none.db")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_database_and_the_files_beside_it_are_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("rooms.db")).unwrap();
+        // A write makes the log and its index.
+        let write = store.connection.execute_batch("CREATE TABLE a (b)");
+        write.unwrap();
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+            names.push(entry.file_name().into_string().unwrap());
+        }
+        names.sort();
+        assert_eq!(names, ["rooms.db", "rooms.db-shm", "rooms.db-wal"]);
     }
 
     #[test]
