@@ -47,10 +47,18 @@ impl Column {
     }
 }
 
-/// The columns of one file, in its order.
-pub(super) struct Header(pub(super) Vec<Column>);
+/// The columns of one file, in its order. Excel writes some without a name, which have to be empty.
+pub(super) struct Header(pub(super) Vec<Option<Column>>);
 
 impl Header {
+    /// Whether a line has as many fields, but for empty ones at the end.
+    pub(super) fn fits(&self, record: &ByteRecord) -> bool {
+        let named = self.0.iter().rposition(Option::is_some);
+        let surplus = record.iter().skip(self.0.len());
+        named.is_none_or(|named| named < record.len())
+            && surplus.into_iter().all(|cell| cell.trim_ascii().is_empty())
+    }
+
     pub(super) fn read(
         record: &ByteRecord,
         line: u32,
@@ -76,18 +84,15 @@ impl Header {
                 .find(|column| column.as_str() == name);
             let at = place(Some(number));
             match known {
-                Some(column) if columns.contains(&column) => {
+                None if name.is_empty() && record.len() > 1 => columns.push(None),
+                Some(column) if columns.contains(&Some(column)) => {
                     fault(Fault::new(
                         at,
                         code::HEADER,
                         format!("the column `{name}` is there twice"),
                     ));
                 }
-                Some(column) => columns.push(column),
-                None if record.len() == 1 && name.contains(';') => fault(
-                    Fault::new(at, code::HEADER, "the columns are not separated by commas")
-                        .help("save the file as CSV with `,` between the columns"),
-                ),
+                Some(column) => columns.push(Some(column)),
                 None => fault(
                     Fault::new(at, code::HEADER, format!("unknown column `{name}`"))
                         .help(suggest::help(&name, &names, "the columns are")),
@@ -97,7 +102,7 @@ impl Header {
         // An unknown column most likely is the one that seems to be missing.
         let missing = Column::ALL
             .into_iter()
-            .filter(|column| !columns.contains(column));
+            .filter(|column| !columns.contains(&Some(*column)));
         for column in missing.filter(|column| column.is_required() && record.len() > 1) {
             let message = format!("the column `{}` is missing", column.as_str());
             fault(Fault::new(place(None), code::HEADER, message).help(format!(

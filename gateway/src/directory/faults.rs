@@ -1,12 +1,13 @@
 //! Faults of the directory's files: remembered by place while the files are read, shown from the files afterwards.
 
-use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdover_config::{Diagnostic, Diagnostics, Severity, Source};
+use holdover_config::{Diagnostic, Diagnostics, Severity, Source, file};
+
+use super::format::{Format, START};
 
 /// Stable codes of the faults.
 pub(super) mod code {
@@ -95,6 +96,12 @@ impl Faults {
             .push(whole(code::UNREADABLE, &path.to_string_lossy(), message));
     }
 
+    pub(super) fn not_text(&mut self, path: &Path, what: &str) {
+        let message = format!("the file cannot be read: {what}");
+        let fault = whole(code::ENCODING, &path.to_string_lossy(), message);
+        self.unreadable.push(fault.help("save the file as UTF-8"));
+    }
+
     /// The faults as people are shown them, each file's in the order of its lines.
     pub(super) fn into_diagnostics(self) -> Diagnostics {
         let mut diagnostics = self.unreadable;
@@ -109,10 +116,17 @@ impl Faults {
                 continue;
             }
             // The excerpts of a file that is not UTF-8 are lossy; so may be the places of later faults in the same line.
-            let bytes = fs::read(path).unwrap_or_default();
-            let text = String::from_utf8_lossy(&bytes);
+            let bytes = file::read(path, file::ROOMS_BYTES).unwrap_or_default();
+            let format = Format::of(bytes.get(..START.min(bytes.len())).unwrap_or_default());
+            let mut text = String::from_utf8_lossy(&bytes);
+            if format.has_returns {
+                text = text.replace('\r', "\n").into();
+            }
+            if text.contains('\0') {
+                text = text.replace('\0', "\u{fffd}").into();
+            }
             let source = Source::new(Arc::clone(&name), &text);
-            let lines = Lines::new(&text);
+            let lines = Lines::new(&text, format.delimiter);
             for fault in here {
                 let span = lines.span(fault.place.line, fault.place.column);
                 let diagnostic = source.error(fault.code, span, fault.message.as_str());
@@ -138,15 +152,20 @@ fn whole(code: &'static str, file: &str, message: String) -> Diagnostic {
 struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
+    delimiter: u8,
 }
 
 impl<'t> Lines<'t> {
-    fn new(text: &'t str) -> Self {
+    fn new(text: &'t str, delimiter: u8) -> Self {
         let newlines = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let starts = std::iter::once(0)
             .chain(newlines.map(|(at, _)| at + 1))
             .collect();
-        Self { text, starts }
+        Self {
+            text,
+            starts,
+            delimiter,
+        }
     }
 
     /// The bytes of a line, or of one field of it.
@@ -158,19 +177,19 @@ impl<'t> Lines<'t> {
         match column {
             None => start..start + line.len(),
             Some(column) => {
-                let field = field(line, column);
+                let field = field(line, column, self.delimiter);
                 start + field.start..start + field.end
             }
         }
     }
 }
 
-/// The bytes of a field in its line. Commas between double quotes are part of the field.
-fn field(line: &str, column: usize) -> Range<usize> {
+/// The bytes of a field in its line. Delimiters between double quotes are part of the field.
+fn field(line: &str, column: usize, delimiter: u8) -> Range<usize> {
     let mut quoted = false;
     let commas = line.bytes().enumerate().filter(|&(_, byte)| {
         quoted ^= byte == b'"';
-        byte == b',' && !quoted
+        byte == delimiter && !quoted
     });
     let mut ends = commas.map(|(at, _)| at).chain(std::iter::once(line.len()));
     let start = match column.checked_sub(1) {
@@ -193,17 +212,17 @@ mod tests {
     #[test]
     fn fields_are_found_between_commas_outside_quotes() {
         let line = r#"a, b ,"c,""d""",,e"#;
-        let at = |column| line.get(field(line, column)).unwrap();
+        let at = |column| line.get(field(line, column, b',')).unwrap();
         assert_eq!(
             [at(0), at(1), at(2), at(3), at(4)],
             ["a", "b", r#""c,""d""""#, "", "e"]
         );
-        assert_eq!(field(line, 9), line.len()..line.len());
+        assert_eq!(field(line, 9, b','), line.len()..line.len());
     }
 
     #[test]
     fn lines_end_before_their_line_break() {
-        let lines = Lines::new("ab\r\ncd,ef\n");
+        let lines = Lines::new("ab\r\ncd,ef\n", b',');
         assert_eq!(lines.span(1, None), 0..2);
         assert_eq!(lines.span(2, Some(1)), 7..9);
         assert_eq!(lines.span(9, Some(1)), 10..10);

@@ -4,19 +4,19 @@
 //! lines and columns only; [`faults`](super::faults) reads the file again to show them.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 use holdover_config::settings::{Directory as Settings, Unlisted};
-use holdover_config::{Diagnostics, PoolName, suggest};
+use holdover_config::{Diagnostics, PoolName, file, suggest};
 use holdover_protocol::room::RoomUri;
 
 use super::columns::{Column, Header, Row};
 use super::entry::{Entry, Shared, State};
 use super::faults::{Fault, Faults, Place, code};
+use super::format::{self, Format, Lines};
 use super::further;
 use super::index::{Clash, Index};
 
@@ -71,7 +71,7 @@ pub fn load(settings: &Settings, pools: &[PoolName]) -> Result<Rooms, Diagnostic
     let mut faults = Faults::new(&settings.rooms);
     let mut reader = Reader::new(pools, settings.default_pool.as_ref());
     for path in &settings.rooms {
-        match File::open(path) {
+        match file::open(path, file::ROOMS_BYTES) {
             Ok(file) => reader.read(path, file, &mut faults),
             Err(error) => faults.unreadable(path, &error),
         }
@@ -127,16 +127,29 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn read(&mut self, path: &Path, file: impl Read, faults: &mut Faults) {
+    fn read(&mut self, path: &Path, mut file: impl Read, faults: &mut Faults) {
         let name: Arc<str> = path.to_string_lossy().into();
-        // Every line ends in a line feed, the last one too: lines are counted by them. What remains of CRLF is trimmed
-        // with other white space. The reader drops a byte order mark by itself.
+        let start = match format::start_of(&mut file) {
+            Ok(start) => start,
+            Err(error) => return faults.unreadable(path, &error),
+        };
+        if let Some(what) = file::not_text(&start) {
+            return faults.not_text(path, &what);
+        }
+        let format = Format::of(&start);
+        let lines = Lines {
+            file: start.as_slice().chain(file),
+            has_returns: format.has_returns,
+        };
+        // Every line ends in a line feed, the last one too: lines are counted by them. A quote that is never closed takes in
+        // both. What remains of CRLF is trimmed with other white space. The reader drops a byte order mark by itself.
         let mut csv = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            .delimiter(format.delimiter)
             .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER)
-            .from_reader(file.chain(b"\n".as_slice()));
+            .from_reader(lines.chain(b"\n\n".as_slice()));
         let mut record = ByteRecord::new();
         let mut header = None;
         loop {
@@ -154,9 +167,37 @@ impl<'a> Reader<'a> {
                 .iter()
                 .filter(|&&byte| byte == b'\n')
                 .count() as u64;
-            let line = csv.position().line().saturating_sub(1 + breaks);
+            // Only what begins with a quote that is never closed takes in both line feeds at the end.
+            let is_open = record.as_slice().ends_with(b"\n\n");
+            let line = csv
+                .position()
+                .line()
+                .saturating_sub(u64::from(!is_open) + breaks);
             let line = u32::try_from(line).unwrap_or(u32::MAX);
-            if record.len() == 1 && record.as_slice().trim_ascii().is_empty() {
+            // Excel writes separators in rows that are empty.
+            if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
+                continue;
+            }
+            if header.is_none() && format::is_preface(record.as_slice()) {
+                continue;
+            }
+            let is_whole = header
+                .as_ref()
+                .is_some_and(|header: &Header| header.fits(&record));
+            if breaks > 0 && (is_open || !is_whole || record.iter().any(holds_another_line)) {
+                let column = record.iter().position(|cell| cell.contains(&b'\n'));
+                let place = Place {
+                    file: Arc::clone(&name),
+                    line,
+                    column,
+                };
+                let message = "the quote that begins this field is not closed in its line";
+                faults.push(Fault::new(place, code::FIELDS, message).help(
+                    "close the quote in this line; write a quote that belongs to the text twice, in a field between quotes",
+                ));
+                if header.is_none() {
+                    return;
+                }
                 continue;
             }
             match &header {
@@ -164,7 +205,7 @@ impl<'a> Reader<'a> {
                     Some(read) => header = Some(read),
                     None => return,
                 },
-                Some(header) => self.row(&record, line, header, &name, faults),
+                Some(header) => self.row(&record, line, (header, format), &name, faults),
             }
         }
         if header.is_none() {
@@ -185,7 +226,7 @@ impl<'a> Reader<'a> {
         &mut self,
         record: &ByteRecord,
         line: u32,
-        header: &Header,
+        (header, format): (&Header, Format),
         file: &Arc<str>,
         faults: &mut Faults,
     ) {
@@ -194,22 +235,31 @@ impl<'a> Reader<'a> {
             line,
             column,
         };
-        if record.len() != header.0.len() {
+        if !header.fits(record) {
             let message = format!(
                 "the line has {} fields, the header has {}",
                 record.len(),
                 header.0.len()
             );
-            faults.push(
-                Fault::new(place(None), code::FIELDS, message)
-                    .help("put a field that contains a comma between double quotes"),
-            );
+            faults.push(Fault::new(place(None), code::FIELDS, message).help(format!(
+                "put a field that contains {} between double quotes",
+                format.separator()
+            )));
             return;
         }
         let mut row = Row::default();
         for (number, (&column, cell)) in header.0.iter().zip(record).enumerate() {
             match std::str::from_utf8(cell) {
-                Ok(text) => row.set(column, text.trim_ascii()),
+                Ok(text) => match column {
+                    Some(column) => row.set(column, text.trim_ascii()),
+                    None if text.trim_ascii().is_empty() => {}
+                    None => {
+                        let message = format!("`{}` is in a column without a name", shown(text));
+                        let fault = Fault::new(place(Some(number)), code::FIELDS, message);
+                        faults.push(fault.help("name the column in the first line, or remove it"));
+                        return;
+                    }
+                },
                 Err(_) => {
                     faults.push(
                         Fault::new(
@@ -223,7 +273,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        let at = |column: Column| place(header.0.iter().position(|&named| named == column));
+        let at = |column: Column| place(header.0.iter().position(|&named| named == Some(column)));
         match self.check(&row, &at, file, faults) {
             None => {}
             Some(Line::Room {
@@ -431,6 +481,15 @@ fn kind(word: &str) -> Result<Kind, String> {
     })
 }
 
+/// Whether a field holds the line of another room: the quote that closes it is one that was to open another field.
+fn holds_another_line(cell: &[u8]) -> bool {
+    let mut lines = cell.split(|&byte| byte == b'\n').skip(1);
+    lines.any(|line| {
+        line.windows(10)
+            .any(|part| part.eq_ignore_ascii_case(b"ma-chan://"))
+    })
+}
+
 /// Names, notes and categories are shown in one line.
 fn check_text(text: &str) -> Result<(), &'static str> {
     if text.len() > TEXT_BYTES {
@@ -445,8 +504,9 @@ fn check_text(text: &str) -> Result<(), &'static str> {
 /// `text` for a message: what is far too long to be right is cut.
 fn shown(text: &str) -> String {
     const CHARS: usize = 100;
-    let mut shown: String = text.chars().take(CHARS).collect();
-    if shown.len() < text.len() {
+    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut shown: String = text.chars().take(CHARS).map(printable).collect();
+    if text.chars().nth(CHARS).is_some() {
         shown.push('…');
     }
     shown

@@ -8,6 +8,7 @@ mod difference;
 mod entry;
 mod explain;
 mod faults;
+mod format;
 mod further;
 mod index;
 mod load;

@@ -281,12 +281,125 @@ fn a_header_must_name_the_columns() {
         ]
     );
     assert_eq!(
-        faults("legacy;pool;migrated;state\n"),
+        faults("legacy|pool|migrated|state\n"),
         [
-            "1:1 HD002 the columns are not separated by commas | save the file as CSV with `,` between the columns"
+            "1:1 HD002 unknown column `legacy|pool|migrated|state` | the columns are: `legacy`, `pool`, `migrated`, `state`, `name`, `note`, `category`"
         ]
     );
     assert_eq!(faults("").len(), 1);
+}
+
+/// What programs that people use make of the same two rooms.
+#[test]
+fn files_are_read_as_programs_write_them() {
+    let plain = "legacy,pool,migrated,state,name,note\n\
+                 ma-chan://old.example/1,hq,ma-chan://new.example/1,migrated,Lounge,\n\
+                 ma-chan://old.example/2,hq,,retired,Falcon,gone\n";
+    let quoted = plain.replace('\n', "\"\n\"").replace(',', "\",\"");
+    let quoted = format!("\"{}", quoted.strip_suffix('"').unwrap());
+    for (what, text) in [
+        (
+            "Excel in Germany",
+            plain.replace(',', ";").replace('\n', "\r\n"),
+        ),
+        (
+            "a note with a comma",
+            plain.replace(',', ";").replace("gone", "gone, ask Ann"),
+        ),
+        (
+            "Excel with its hint",
+            format!("sep=;\r\n{}", plain.replace(',', ";")),
+        ),
+        ("tabs", plain.replace(',', "\t")),
+        ("an old Macintosh", plain.replace('\n', "\r")),
+        (
+            "Export-Csv",
+            format!("#TYPE Selected.System.Object\r\n{quoted}"),
+        ),
+        (
+            "Export-Csv with a mark",
+            format!("\u{feff}#TYPE X\r\n{quoted}"),
+        ),
+        (
+            "rows and columns that are empty",
+            format!("{},,,,,,,\r\n,,,\r\n", plain.replace('\n', ",,\r\n")),
+        ),
+        (
+            "empty rows of semicolons",
+            format!("\r\n{};;;;;\r\n", plain.replace(',', ";")),
+        ),
+        ("no line end", plain.trim_end().to_owned()),
+    ] {
+        let loaded = load_texts(&[&text]);
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{what}: {}", faults.render(false)));
+        assert_eq!(loaded.len(), 2, "{what}");
+        let directory = Directory::new(loaded);
+        let lounge = listed(&directory, &old("1"));
+        assert_eq!(
+            (lounge.name(), lounge.migrated()),
+            ("Lounge", Some(new("1"))),
+            "{what}"
+        );
+        assert!(
+            listed(&directory, &old("2")).note().starts_with("gone"),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_utf8_text_is_told_without_showing_it() {
+    let utf16 = |text: &str| {
+        let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+        b"\xff\xfe"
+            .iter()
+            .copied()
+            .chain(units)
+            .collect::<Vec<u8>>()
+    };
+    let bare = utf16(HEADER).split_off(2);
+    for text in [utf16(HEADER), bare] {
+        let faults = load_texts(&[text]).unwrap_err();
+        let shown = faults.render(false);
+        assert!(shown.contains("it is UTF-16 text, not UTF-8"), "{shown}");
+        assert!(shown.contains("save the file as UTF-8"), "{shown}");
+        assert!(!shown.contains('\0'), "{shown}");
+    }
+    // A zero far behind, in a name and in an identifier.
+    let filler = "ma-chan://old.example/1,hq,,retired,,\n\n".to_owned() + &"\n".repeat(70_000);
+    let text = format!("{HEADER}{filler}ma-chan://old.example/\0,hq,,retired,a\0,\n");
+    let shown = load_texts(&[text]).unwrap_err().render(false);
+    assert!(shown.contains("HD009") && !shown.contains('\0'), "{shown}");
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_told_where_it_begins() {
+    let help = "close the quote in this line; write a quote that belongs to the text twice, in a field between quotes";
+    let expected = |place: &str| {
+        format!("{place} HD003 the quote that begins this field is not closed in its line | {help}")
+    };
+    let good = "ma-chan://old.example/9,hq,,retired,,\n";
+    let bad = "ma-chan://old.example/1,hq,,retired,\"Lounge,\n";
+    let column = 37;
+    for more in [0, 1, 3, 5] {
+        let text = format!("{bad}{}", good.repeat(more));
+        assert_eq!(rows(&text), [expected(&format!("2:{column}"))], "{more}");
+    }
+    // Without an end of the last line, and where another quote far below closes it.
+    assert_eq!(rows(bad.trim_end()), [expected(&format!("2:{column}"))]);
+    let closed = format!("{good}\n{bad}{good}{}", bad.replace("/1", "/2"));
+    assert_eq!(
+        rows(&closed).first(),
+        Some(&expected(&format!("4:{column}")))
+    );
+    assert_eq!(faults("legacy,\"pool,migrated\n"), [expected("1:8")]);
+    // What is closed is told as what it is.
+    let broken = "ma-chan://old.example/1,hq,,retired,\"Lounge\",\"a\nb\"\n";
+    let told = rows(broken);
+    assert!(
+        told.len() == 1 && told[0].starts_with("2:46 HD009"),
+        "{told:?}"
+    );
 }
 
 #[test]
