@@ -1,10 +1,11 @@
 //! The responses that a server gives: listeners, sessions and legs to pools.
 
 use bytes::Bytes;
+use holdover_protocol::sip::call::{Terms, WithoutOffer, with_description};
 use holdover_protocol::sip::dialog::Dialog;
-use holdover_protocol::sip::session_timer::{self, Agreement, Proposal};
+use holdover_protocol::sip::session_timer::{Policy, Proposal};
 use holdover_protocol::sip::{
-    Fault, MessageBuilder, Method, Name, Request, Status, respond, respond_with, sdp,
+    Fault, MessageBuilder, Method, Name, Request, Status, respond, respond_with,
 };
 
 use crate::peer::Attachment;
@@ -35,23 +36,15 @@ pub(crate) fn accept_invite(
         .header(Name::Contact, attachment.contact(invite.uri()))
         .header(Name::Allow, ALLOW);
     let accepted = timer.put_on(accepted);
-    // RFC 3264 §4: an offer is answered, and where there was none there is nothing to answer.
-    let accepted = if invite.body().is_empty() {
-        accepted
-    } else {
-        match sdp::answer(invite.body(), address) {
-            Ok(answer) => accepted.body("application/sdp", answer.as_bytes()),
-            Err(unreadable) => {
-                return Err(refuse(
-                    invite,
-                    Status::NOT_ACCEPTABLE_HERE,
-                    Some(&unreadable.to_string()),
-                    Some(tag),
-                ));
-            }
-        }
-    };
-    Ok((dialog, accepted.finish()))
+    match with_description(accepted, invite, address, WithoutOffer::Nothing) {
+        Ok(accepted) => Ok((dialog, accepted.finish())),
+        Err(unreadable) => Err(refuse(
+            invite,
+            Status::NOT_ACCEPTABLE_HERE,
+            Some(&unreadable.to_string()),
+            Some(tag),
+        )),
+    }
 }
 
 /// Refuses a request with a text that legacy clients can show or log: the reason of `ms-diagnostics`. `tag` goes on a To
@@ -164,13 +157,9 @@ fn agree_on_timer(
         // Nothing to agree on: the interval is ours, and the configuration keeps it within RFC 4028 §4.
         return Ok(timer(session_expires));
     }
-    match session_timer::Policy::new(session_expires, 0).answer(&proposal) {
-        Agreement::Timer { expires, .. } => Ok(timer(expires.seconds)),
-        Agreement::TooSmall { min_se } => {
-            let refusal = respond(request, Status::SESSION_INTERVAL_TOO_SMALL, tag);
-            Err(refusal.header(Name::MinSe, min_se).finish())
-        }
-    }
+    let policy = Policy::new(session_expires, 0);
+    let terms = Terms::of(request, policy).map_err(|refused| fault(request, &refused, tag))?;
+    Ok(timer(terms.expires.seconds))
 }
 
 /// Refuses a method that has no place in the dialog (RFC 3261 §8.2.1). A second INVITE has one, but there is nothing that

@@ -6,7 +6,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use holdover_protocol::sip::call::{Call, Due, Refresh, Role};
 use holdover_protocol::sip::dialog::{Dialog, DialogKey, Hop};
-use holdover_protocol::sip::{Method, Name, Request, Response, SessionExpires, transaction};
+use holdover_protocol::sip::{
+    MessageBuilder, Method, Name, Request, Response, SessionExpires, transaction,
+};
 use holdover_protocol::user::UserUri;
 
 use super::merge::merge;
@@ -164,23 +166,22 @@ impl Served {
     pub(super) fn next_info(&mut self, now: Instant, hop: &Hop<'_>) -> Option<Bytes> {
         let body = self.queue.pop_front()?;
         self.queued_bytes -= body.len();
-        let what = || Asked::Document;
-        let info = self.call.request(now, &Method::Info, hop, what);
-        Some(info.finish_with("text/plain", &body))
+        let make = |info: MessageBuilder| {
+            let info = info.finish_with("text/plain", &body);
+            (info, Asked::Document)
+        };
+        Some(self.call.send(now, Method::Info, hop, make))
     }
 
     /// A refresh of the session (RFC 4028 §7.4) that asks for so many seconds.
     pub(super) fn refresh(&mut self, now: Instant, hop: &Hop<'_>, seconds: u32) -> Bytes {
-        let what = || Asked::Refresh;
-        let update = self
-            .call
-            .request(now, &Method::Update, hop, what)
-            .header(Name::Supported, "timer")
-            .header(
-                Name::SessionExpires,
-                format_args!("{seconds};refresher=uac"),
-            )
-            .finish();
+        let expires = format_args!("{seconds};refresher=uac");
+        let make = |update: MessageBuilder| {
+            let update = update.header(Name::Supported, "timer");
+            let update = update.header(Name::SessionExpires, expires);
+            (update.finish(), Asked::Refresh)
+        };
+        let update = self.call.send(now, Method::Update, hop, make);
         let cseq = self.call.dialog().local_cseq();
         self.refresh.asked(cseq, now + transaction::TIMEOUT);
         update

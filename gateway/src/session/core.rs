@@ -267,7 +267,7 @@ impl SessionCore {
             }
         };
         channel.heard(now);
-        match channel.dialog.accept_request(&request) {
+        match channel.accept_request(&request) {
             Ok(Incoming::New) => {}
             // A repetition: its answer is under way or was sent, and connections lose nothing. Or an ACK: there is
             // nothing to answer.
@@ -301,17 +301,11 @@ impl SessionCore {
         let Downstream::Attached(channel) = &mut self.downstream else {
             return;
         };
-        let Ok(cseq) = response.headers().cseq() else {
-            return;
-        };
         if response.status().is_provisional() || !channel.owns(response.headers()) {
             return;
         }
         channel.heard(now);
-        let retry_after = response.headers().retry_after();
-        let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
-        let answer = (cseq.number, response.status());
-        match channel.answered(now, answer, retry_after, self.settings.info_timeout) {
+        match channel.answered(now, response, self.settings.info_timeout) {
             ClientVerdict::Next => self.flush(now),
             ClientVerdict::Refused(waiting) => {
                 self.not_delivered(now, waiting, response.status());

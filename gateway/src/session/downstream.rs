@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdover_protocol::room::RoomUri;
-use holdover_protocol::sip::dialog::{Dialog, Hop};
-use holdover_protocol::sip::{Headers, Method, Request, Status};
+use holdover_protocol::sip::call::{Call, Sent};
+use holdover_protocol::sip::dialog::{Dialog, Hop, Incoming};
+use holdover_protocol::sip::{Fault, Headers, Method, Request, Response, Status};
 use holdover_protocol::translate;
 use holdover_protocol::xccos::{Document, Item, Limits, Verb};
 
@@ -33,10 +34,9 @@ pub struct QueueLimits {
     pub outstanding: usize,
 }
 
+/// What is kept of a request until the client answers it.
 #[derive(Debug)]
 struct Outstanding {
-    cseq: u32,
-    sent_at: Instant,
     /// The document, for the case that the client does not read it. `None`: it has no use for it any more.
     waiting: Option<Waiting>,
     /// The request, where it may have to be sent again.
@@ -284,11 +284,10 @@ fn without_left(body: Bytes, left: &HashSet<RoomUri>) -> Option<Bytes> {
 /// The channel dialog of a client that is connected.
 #[derive(Debug)]
 pub(super) struct Channel {
-    pub(super) dialog: Dialog,
+    call: Call<Outstanding>,
     sent_by: SentBy,
     /// Makes the branches of this channel's requests unique.
     branch: u64,
-    outstanding: VecDeque<Outstanding>,
     pub(super) queue: Queue,
     /// Boxed: hardly any client has one.
     backoff: Option<Box<Backoff>>,
@@ -309,15 +308,19 @@ impl Channel {
         queue: Queue,
     ) -> Self {
         Self {
-            dialog,
+            call: Call::new(dialog),
             sent_by,
             branch,
-            outstanding: VecDeque::new(),
             queue,
             backoff: None,
             late: Vec::new(),
             heard_at,
         }
+    }
+
+    /// Places a request of the client in the dialog.
+    pub(super) fn accept_request(&mut self, request: &Request) -> Result<Incoming, Fault> {
+        self.call.accept_request(request)
     }
 
     pub(super) fn is_behind_front_end(&self) -> bool {
@@ -332,7 +335,7 @@ impl Channel {
     /// When a client that has been silent for so long is asked for a sign of life. One that has something to answer is
     /// not: that tells as much.
     pub(super) fn probe_at(&self, silence: Duration) -> Option<Instant> {
-        let heard_at = self.heard_at.filter(|_| self.outstanding.is_empty())?;
+        let heard_at = self.heard_at.filter(|_| self.call.window().is_empty())?;
         Some(heard_at + silence)
     }
 
@@ -353,9 +356,9 @@ impl Channel {
     /// Requests that were sent on a connection that is gone and are not answered. The client has as long as ever from now
     /// on.
     pub(super) fn unanswered(&mut self, now: Instant) -> Vec<Bytes> {
-        let again = self.outstanding.iter_mut().filter_map(|info| {
+        let again = self.call.window_mut().iter_mut().filter_map(|info| {
             info.sent_at = now;
-            info.message.clone()
+            info.what.message.clone()
         });
         again.collect()
     }
@@ -376,7 +379,7 @@ impl Channel {
     /// when it gives the dialog up it will not read.
     pub(super) fn take_unread(&mut self) -> Queue {
         let mut queue = std::mem::take(&mut self.queue);
-        let outstanding = self.outstanding.drain(..).rev();
+        let outstanding = self.call.window_mut().drain().rev();
         for waiting in outstanding.filter_map(|info| info.waiting) {
             queue.push_front(waiting);
         }
@@ -386,28 +389,28 @@ impl Channel {
     /// Drops what waits for rooms that the client has left: see [`Queue::forget_rooms`].
     pub(super) fn forget_rooms(&mut self, left: &HashSet<RoomUri>) {
         self.queue.forget_rooms(left);
-        for info in &mut self.outstanding {
-            let waiting = info.waiting.take();
-            info.waiting = waiting.and_then(|waiting| waiting.without_rooms(left));
+        for info in self.call.window_mut().iter_mut() {
+            let waiting = info.what.waiting.take();
+            info.what.waiting = waiting.and_then(|waiting| waiting.without_rooms(left));
         }
     }
 
     /// Whether a message belongs to this dialog, and not to one that the client had before on its connection: CSeqs of
     /// the two are alike.
     pub(super) fn owns(&self, headers: &Headers) -> bool {
-        headers.call_id() == Ok(self.dialog.call_id())
+        self.call.owns(headers)
     }
 
     /// The next INFO to send, while the client has fewer than the limit to answer and refuses none for now.
     pub(super) fn next_info(&mut self, now: Instant, limits: &QueueLimits) -> Option<Bytes> {
-        let opens = |info: &Outstanding| {
-            let waiting = info.waiting.as_ref();
+        let opens = |info: &Sent<Outstanding>| {
+            let waiting = info.what.waiting.as_ref();
             waiting.is_some_and(|waiting| !waiting.opens.is_empty())
         };
-        if self.outstanding.len() >= limits.outstanding
+        if self.call.window().len() >= limits.outstanding
             || self.backoff.as_ref().is_some_and(|it| it.again_at > now)
             // What comes behind the answer that opens a room may be about that room: it must not be read without it.
-            || self.outstanding.iter().any(opens)
+            || self.call.window().iter().any(opens)
         {
             return None;
         }
@@ -426,44 +429,50 @@ impl Channel {
             sent_by: &self.sent_by.address,
             unique: self.branch,
         };
-        let request = self.dialog.request(&method, &hop);
-        let message = match &waiting {
-            Some(waiting) => request.finish_with(XCCOS_CONTENT, &waiting.body),
-            None => request.finish(),
-        };
-        self.outstanding.push_back(Outstanding {
-            cseq: self.dialog.local_cseq(),
-            sent_at: now,
-            waiting,
-            message: self.is_behind_front_end().then(|| message.clone()),
-        });
-        message
+        let may_be_lost = self.heard_at.is_some();
+        self.call.send(now, method, &hop, |request| {
+            let message = match &waiting {
+                Some(waiting) => request.finish_with(XCCOS_CONTENT, &waiting.body),
+                None => request.finish(),
+            };
+            let outstanding = Outstanding {
+                waiting,
+                message: may_be_lost.then(|| message.clone()),
+            };
+            (message, outstanding)
+        })
     }
 
-    /// Takes the final response to the request `cseq`. `retry_after` is what it says of the time to wait; documents are sent
-    /// again for as long as `patience`.
+    /// Takes a final response of the client. Documents are sent again for as long as `patience`.
     pub(super) fn answered(
         &mut self,
         now: Instant,
-        (cseq, status): (u32, Status),
-        retry_after: Option<Duration>,
+        response: &Response,
         patience: Duration,
     ) -> ClientVerdict {
-        let Some(at) = self.outstanding.iter().position(|info| info.cseq == cseq) else {
+        let headers = response.headers();
+        let Ok(cseq) = headers.cseq() else {
             return ClientVerdict::Stray;
         };
+        let window = self.call.window();
+        let Some(at) = window.position(cseq.number, &cseq.method) else {
+            return ClientVerdict::Stray;
+        };
+        let retry_after = headers.retry_after();
+        let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
+        let status = response.status();
         let refusal = Refusal::of(status, self.is_behind_front_end());
         if refusal == Some(Refusal::Gone) {
             return ClientVerdict::DialogGone;
         }
         if refusal.is_none() {
             // What came before it was read before it.
-            for earlier in self.outstanding.iter_mut().take(at) {
-                earlier.waiting = None;
+            for earlier in self.call.window_mut().iter_mut().take(at) {
+                earlier.what.waiting = None;
             }
             self.backoff = None;
         }
-        let answered = self.outstanding.remove(at);
+        let answered = self.call.window_mut().take(cseq.number, &cseq.method);
         let waiting = answered.and_then(|info| info.waiting);
         match (refusal, waiting) {
             (None, _) | (_, None) => ClientVerdict::Next,
@@ -508,12 +517,12 @@ impl Channel {
     pub(super) fn again_at(&self) -> Option<Instant> {
         let backoff = self.backoff.as_ref()?;
         // While something is on its way its answer comes first.
-        (self.queue.len() > 0 && self.outstanding.is_empty()).then_some(backoff.again_at)
+        (self.queue.len() > 0 && self.call.window().is_empty()).then_some(backoff.again_at)
     }
 
     /// When the oldest unanswered INFO will have waited too long.
     pub(super) fn deadline(&self, limit: Duration) -> Option<Instant> {
-        self.outstanding.front().map(|info| info.sent_at + limit)
+        self.call.window().oldest().map(|sent_at| sent_at + limit)
     }
 
     /// Gives back the memory of queues that are empty.
@@ -521,18 +530,16 @@ impl Channel {
         if self.queue.documents.is_empty() {
             self.queue = Queue::default();
         }
-        if self.outstanding.is_empty() {
-            self.outstanding = VecDeque::new();
-            if self.queue.len() == 0 {
-                self.backoff = None;
-            }
+        self.call.window_mut().release();
+        if self.call.window().is_empty() && self.queue.len() == 0 {
+            self.backoff = None;
         }
     }
 
     pub(super) fn check_invariants(&self, limits: &QueueLimits) {
         // What was unread when a dialog ended comes on top.
         debug_assert!(self.queue.len() <= limits.messages + limits.outstanding);
-        debug_assert!(self.outstanding.len() <= limits.outstanding);
+        debug_assert!(self.call.window().len() <= limits.outstanding);
         self.queue.check_invariants();
     }
 }

@@ -241,10 +241,15 @@ impl Session {
         self.leg(LegEvent::Document(envelope(content).into()))
     }
 
+    /// The client answers an INFO.
     fn answer(&mut self, cseq: u32, status: u16) -> Vec<Output> {
+        self.answer_to("INFO", cseq, status)
+    }
+
+    fn answer_to(&mut self, method: &str, cseq: u32, status: u16) -> Vec<Output> {
         let text = format!(
             "SIP/2.0 {status} X\r\nVia: SIP/2.0/TCP 192.0.2.9:5060\r\nFrom: <sip:channel@contoso.com>;tag=here\r\n\
-             To: <sip:ann@contoso.com>;tag=there\r\nCall-ID: c\r\nCSeq: {cseq} INFO\r\nContent-Length: 0\r\n\r\n"
+             To: <sip:ann@contoso.com>;tag=there\r\nCall-ID: c\r\nCSeq: {cseq} {method}\r\nContent-Length: 0\r\n\r\n"
         );
         let response: Response = match parse(&text) {
             Message::Response(response) => response,

@@ -83,7 +83,7 @@ fn a_client_that_is_silent_for_long_is_asked_for_a_sign_of_life() {
         // Whatever it is answered, the client is there.
         let answer_by = session.now + INFO_TIMEOUT;
         assert_eq!(session.core.poll_timeout(), Some(answer_by));
-        session.answer(number, status);
+        session.answer_to("OPTIONS", number, status);
     }
     session.now += SILENCE / 2;
     assert!(!session.is_gone());

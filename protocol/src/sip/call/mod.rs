@@ -14,6 +14,8 @@ mod window;
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 pub use refresh::{Due, Refresh, Role};
 pub use terms::{Terms, WithoutOffer, with_description};
 pub use window::{Sent, Window};
@@ -69,19 +71,19 @@ impl<T> Call<T> {
         self.dialog.accept_request(request)
     }
 
-    /// Makes a request that waits for its final response, and remembers `what` until then. Finish it and send it: its
-    /// number is used up.
-    pub fn request(
+    /// Makes a request that waits for its final response. `make` adds to it what it is to say and finishes it; beside the
+    /// octets, which are to be sent, it returns what is to be remembered until then.
+    pub fn send(
         &mut self,
         now: Instant,
-        method: &Method,
+        method: Method,
         hop: &Hop<'_>,
-        what: impl FnOnce() -> T,
-    ) -> MessageBuilder {
-        let request = self.dialog.request(method, hop);
+        make: impl FnOnce(MessageBuilder) -> (Bytes, T),
+    ) -> Bytes {
+        let (message, what) = make(self.dialog.request(&method, hop));
         let cseq = self.dialog.local_cseq();
-        self.window.push(cseq, method, now, what());
-        request
+        self.window.push(cseq, method, now, what);
+        message
     }
 
     /// The last request, whose response nobody waits for.
@@ -136,7 +138,7 @@ mod tests {
             unique: 1,
         };
         for what in ["one", "two"] {
-            let _info = call.request(now, &Method::Info, &hop, || what);
+            let _info = call.send(now, Method::Info, &hop, |info| (info.finish(), what));
         }
         assert_eq!(call.answered(&response("3 INFO")), None);
         assert_eq!(call.answered(&response("2 BYE")), None);
@@ -161,7 +163,7 @@ mod tests {
         let now = Instant::now();
         let mut window = Window::default();
         for (cseq, what) in [(1, "a"), (2, "b"), (3, "c")] {
-            window.push(cseq, &Method::Info, now, what);
+            window.push(cseq, Method::Info, now, what);
         }
         // A later one answered first leaves the oldest the oldest.
         assert_eq!(window.take(2, &Method::Info), Some("b"));

@@ -30,10 +30,10 @@ impl<T> Default for Window<T> {
 
 impl<T> Window<T> {
     /// Adds the request that was sent under this number.
-    pub fn push(&mut self, cseq: u32, method: &Method, sent_at: Instant, what: T) {
+    pub fn push(&mut self, cseq: u32, method: Method, sent_at: Instant, what: T) {
         self.0.push_back(Sent {
             cseq,
-            method: method.clone(),
+            method,
             sent_at,
             what,
         });
