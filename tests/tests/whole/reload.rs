@@ -51,7 +51,7 @@ async fn start(config: &str) -> TestGateway {
 pub(crate) async fn admin(gateway: &TestGateway, request: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(gateway.admin).await.unwrap();
     let request =
-        format!("{request} HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\n\r\n");
+        format!("{request} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
