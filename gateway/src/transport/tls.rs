@@ -2,8 +2,11 @@
 
 mod acceptor;
 mod clients;
+mod faults;
+mod hello;
 pub mod upstream;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -19,7 +22,9 @@ use tokio_rustls::TlsConnector;
 
 pub use acceptor::{Acceptor, Unmet};
 pub use clients::ClientCertificates;
-use clients::NotListed;
+use faults::{CertificateFault, tls_error};
+pub use faults::{Explained, in_words};
+use hello::{Outdated, Overheard};
 
 use crate::telemetry::events::connection::{TlsFailure, TlsSuite};
 
@@ -53,7 +58,7 @@ pub enum TlsError {
         /// The key file.
         key: PathBuf,
         /// Why not.
-        source: rustls::Error,
+        source: Explained,
     },
     /// A certificate that should be trusted cannot be.
     #[error("the certificates in {path} cannot be trusted")]
@@ -61,7 +66,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: rustls::Error,
+        source: Explained,
     },
     /// Not a host name or address that a certificate could carry.
     #[error("`{0}` is not a name that a certificate can carry")]
@@ -70,7 +75,7 @@ pub enum TlsError {
 
 /// A TLS connection, from either end.
 #[derive(Debug)]
-pub struct Stream(tokio_rustls::TlsStream<TcpStream>);
+pub struct Stream(tokio_rustls::TlsStream<Overheard>);
 
 impl Stream {
     /// What the handshake agreed on.
@@ -84,7 +89,7 @@ impl Stream {
 /// Why a handshake failed.
 #[must_use]
 pub fn failure_of(error: &io::Error) -> TlsFailure {
-    use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+    use rustls::{AlertDescription, Error, PeerIncompatible};
     match error.kind() {
         io::ErrorKind::TimedOut => return TlsFailure::Timeout,
         io::ErrorKind::UnexpectedEof
@@ -92,41 +97,63 @@ pub fn failure_of(error: &io::Error) -> TlsFailure {
         | io::ErrorKind::BrokenPipe => return TlsFailure::Closed,
         _ => {}
     }
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<Error>())
-    {
-        Some(Error::PeerIncompatible(
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(Outdated::Version(_)) => return TlsFailure::OldVersion,
+        Some(Outdated::Ssl2) => return TlsFailure::Ssl2Hello,
+        None => {}
+    }
+    match tls_error(error) {
+        Some(Error::PeerIncompatible(fault)) => match fault {
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::SupportedVersionsExtensionRequired,
-        )) => TlsFailure::NoCommonVersion,
-        Some(Error::PeerIncompatible(_)) => TlsFailure::NoCommonSuite,
-        Some(Error::AlertReceived(
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::ServerDoesNotSupportTls12Or13 => TlsFailure::OldVersion,
+            PeerIncompatible::SignatureAlgorithmsExtensionRequired
+            | PeerIncompatible::NoSignatureSchemesInCommon
+            | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
+                TlsFailure::NoCommonSignature
+            }
+            _ => TlsFailure::NoCommonSuite,
+        },
+        Some(Error::AlertReceived(alert)) => match alert {
             AlertDescription::UnknownCA
             | AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
             | AlertDescription::UnsupportedCertificate
+            | AlertDescription::AccessDenied
             // How it is said that a signature is not that of the authority of this name.
-            | AlertDescription::DecryptError,
-        )) => TlsFailure::CertificateRejected,
+            | AlertDescription::DecryptError => TlsFailure::CertificateRejected,
+            AlertDescription::ProtocolVersion => TlsFailure::OldVersion,
+            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
+                TlsFailure::NoCommonSuite
+            }
+            AlertDescription::CloseNotify | AlertDescription::UserCanceled => TlsFailure::Closed,
+            _ => TlsFailure::Alert,
+        },
         Some(Error::InvalidMessage(_)) => TlsFailure::NotTls,
         Some(Error::NoCertificatesPresented) => TlsFailure::NoClientCertificate,
-        Some(Error::InvalidCertificate(fault)) => match fault {
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. } => TlsFailure::ClientCertificateExpired,
-            // An authority of the right name with another key is another authority.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                TlsFailure::ClientAuthorityUnknown
+        Some(Error::InvalidCertificate(fault)) => match CertificateFault::of(fault) {
+            CertificateFault::UnknownAuthority => TlsFailure::ClientAuthorityUnknown,
+            CertificateFault::Expired => TlsFailure::ClientCertificateExpired,
+            CertificateFault::NotYetValid => TlsFailure::ClientCertificateNotYetValid,
+            CertificateFault::NotListed => TlsFailure::ClientNotListed,
+            CertificateFault::WrongPurpose => TlsFailure::ClientCertificatePurpose,
+            CertificateFault::IsAuthority => TlsFailure::ClientCertificateIsAuthority,
+            CertificateFault::WeakSignature => TlsFailure::ClientCertificateWeak,
+            CertificateFault::Revoked => TlsFailure::ClientCertificateRevoked,
+            CertificateFault::WrongName | CertificateFault::Invalid => {
+                TlsFailure::ClientCertificateInvalid
             }
-            CertificateError::Other(other) if other.0.is::<NotListed>() => {
-                TlsFailure::ClientNotListed
-            }
-            _ => TlsFailure::ClientCertificateInvalid,
         },
+        Some(
+            Error::PeerMisbehaved(_)
+            | Error::InappropriateMessage { .. }
+            | Error::InappropriateHandshakeMessage { .. }
+            | Error::DecryptError
+            | Error::PeerSentOversizedRecord,
+        ) => TlsFailure::Misbehaved,
         _ => TlsFailure::Other,
     }
 }
@@ -135,6 +162,12 @@ pub fn failure_of(error: &io::Error) -> TlsFailure {
 #[derive(Clone)]
 pub struct Connector(TlsConnector);
 
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector(..)")
+    }
+}
+
 impl Connector {
     /// Trusts the certificates in `authorities`, a PEM file, and no others.
     ///
@@ -142,9 +175,9 @@ impl Connector {
     ///
     /// A file that cannot be read or holds nothing usable.
     pub fn trusting(authorities: &Path) -> Result<Self, TlsError> {
-        let root = |source| TlsError::Root {
+        let root = |source: rustls::Error| TlsError::Root {
             path: authorities.to_owned(),
-            source,
+            source: source.into(),
         };
         let roots = roots(authorities)?;
         let config = rustls::ClientConfig::builder_with_provider(provider())
@@ -164,9 +197,10 @@ impl Connector {
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| io::Error::other(TlsError::Name(name.into())))?;
         self.0
-            .connect(name, stream)
+            .connect(name, Overheard::new(stream))
             .await
             .map(|stream| Stream(stream.into()))
+            .map_err(in_words)
     }
 }
 
@@ -179,7 +213,7 @@ fn roots(authorities: &Path) -> Result<rustls::RootCertStore, TlsError> {
     for certificate in certificates(authorities)? {
         roots.add(certificate).map_err(|source| TlsError::Root {
             path: authorities.to_owned(),
-            source,
+            source: source.into(),
         })?;
     }
     Ok(roots)

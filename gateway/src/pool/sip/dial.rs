@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::telemetry::events::pool::{PoolTlsFailure, ServerLoss};
-use crate::transport::tls::upstream::{Pair, in_words, pool_failure_of};
+use crate::transport::tls::upstream::{Pair, pool_failure_of};
 use crate::transport::tls::{Connector, TlsError};
 use crate::transport::{self, Stream};
 
@@ -166,7 +166,7 @@ impl<N: Names> Dial for Network<N> {
                         | io::ErrorKind::BrokenPipe => PoolTlsFailure::Closed,
                         _ => PoolTlsFailure::Other,
                     });
-                    DialError::tls(failure, in_words(error))
+                    DialError::tls(failure, error)
                 })?))
             }
         };

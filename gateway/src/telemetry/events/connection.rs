@@ -55,25 +55,47 @@ label! {
 label! {
     /// Why a TLS handshake failed.
     TlsFailure as "reason" {
-        /// No cipher suite in common. Old Windows clients need an ECDSA certificate here.
+        /// No cipher suite in common: the client offers TLS 1.2, but with old suites only. Old Windows clients need an ECDSA
+        /// certificate here.
         NoCommonSuite = "no-common-suite",
-        /// No TLS version in common: the client offers less than TLS 1.2.
-        NoCommonVersion = "no-common-version",
+        /// The client offers less than TLS 1.2. No certificate helps: switch TLS 1.2 on in its system (Windows 7 and Server
+        /// 2008 R2 have it, switched off), or put it behind a proxy that still speaks the old versions.
+        OldVersion = "old-version",
+        /// The client begins with a hello in the form of SSL 2.0, as Windows XP and old Java do: switch SSL 2.0 off in it,
+        /// and see `old-version`.
+        Ssl2Hello = "ssl2-hello",
+        /// The client accepts no signature that the key of this listener's certificate can make; it may know SHA-1 alone.
+        NoCommonSignature = "no-common-signature",
         /// The client does not accept the certificate of this listener.
         CertificateRejected = "certificate-rejected",
         /// The client showed no certificate where this listener asks for one.
         NoClientCertificate = "client-certificate-missing",
-        /// The client's certificate has expired, or is not valid yet: renew it, or look at the clocks.
+        /// The client's certificate has expired: renew it.
         ClientCertificateExpired = "client-certificate-expired",
+        /// The client's certificate is not valid yet: look at the clocks.
+        ClientCertificateNotYetValid = "client-certificate-not-yet-valid",
         /// The client's certificate comes from none of the authorities of this listener.
         ClientAuthorityUnknown = "client-authority-unknown",
         /// The client's certificate is good, but for none of the names that this listener admits. See the log line for its
         /// names.
         ClientNotListed = "client-not-listed",
+        /// The extended key usage of the client's certificate does not allow client authentication: many are issued for
+        /// server authentication alone.
+        ClientCertificatePurpose = "client-certificate-wrong-purpose",
+        /// The client shows the certificate of an authority, perhaps a self-signed one, where it needs one of its own.
+        ClientCertificateIsAuthority = "client-certificate-is-authority",
+        /// The client's certificate, or one of its chain, is signed with an old algorithm such as SHA-1.
+        ClientCertificateWeak = "client-certificate-weak-signature",
+        /// The client's certificate was revoked.
+        ClientCertificateRevoked = "client-certificate-revoked",
         /// The client's certificate cannot be used for another reason; see the log line.
         ClientCertificateInvalid = "client-certificate-invalid",
         /// What came is not TLS.
         NotTls = "not-tls",
+        /// The client broke the rules of the handshake.
+        Misbehaved = "misbehaved",
+        /// The client ended the handshake for a reason of its own; see the log line.
+        Alert = "alert",
         /// The handshake took too long.
         Timeout = "timeout",
         /// The client closed the connection.

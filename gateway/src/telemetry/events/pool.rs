@@ -106,16 +106,28 @@ label! {
         WrongName = "wrong-name",
         /// The server's certificate has none of the `names`.
         NotListed = "not-listed",
-        /// The server's certificate is broken in another way.
+        /// The extended key usage of the server's certificate does not allow server authentication.
+        WrongPurpose = "wrong-purpose",
+        /// The server shows the certificate of an authority, perhaps a self-signed one, where it needs one of its own.
+        IsAuthority = "is-authority",
+        /// The server's certificate, or one of its chain, is signed with an old algorithm such as SHA-1.
+        WeakSignature = "weak-signature",
+        /// The server's certificate was revoked.
+        Revoked = "revoked",
+        /// The server's certificate is broken in another way; see the log line.
         BadCertificate = "bad-certificate",
         /// The server does not accept our certificate, or wants one.
         Rejected = "rejected",
         /// No cipher suite in common, or the server wants a certificate of ours and says so badly.
         NoCommonSuite = "no-common-suite",
-        /// No TLS version in common: the server offers less than TLS 1.2.
-        NoCommonVersion = "no-common-version",
+        /// The server offers less than TLS 1.2.
+        OldVersion = "old-version",
         /// What came is not TLS.
         NotTls = "not-tls",
+        /// The server broke the rules of the handshake.
+        Misbehaved = "misbehaved",
+        /// The server ended the handshake for a reason of its own; see the log line.
+        Alert = "alert",
         /// A certificate or key file of ours cannot be used.
         OwnFiles = "own-files",
         /// The handshake took too long.

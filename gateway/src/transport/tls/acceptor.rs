@@ -19,7 +19,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{ClientCertificates, Stream, TlsError, certificates_in, failure_of, provider, read};
+use super::hello::Overheard;
+use super::{
+    ClientCertificates, Stream, TlsError, certificates_in, failure_of, in_words, provider, read,
+};
 use crate::telemetry::events::connection::{
     CertificatesRejected, CertificatesRenewed, TlsCompleted, TlsFailed,
 };
@@ -165,7 +168,7 @@ impl Acceptor {
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),
         };
-        let (reason, error) = (failure_of(&error), Detail::new(error));
+        let (reason, error) = (failure_of(&error), Detail::new(in_words(error)));
         TlsFailed {
             peer,
             reason,
@@ -182,9 +185,17 @@ impl Acceptor {
     /// What the peer did wrong, or the connection's own failure.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
         TlsAcceptor::from(self.0.config.load_full())
-            .accept(stream)
+            .accept(Overheard::new(stream))
+            .into_fallible()
             .await
             .map(|stream| Stream(stream.into()))
+            .map_err(|(error, stream)| match stream.outdated() {
+                // What ended the handshake was for the library a consequence of it.
+                Some(outdated) if error.kind() == io::ErrorKind::InvalidData => {
+                    io::Error::new(io::ErrorKind::InvalidData, outdated)
+                }
+                _ => error,
+            })
     }
 
     /// Which of the names that are asked for a client has shown.
@@ -290,10 +301,10 @@ impl Files {
             path: self.key.clone(),
             source,
         })?;
-        let pair = |source| TlsError::Pair {
+        let pair = |source: rustls::Error| TlsError::Pair {
             certificate: self.certificate.clone(),
             key: self.key.clone(),
-            source,
+            source: source.into(),
         };
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -313,5 +324,116 @@ impl Files {
             config.session_storage = Arc::new(NoServerSessionStorage {});
         }
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::telemetry::events::connection::TlsFailure;
+
+    /// A hello of a client that offers `minor` of version 3, these suites and these extensions.
+    fn hello(minor: u8, suites: &[u16], extensions: &[u8]) -> Vec<u8> {
+        let mut body = vec![3, minor];
+        body.extend([7; 32]);
+        body.push(0);
+        body.extend(u16::try_from(suites.len() * 2).unwrap().to_be_bytes());
+        body.extend(suites.iter().flat_map(|suite| suite.to_be_bytes()));
+        body.extend([1, 0]);
+        if !extensions.is_empty() {
+            body.extend(u16::try_from(extensions.len()).unwrap().to_be_bytes());
+            body.extend(extensions);
+        }
+        let length = u16::try_from(body.len()).unwrap();
+        let mut record = vec![22, 3, 1];
+        record.extend((length + 4).to_be_bytes());
+        record.extend([1, 0]);
+        record.extend(length.to_be_bytes());
+        record.extend(body);
+        record
+    }
+
+    /// Why a handshake failed that begins with these octets, sent in pieces.
+    async fn failure(octets: &[u8], piece: usize) -> (TlsFailure, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["chat.contoso.com".to_owned()]).unwrap();
+        let (certificate, private) = (folder.path().join("c.pem"), folder.path().join("c.key"));
+        std::fs::write(&certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&private, key.serialize_pem()).unwrap();
+        let acceptor = Acceptor::load(&certificate, &private).unwrap();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let send = async {
+            for piece in octets.chunks(piece) {
+                // It may have heard enough.
+                let _sent = client.write_all(piece).await;
+                tokio::task::yield_now().await;
+            }
+            let _ended = client.shutdown().await;
+        };
+        let (accepted, ()) = tokio::join!(acceptor.accept(stream), send);
+        let error = accepted.err().unwrap();
+        (failure_of(&error), error.to_string())
+    }
+
+    /// Every signature algorithm and curve that matters, as old Windows lists them.
+    const EXTENSIONS: &[u8] = &[
+        0, 10, 0, 6, 0, 4, 0, 23, 0, 24, 0, 11, 0, 2, 1, 0, 0, 13, 0, 8, 0, 6, 4, 1, 4, 3, 2, 1,
+    ];
+    /// RSA with CBC, and ECDHE with RSA and CBC.
+    const OLD_SUITES: &[u16] = &[0x002f, 0xc013];
+
+    #[tokio::test]
+    async fn an_old_client_is_told_from_one_without_a_suite_and_from_what_is_no_tls() {
+        let ssl2 = [
+            &[0x80, 28, 1, 3, 1, 0, 3, 0, 0, 0, 16, 0, 0, 0x2f][..],
+            &[9; 16],
+        ]
+        .concat();
+        for (octets, expected, words) in [
+            (hello(0, OLD_SUITES, &[]), TlsFailure::OldVersion, "SSL 3.0"),
+            (hello(1, OLD_SUITES, &[]), TlsFailure::OldVersion, "TLS 1.0"),
+            (
+                hello(1, OLD_SUITES, EXTENSIONS),
+                TlsFailure::OldVersion,
+                "TLS 1.0",
+            ),
+            (hello(2, OLD_SUITES, &[]), TlsFailure::OldVersion, "TLS 1.1"),
+            (
+                hello(2, &[0xc02b], EXTENSIONS),
+                TlsFailure::OldVersion,
+                "TLS 1.1",
+            ),
+            (ssl2, TlsFailure::Ssl2Hello, "SSL 2.0"),
+            (
+                hello(3, OLD_SUITES, EXTENSIONS),
+                TlsFailure::NoCommonSuite,
+                "",
+            ),
+            (hello(3, &[0xc02b], &[]), TlsFailure::NoCommonSignature, ""),
+            (
+                b"REGISTER sip:contoso.com SIP/2.0\r\n\r\n".to_vec(),
+                TlsFailure::NotTls,
+                "",
+            ),
+            (b"GET / HTTP/1.1\r\n\r\n".to_vec(), TlsFailure::NotTls, ""),
+            (vec![22, 3, 1, 0, 50, 1], TlsFailure::Closed, ""),
+            (Vec::new(), TlsFailure::Closed, ""),
+        ] {
+            for piece in [1, 1000] {
+                let (reason, said) = failure(&octets, piece).await;
+                assert_eq!(reason, expected, "{said}: {octets:?}");
+                assert!(said.contains(words), "{said}");
+            }
+        }
     }
 }

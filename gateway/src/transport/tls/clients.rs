@@ -1,6 +1,5 @@
 //! Which clients may connect: those who show a certificate of known authorities, and are on the list if there is one.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,10 +9,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     SignatureScheme,
 };
 
+use super::faults::NotListed;
 use super::{TlsError, certificates_in, provider};
 
 /// Whose certificates are asked for.
@@ -58,9 +58,9 @@ impl ClientCertificates {
 
     /// What verifies clients, with `pem` as the content of the authorities' file.
     pub(super) fn verifier(&self, pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-        let root = |source| TlsError::Root {
+        let root = |source: Error| TlsError::Root {
             path: self.authorities.clone(),
-            source,
+            source: source.into(),
         };
         let mut roots = RootCertStore::empty();
         for certificate in certificates_in(&self.authorities, pem)? {
@@ -75,24 +75,6 @@ impl ClientCertificates {
         }))
     }
 }
-
-/// The chain is good, but its certificate is for other names.
-#[derive(Debug)]
-pub(super) struct NotListed {
-    presented: Vec<String>,
-}
-
-impl fmt::Display for NotListed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "none of the certificate's names is on the list: {}",
-            self.presented.join(", ")
-        )
-    }
-}
-
-impl std::error::Error for NotListed {}
 
 /// First the chain, then the name.
 #[derive(Debug)]
@@ -119,8 +101,7 @@ impl Verifier {
                 Err(_) => {}
             }
         }
-        let foreign = OtherError(Arc::new(NotListed { presented }));
-        Err(Error::InvalidCertificate(CertificateError::Other(foreign)))
+        Err(NotListed { presented }.into_error())
     }
 }
 

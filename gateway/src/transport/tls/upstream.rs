@@ -1,6 +1,5 @@
 //! TLS to pools: mutual, and with a list of names in place of the server's host where the admin wants one.
 
-use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,11 +8,12 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    AlertDescription, CertificateError, DigitallySignedStruct, Error, OtherError, PeerIncompatible,
+    AlertDescription, CertificateError, DigitallySignedStruct, Error, PeerIncompatible,
     SignatureScheme,
 };
 use tokio_rustls::TlsConnector;
 
+use super::faults::{CertificateFault, NotListed, tls_error};
 use super::{Connector, TlsError, pair, provider, roots};
 use crate::telemetry::events::pool::PoolTlsFailure;
 
@@ -38,9 +38,9 @@ impl Connector {
         own: Option<Pair<'_>>,
         names: &[impl AsRef<str>],
     ) -> Result<Self, TlsError> {
-        let root = |source| TlsError::Root {
+        let root = |source: Error| TlsError::Root {
             path: authorities.to_owned(),
-            source,
+            source: source.into(),
         };
         let roots = Arc::new(roots(authorities)?);
         let builder = rustls::ClientConfig::builder_with_provider(provider())
@@ -71,7 +71,7 @@ impl Connector {
                     .map_err(|source| TlsError::Pair {
                         certificate: own.certificate.to_owned(),
                         key: own.private_key.to_owned(),
-                        source,
+                        source: source.into(),
                     })?
             }
             None => builder.with_no_client_auth(),
@@ -86,24 +86,6 @@ struct Listed {
     verifier: Arc<WebPkiServerVerifier>,
     names: Vec<ServerName<'static>>,
 }
-
-/// None of the names on the list is in the certificate.
-#[derive(Debug)]
-struct NotListed {
-    presented: Vec<String>,
-}
-
-impl fmt::Display for NotListed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the certificate has none of the names that are listed for this pool, but {}",
-            self.presented.join(", ")
-        )
-    }
-}
-
-impl std::error::Error for NotListed {}
 
 impl ServerCertVerifier for Listed {
     fn verify_server_cert(
@@ -132,8 +114,7 @@ impl ServerCertVerifier for Listed {
                 other => return other,
             }
         }
-        let not_listed = CertificateError::Other(OtherError(Arc::new(NotListed { presented })));
-        Err(Error::InvalidCertificate(not_listed))
+        Err(NotListed { presented }.into_error())
     }
 
     fn verify_tls12_signature(
@@ -163,26 +144,18 @@ impl ServerCertVerifier for Listed {
 /// rejects our certificate says so only after the handshake, so this is asked about errors of reading too.
 #[must_use]
 pub fn pool_failure_of(error: &io::Error) -> Option<PoolTlsFailure> {
-    let error = error.get_ref()?.downcast_ref::<Error>()?;
-    Some(match error {
-        Error::InvalidCertificate(certificate) => match certificate {
-            // An authority of the right name with another key is another authority.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                PoolTlsFailure::UnknownAuthority
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                PoolTlsFailure::Expired
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                PoolTlsFailure::NotYetValid
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                PoolTlsFailure::WrongName
-            }
-            CertificateError::Other(OtherError(other)) if other.is::<NotListed>() => {
-                PoolTlsFailure::NotListed
-            }
-            _ => PoolTlsFailure::BadCertificate,
+    Some(match tls_error(error)? {
+        Error::InvalidCertificate(certificate) => match CertificateFault::of(certificate) {
+            CertificateFault::UnknownAuthority => PoolTlsFailure::UnknownAuthority,
+            CertificateFault::Expired => PoolTlsFailure::Expired,
+            CertificateFault::NotYetValid => PoolTlsFailure::NotYetValid,
+            CertificateFault::WrongName => PoolTlsFailure::WrongName,
+            CertificateFault::NotListed => PoolTlsFailure::NotListed,
+            CertificateFault::WrongPurpose => PoolTlsFailure::WrongPurpose,
+            CertificateFault::IsAuthority => PoolTlsFailure::IsAuthority,
+            CertificateFault::WeakSignature => PoolTlsFailure::WeakSignature,
+            CertificateFault::Revoked => PoolTlsFailure::Revoked,
+            CertificateFault::Invalid => PoolTlsFailure::BadCertificate,
         },
         Error::AlertReceived(
             AlertDescription::UnknownCA
@@ -198,39 +171,30 @@ pub fn pool_failure_of(error: &io::Error) -> Option<PoolTlsFailure> {
         ) => PoolTlsFailure::Rejected,
         Error::AlertReceived(AlertDescription::ProtocolVersion)
         | Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
-            PoolTlsFailure::NoCommonVersion
+            PoolTlsFailure::OldVersion
         }
         Error::AlertReceived(
             AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
         )
         | Error::PeerIncompatible(_) => PoolTlsFailure::NoCommonSuite,
         Error::InvalidMessage(_) => PoolTlsFailure::NotTls,
+        Error::AlertReceived(_) => PoolTlsFailure::Alert,
+        Error::PeerMisbehaved(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::DecryptError
+        | Error::PeerSentOversizedRecord => PoolTlsFailure::Misbehaved,
         _ => PoolTlsFailure::Other,
     })
-}
-
-/// The error in words that help, where the library's do not.
-#[must_use]
-pub fn in_words(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match inner {
-        Some(Error::InvalidCertificate(CertificateError::Other(OtherError(other))))
-            if other.is::<NotListed>() =>
-        {
-            io::Error::other(other.to_string())
-        }
-        Some(Error::InvalidCertificate(CertificateError::BadSignature)) => io::Error::other(
-            "the certificate is not signed by the authority of this name that is trusted",
-        ),
-        _ => error,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rcgen::{
+        BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    };
     use rustls::RootCertStore;
     use rustls::pki_types::PrivateKeyDer;
     use rustls::server::WebPkiClientVerifier;
@@ -239,8 +203,9 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio_rustls::TlsAcceptor;
 
-    use super::super::certificates;
+    use super::super::{Acceptor, ClientCertificates, certificates, failure_of, in_words};
     use super::*;
+    use crate::telemetry::events::connection::TlsFailure;
 
     struct Authority {
         folder: TempDir,
@@ -266,10 +231,17 @@ mod tests {
 
         /// Makes `name.pem` and `name.key`, valid in these years.
         fn issue(&self, name: &str, years: [i32; 2]) {
+            self.issue_with(name, |params| {
+                params.not_before = rcgen::date_time_ymd(years[0], 1, 1);
+                params.not_after = rcgen::date_time_ymd(years[1], 1, 1);
+            });
+        }
+
+        /// The same after a change.
+        fn issue_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) {
             let key = KeyPair::generate().unwrap();
             let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-            params.not_before = rcgen::date_time_ymd(years[0], 1, 1);
-            params.not_after = rcgen::date_time_ymd(years[1], 1, 1);
+            change(&mut params);
             let certificate = params.signed_by(&key, &self.issuer).unwrap();
             std::fs::write(self.path(&format!("{name}.pem")), certificate.pem()).unwrap();
             std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
@@ -323,12 +295,165 @@ mod tests {
             let mut stream = connector.connect(host, stream).await?;
             stream.read_u8().await
         };
-        let outcome = met
-            .await
-            .map(|_| ())
-            .map_err(|error| pool_failure_of(&error));
+        let outcome = met.await.map(|_| ()).map_err(|error| {
+            let words = error.to_string();
+            assert!(!words.contains("Other("), "{words}");
+            pool_failure_of(&error)
+        });
         serving.await.unwrap();
         outcome
+    }
+
+    #[tokio::test]
+    async fn each_fault_of_a_certificate_has_its_own_reason_on_either_side() {
+        let ca = Authority::new("ours");
+        ca.issue("good", NOW);
+        ca.issue("expired", [2001, 2002]);
+        ca.issue("early", [3000, 3001]);
+        ca.issue_with("for-servers", |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        });
+        ca.issue_with("for-clients", |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        });
+        ca.issue_with("authority", |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        });
+        ca.issue_with("no-name", |params| params.subject_alt_names.clear());
+        let stranger = Authority::new("theirs");
+        stranger.issue("stranger", NOW);
+        let namesake = Authority::new("ours");
+        namesake.issue("namesake", NOW);
+        // A certificate that is its own authority.
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["self-signed".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let own = params.self_signed(&key).unwrap();
+        std::fs::write(ca.path("self-signed.pem"), own.pem()).unwrap();
+        std::fs::write(ca.path("self-signed.key"), key.serialize_pem()).unwrap();
+
+        use PoolTlsFailure as Pool;
+        use TlsFailure as Client;
+        for (at, name, of_client, of_server, words) in [
+            (&ca, "good", None, None, ""),
+            (
+                &ca,
+                "expired",
+                Some(Client::ClientCertificateExpired),
+                Some(Pool::Expired),
+                "expired at 2002-01-01T00:00:00Z",
+            ),
+            (
+                &ca,
+                "early",
+                Some(Client::ClientCertificateNotYetValid),
+                Some(Pool::NotYetValid),
+                "not valid before 3000-01-01T00:00:00Z",
+            ),
+            (
+                &ca,
+                "for-servers",
+                Some(Client::ClientCertificatePurpose),
+                None,
+                "must allow client authentication, and allows server authentication only",
+            ),
+            (
+                &ca,
+                "for-clients",
+                None,
+                Some(Pool::WrongPurpose),
+                "must allow server authentication, and allows client authentication only",
+            ),
+            (
+                &ca,
+                "authority",
+                Some(Client::ClientCertificateIsAuthority),
+                Some(Pool::IsAuthority),
+                "certificate of an authority",
+            ),
+            (
+                &ca,
+                "no-name",
+                Some(Client::ClientNotListed),
+                Some(Pool::WrongName),
+                "has no name at all",
+            ),
+            (
+                &stranger,
+                "stranger",
+                Some(Client::ClientAuthorityUnknown),
+                Some(Pool::UnknownAuthority),
+                "none of the authorities",
+            ),
+            (
+                &namesake,
+                "namesake",
+                Some(Client::ClientAuthorityUnknown),
+                Some(Pool::UnknownAuthority),
+                "not signed by the authority of this name",
+            ),
+            (
+                &ca,
+                "self-signed",
+                Some(Client::ClientCertificateIsAuthority),
+                Some(Pool::IsAuthority),
+                "certificate of an authority",
+            ),
+        ] {
+            let (certificate, key) = at.own(name);
+            let own = Pair {
+                certificate: &certificate,
+                private_key: &key,
+            };
+            let (good, good_key) = ca.own("good");
+            let roots = ca.path("ca.pem");
+
+            let server = Acceptor::load(&certificate, &key).unwrap();
+            let connector = Connector::to_pool(&roots, None, &NO_NAMES).unwrap();
+            let (_, failed) = shake(&server, name, &connector).await;
+            assert_eq!(
+                failed.as_ref().and_then(pool_failure_of),
+                of_server,
+                "{name}"
+            );
+            let said = failed.map(|error| error.to_string()).unwrap_or_default();
+            assert!(
+                of_server.is_none() || said.contains(words),
+                "{name}: {said}"
+            );
+
+            let names = ["good", "for-clients"];
+            let clients = ClientCertificates::of(&roots, names).unwrap();
+            let server = Acceptor::mutual(&good, &good_key, clients).unwrap();
+            let connector = Connector::to_pool(&roots, Some(own), &NO_NAMES).unwrap();
+            let (failed, _) = shake(&server, "good", &connector).await;
+            assert_eq!(failed.as_ref().map(failure_of), of_client, "{name}");
+            let said = in_words(failed.unwrap_or_else(|| io::Error::other(""))).to_string();
+            assert!(
+                of_client.is_none() || said.contains(words),
+                "{name}: {said}"
+            );
+        }
+    }
+
+    /// A handshake: why it failed for the server, and for the client.
+    async fn shake(
+        server: &Acceptor,
+        host: &str,
+        connector: &Connector,
+    ) -> (Option<io::Error>, Option<io::Error>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accept = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            server.accept(stream).await
+        };
+        let connect = async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            connector.connect(host, stream).await
+        };
+        let (accepted, connected) = tokio::join!(accept, connect);
+        (accepted.err(), connected.err())
     }
 
     const NOW: [i32; 2] = [2020, 4000];
@@ -495,10 +620,31 @@ mod tests {
             certificate: &certificate,
             private_key: &private_key,
         };
-        let mismatch = Connector::to_pool(&roots, Some(own), &NO_NAMES);
-        assert!(matches!(mismatch.err(), Some(TlsError::Pair { .. })));
+        let mismatch = Connector::to_pool(&roots, Some(own), &NO_NAMES).unwrap_err();
+        assert!(matches!(mismatch, TlsError::Pair { .. }));
+        let said = format!("{:#}", anyhow::Error::new(mismatch));
+        assert!(
+            said.contains("the key is that of another certificate"),
+            "{said}"
+        );
         let missing = Connector::to_pool(&ca.path("none.pem"), None, &NO_NAMES);
         assert!(matches!(missing.err(), Some(TlsError::Read { .. })));
+        ca.issue_with("odd.contoso.com", |params| {
+            let mut unknown = rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+            unknown.set_criticality(true);
+            params.custom_extensions.push(unknown);
+        });
+        let (certificate, private_key) = ca.own("odd.contoso.com");
+        let own = Pair {
+            certificate: &certificate,
+            private_key: &private_key,
+        };
+        let odd = Connector::to_pool(&roots, Some(own), &NO_NAMES).unwrap_err();
+        let said = format!("{:#}", anyhow::Error::new(odd));
+        assert!(
+            said.contains("a critical extension that is not known"),
+            "{said}"
+        );
         let no_name = Connector::to_pool(&roots, None, &["not a name"]);
         assert!(matches!(no_name.err(), Some(TlsError::Name(_))));
     }

@@ -27,6 +27,7 @@ use crate::pool::{LegClosed, LegEvent, LegSink};
 use crate::random::Random;
 use crate::telemetry::events::pool::{LegRefused, PoolFault, ServerLoss};
 use crate::telemetry::{Detail, Emit as _};
+use crate::transport::tls::in_words;
 use crate::transport::tls::upstream::pool_failure_of;
 use crate::transport::{Outbox, now};
 
@@ -493,7 +494,7 @@ fn network(error: io::Error) -> Ended {
             _ => ServerLoss::Network,
         },
         tls,
-        error,
+        error: in_words(error),
     })
 }
 
