@@ -11,6 +11,7 @@ mod follow;
 mod gather;
 mod legs;
 mod lookup;
+mod not_joined;
 mod notice;
 pub mod output;
 mod parting;

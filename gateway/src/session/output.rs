@@ -140,6 +140,10 @@ pub enum Event {
     NotJoined {
         /// As the client knows it.
         legacy: RoomUri,
+        /// Which pool.
+        pool: PoolId,
+        /// Its result code; `None`: it answered for other rooms and left this one out.
+        code: Option<u16>,
     },
     /// A command, or the answer to it, was about many rooms: not all were told one by one.
     RoomsSummed {

@@ -241,6 +241,8 @@ impl Teller {
                     user,
                     legacy,
                     reason,
+                    pool: None,
+                    code: None,
                 }
                 .emit(telemetry);
             }
@@ -297,13 +299,15 @@ impl Teller {
                 }
                 .emit(telemetry);
             }
-            Event::NotJoined { legacy } => {
+            Event::NotJoined { legacy, pool, code } => {
                 let reason = JoinRefusal::Pool;
                 JoinRefused {
                     session,
                     user,
                     legacy,
                     reason,
+                    pool: name(pool),
+                    code,
                 }
                 .emit(telemetry);
             }

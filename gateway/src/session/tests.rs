@@ -475,6 +475,63 @@ fn a_second_join_that_is_accepted_opens_the_room_though_the_first_failed() {
 }
 
 #[test]
+fn a_join_that_the_pool_refuses_is_reported_with_room_and_pool_and_told_in_words() {
+    for (resp, code, told) in [
+        (
+            r#"<resp code="404">NO_SUCH_NODE</resp>"#,
+            404,
+            "does not exist on the server",
+        ),
+        (
+            r#"<resp code="403">ERROR_PERMISSION</resp>"#,
+            403,
+            "You are not a member",
+        ),
+        (r#"<resp code="404"/>"#, 404, "does not exist on the server"),
+        (r#"<resp code="499">ODD</resp>"#, 499, "did not let you in"),
+        // The pool's own sentence is better than ours.
+        (
+            r#"<resp code="403">Ask Bob &amp; Ann.</resp>"#,
+            403,
+            "Ask Bob &amp; Ann.",
+        ),
+    ] {
+        let mut session = Session::attached();
+        session.join("x");
+        let reply =
+            format!(r#"<rpl id="rpl:join" seqid="1"><commandid seqid="1" envid="1"/>{resp}</rpl>"#);
+        let event = LegEvent::Document(envelope(&reply).into());
+        session
+            .core
+            .handle_leg(session.now, POOL, event, &Directory);
+        let outputs: Vec<Output> = std::iter::from_fn(|| session.core.poll_output()).collect();
+        let events = outputs.iter().filter_map(|output| match output {
+            Output::Event(event) => Some(event),
+            _ => None,
+        });
+        let events: Vec<&Event> = events.collect();
+        let [
+            Event::NotJoined {
+                legacy,
+                pool,
+                code: said,
+            },
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!((legacy.value(), *pool, *said), ("x", POOL, Some(code)));
+        let sent = downstream(&outputs);
+        let code = format!("code=\"{code}\"");
+        assert!(
+            sent[0].contains(told) && sent[0].contains(&code),
+            "{sent:?}"
+        );
+        assert_eq!(session.core.open_rooms(), 0);
+    }
+}
+
+#[test]
 fn a_failed_history_does_not_stop_a_join() {
     let mut session = Session::attached();
     session.join("x");

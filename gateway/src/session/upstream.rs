@@ -14,6 +14,7 @@ use holdover_protocol::xccos::{
 
 use super::core::SessionCore;
 use super::lookup::Lookup;
+use super::not_joined;
 use super::output::{Event, Side};
 use super::pending::{PendingCommand, Purpose};
 use super::room_events::RoomEvents;
@@ -220,6 +221,9 @@ impl SessionCore {
         if let Some(id) = command.shadow.take() {
             self.shadow_first(id, pool, reply, decisions);
         }
+        if !reply.is_success() && command.is_join() {
+            self.report_not_joined(&command, reply.code());
+        }
         if !reply.is_success() && !matches!(command.purpose, Purpose::Client(_)) {
             let outcome = Outcome {
                 code: reply.code(),
@@ -227,8 +231,8 @@ impl SessionCore {
             };
             return self.fail_command(now, command, outcome);
         }
-        let removed = if !reply.is_success() {
-            Edits::new()
+        let changed = if !reply.is_success() {
+            not_joined::in_words(reply)
         } else if command.is_join() {
             // Rooms that the client left in the meantime stay closed.
             let asked = command.rooms.iter().map(|(_, target)| &target.migrated);
@@ -240,7 +244,7 @@ impl SessionCore {
         } else {
             Edits::new()
         };
-        let told = match self.translated(pool, item, &removed, Some(&command), decisions) {
+        let told = match self.translated(pool, item, &changed, Some(&command), decisions) {
             Ok(told) => told,
             // Nothing of it was done yet, so the client can be told that nothing was.
             Err(TooLong { .. }) => {
@@ -252,11 +256,12 @@ impl SessionCore {
         if !reply.is_success() {
             if command.is_join() {
                 self.forget_rooms(now, command.rooms.iter().map(|(legacy, _)| legacy));
+            } else {
+                self.event(Event::CommandFailed {
+                    verb: command.verb.clone(),
+                    code: reply.code(),
+                });
             }
-            self.event(Event::CommandFailed {
-                verb: command.verb.clone(),
-                code: reply.code(),
-            });
         } else if command.is_join() {
             let unanswered = self.note_joined(now, reply, &command);
             command.refused.extend(unanswered);
@@ -356,8 +361,12 @@ impl SessionCore {
                 if command.verb == Verb::BatchJoin && !failed.contains(&target.migrated) {
                     unanswered.push(legacy.clone());
                 }
-                let legacy = legacy.clone();
-                self.room_event(&mut events, Event::NotJoined { legacy });
+                let refused = Event::NotJoined {
+                    legacy: legacy.clone(),
+                    pool: target.pool,
+                    code: None,
+                };
+                self.room_event(&mut events, refused);
                 continue;
             }
             let was_open = self.is_open(target.pool, &target.migrated)

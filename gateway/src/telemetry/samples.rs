@@ -312,7 +312,9 @@ pub(super) fn samples() -> Vec<Event> {
             session,
             user: user(),
             legacy: room(),
-            reason: JoinRefusal::Retired,
+            reason: JoinRefusal::Pool,
+            pool: Some(pool()),
+            code: Some(404),
         }
         .into(),
         CommandFailed {

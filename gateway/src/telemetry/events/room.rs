@@ -73,9 +73,15 @@ event! {
         legacy: RoomUri => room.legacy,
         /// Why.
         reason: JoinRefusal => reason,
+        /// The pool that refused.
+        pool: Option<PoolName> => pool,
+        /// The pool's result code: 403, the user is no member; 404, there is no such room on it. None where it answered for
+        /// other rooms of one command and left this one out.
+        code: Option<u16> => xccos.code,
     }
     WARN "room.refused", counted as "joins_refused" by reason: JoinRefusal;
-    "A user could not enter a room. `holdover lookup` tells what the directory says about it, with file and line."
+    "A user could not enter a room. `holdover lookup` tells what the directory says about it, with file and line; with \
+     `reason=\"pool\"` and code 404 its line names an identifier that the pool does not have."
 }
 
 event! {
@@ -92,7 +98,7 @@ event! {
     }
     WARN "command.failed", counted as "commands_failed";
     "A pool refused what a client asked for, or did not answer in time (code 504). The client was told so with the code \
-     given here."
+     given here. A join that a pool refuses is a `room.refused`."
 }
 
 event! {
