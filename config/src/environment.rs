@@ -86,7 +86,7 @@ impl FileUse {
                                 _ => "make the folder; the database is made in it",
                             })
                     }
-                    _ => return,
+                    folder => return self.check_folder(folder, faults),
                 }
             }
             Role::Certificate => missing("the certificate").help(relative),
@@ -119,17 +119,46 @@ impl FileUse {
                     faults.push(self.unreadable(&error));
                 }
             }
-            Role::Database => {
+            Role::Database | Role::Audit => {
+                if self.role == Role::Database {
+                    self.check_private(faults);
+                }
+                // A device or a pipe is not opened.
                 if let Err(error) = file::check_readable(&self.path) {
-                    faults.push(self.unreadable(&error));
+                    return faults.push(self.unreadable(&error));
                 }
-                self.check_private(faults);
-            }
-            Role::Audit => {
-                if let Err(error) = file::open(&self.path, u64::MAX) {
-                    faults.push(self.unreadable(&error));
+                match fs::OpenOptions::new()
+                    .read(true)
+                    .append(true)
+                    .open(&self.path)
+                {
+                    // Other files are made beside it.
+                    Ok(_) => self.check_folder(self.path.parent(), faults),
+                    Err(error) => {
+                        let message =
+                            format!("`{}` cannot be written: {error}", self.path.display());
+                        faults.push(self.fault(codes::FILE_UNREADABLE, message));
+                    }
                 }
             }
+        }
+    }
+
+    /// Whether files can be made in a folder. None is left there.
+    fn check_folder(&self, folder: Option<&Path>, faults: &mut Diagnostics) {
+        let folder = match folder {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if let Err(error) = tempfile::tempfile_in(folder) {
+            let message = format!("no file can be made in `{}`: {error}", folder.display());
+            let help = match self.role {
+                Role::Audit => "the audit file and its `.last` file are made and replaced there",
+                _ => {
+                    "the database and the files that belong to it (`.lock`, `-wal`, `-shm`) are made there"
+                }
+            };
+            faults.push(self.fault(codes::FOLDER_MISSING, message).help(help));
         }
     }
 
@@ -192,7 +221,7 @@ impl FileUse {
 }
 
 /// Looks at every file that a configuration names: that certificates, keys, users and rooms are there, can be read and have
-/// the right form, and that databases have a folder. Nothing is changed. The content of the files of rooms is checked by the
+/// the right form, and that databases can be written and have a folder in which files can be made. Nothing is changed. The content of the files of rooms is checked by the
 /// directory that loads them.
 pub fn check_environment<T>(loaded: &Loaded<T>) -> Diagnostics {
     let mut faults = Diagnostics::new();

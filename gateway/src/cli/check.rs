@@ -1,17 +1,24 @@
 //! `holdover check`.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use holdover_config::{Diagnostic, Remark, Settings, Severity, codes, remark, review};
+use holdover_config::settings::PoolKind;
+use holdover_config::{
+    Diagnostic, Diagnostics, PoolName, Remark, Settings, Severity, codes, remark, review,
+};
+use holdover_protocol::room::RoomUri;
 use jiff::Timestamp;
 
 use super::files;
 use super::running::{self, Answer, Fault};
 use crate::descriptors::{Descriptors, most_allowed, reserve};
+use crate::directory;
 use crate::history::History;
+use crate::pool::embedded;
 use crate::reload::{Reader, Version};
 use crate::routing::{self, KnownPools, Routing};
 
@@ -55,10 +62,12 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             let summary = summary(&version);
             let remarks = review_rooms(&version, now);
             let lack = lack_of_descriptors(&version, &args.config);
+            let absent = not_on_pools(&version);
             let mut found = version.warnings;
             if let Some(lack) = lack {
                 found.push(lack);
             }
+            found.append(absent);
             if let Some(loaded) = &read.loaded {
                 found.append(remark(loaded, remarks));
             }
@@ -145,6 +154,24 @@ fn review_rooms(version: &Version, now: Timestamp) -> Vec<Remark> {
     let pools = Arc::new(KnownPools::new(&settings.fixed));
     let routing = Routing::new(1, &settings.live, Arc::clone(directory), pools);
     routing.map_or_else(Vec::new, |routing| routing::review::review(&routing, now))
+}
+
+/// Lines of the directory that lead to rooms which their embedded pool does not have. A database that is not there yet, or
+/// cannot be read, says nothing.
+fn not_on_pools(version: &Version) -> Diagnostics {
+    let fixed = &version.settings.fixed;
+    let embedded = fixed.pools.iter().filter_map(|pool| match &pool.kind {
+        PoolKind::Embedded(embedded) if embedded.database.exists() => {
+            let rooms = embedded::rooms(&embedded.database, embedded.domain.as_str()).ok()?;
+            Some((pool.name.clone(), rooms))
+        }
+        PoolKind::Embedded(_) | PoolKind::Sip(_) => None,
+    });
+    let known: HashMap<PoolName, HashSet<RoomUri>> = embedded.collect();
+    let files = &version.settings.live.directory.rooms;
+    directory::missing(&version.directory, files, |pool, room| {
+        known.get(pool).is_some_and(|rooms| !rooms.contains(room))
+    })
 }
 
 fn summary(version: &Version) -> String {

@@ -25,6 +25,7 @@ pub(super) mod code {
     pub(crate) const FURTHER_ALONE: &str = "HD012";
     pub(crate) const FURTHER_TWICE: &str = "HD013";
     pub(crate) const FURTHER_RETIRED: &str = "HD014";
+    pub(crate) const NOT_ON_POOL: &str = "HD020";
 }
 
 /// Where a fault is.
@@ -66,6 +67,7 @@ impl Fault {
 /// only.
 #[derive(Debug)]
 pub(super) struct Faults {
+    severity: Severity,
     files: Vec<PathBuf>,
     unreadable: Diagnostics,
     kept: Vec<Fault>,
@@ -74,7 +76,17 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn new(files: &[PathBuf]) -> Self {
+        Self::of(Severity::Error, files)
+    }
+
+    /// What is no fault, but odd.
+    pub(super) fn warnings(files: &[PathBuf]) -> Self {
+        Self::of(Severity::Warning, files)
+    }
+
+    fn of(severity: Severity, files: &[PathBuf]) -> Self {
         Self {
+            severity,
             files: files.to_vec(),
             unreadable: Diagnostics::new(),
             kept: Vec::new(),
@@ -129,7 +141,10 @@ impl Faults {
             let lines = Lines::new(&text, format.delimiter);
             for fault in here {
                 let span = lines.span(fault.place.line, fault.place.column);
-                let diagnostic = source.error(fault.code, span, fault.message.as_str());
+                let diagnostic = match self.severity {
+                    Severity::Error => source.error(fault.code, span, fault.message.as_str()),
+                    Severity::Warning => source.warning(fault.code, span, fault.message.as_str()),
+                };
                 diagnostics.push(match &fault.help {
                     Some(help) => diagnostic.help(help.as_str()),
                     None => diagnostic,
@@ -138,7 +153,8 @@ impl Faults {
         }
         diagnostics.sort();
         for _ in 0..self.omitted {
-            diagnostics.push(whole(code::FIELDS, "", String::new()));
+            let omitted = Diagnostic::whole_file(self.severity, code::FIELDS, "", String::new());
+            diagnostics.push(omitted);
         }
         diagnostics
     }

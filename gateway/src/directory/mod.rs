@@ -12,6 +12,7 @@ mod format;
 mod further;
 mod index;
 mod load;
+mod presence;
 mod value;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use entry::{Entry, State};
 pub use explain::{Also, Answer, Explanation, Query, Room};
 pub use further::Further;
 pub use load::{Rooms, load};
+pub use presence::missing;
 
 /// Where a legacy id leads.
 #[derive(Clone, Debug)]

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use holdover_config::settings::{Directory as DirectorySettings, Fixed, Peers, SignIn, Tls};
+use holdover_config::settings::{
+    Directory as DirectorySettings, Fixed, Peers, PoolKind, Security, SignIn,
+};
 use holdover_config::{
     Diagnostic, Diagnostics, Loaded, Loader, PoolName, Settings, Severity, SourceKind, Users,
     check_environment, file,
@@ -16,10 +18,14 @@ use holdover_config::{
 use super::stamp::Stamps;
 use crate::directory::{self, Directory};
 use crate::hash::Hash;
+use crate::pool::embedded;
+use crate::pool::sip::check_tls;
 use crate::transport::tls::{Acceptor, TlsError};
 
-/// Stable code of a certificate and a key that do not make a pair.
+/// Stable code of files that no TLS can be made of.
 const UNUSABLE_CERTIFICATE: &str = "HT001";
+/// Stable code of a database that a pool cannot use.
+const UNUSABLE_DATABASE: &str = "HT003";
 
 /// Stable code of files that do not stop changing.
 pub(super) const CHANGING: &str = "HT002";
@@ -237,7 +243,7 @@ impl Reader {
         found.append(check_environment(&loaded));
         // Files that are not there were told already.
         if !found.has_errors() {
-            check_certificates(&loaded.settings.fixed, &mut found);
+            check_parts(&loaded.settings.fixed, &mut found);
         }
         let users = self.users(&loaded, &mut files);
         let directory = self.directory(&loaded.settings, &mut files, &mut found)?;
@@ -393,25 +399,71 @@ fn users_files(fixed: &Fixed) -> impl Iterator<Item = &Path> {
         })
 }
 
-/// Whether each certificate fits its key.
-fn check_certificates(fixed: &Fixed, found: &mut Diagnostics) {
+/// Whether everything that a listener or pool needs of its files can be made of them: tried by the code with which the
+/// gateway starts.
+fn check_parts(fixed: &Fixed, found: &mut Diagnostics) {
     for listener in &fixed.listeners {
-        if let (Some(tls), Err(error)) = (listener.tls(), Acceptor::of(&listener.peers)) {
-            found.push(unusable(tls, error));
+        if let Err(error) = Acceptor::of(&listener.peers) {
+            found.push(unusable(
+                &format!("the listener `{}`", listener.name),
+                &error,
+            ));
+        }
+    }
+    for pool in &fixed.pools {
+        let name = format!("the pool `{}`", pool.name);
+        match &pool.kind {
+            PoolKind::Sip(sip) => {
+                if let Security::Tls(tls) = &sip.security
+                    && let Err(error) = check_tls(tls)
+                {
+                    found.push(unusable(&name, &error));
+                }
+            }
+            PoolKind::Embedded(embedded) => {
+                if let Err(error) = embedded::check(&embedded.database) {
+                    let file = embedded.database.display().to_string();
+                    let error = anyhow::Error::new(error);
+                    let message = format!("{name} cannot use its database: {error:#}");
+                    found.push(Diagnostic::whole_file(
+                        Severity::Error,
+                        UNUSABLE_DATABASE,
+                        file,
+                        message,
+                    ));
+                }
+            }
         }
     }
 }
 
-/// Each file is fine, but no TLS server can be made of the two: the gateway would refuse to start.
-fn unusable(tls: &Tls, error: TlsError) -> Diagnostic {
-    // With its causes: the file alone does not help.
-    let error = anyhow::Error::new(error);
-    let file = tls.certificate.display().to_string();
-    Diagnostic::whole_file(
-        Severity::Error,
-        UNUSABLE_CERTIFICATE,
-        file,
-        format!("the certificate cannot be used: {error:#}"),
-    )
-    .help("give the private key that the certificate was made for")
+/// Each file may be fine, but no TLS can be made of them: the gateway would refuse to start.
+fn unusable(whose: &str, error: &TlsError) -> Diagnostic {
+    let (file, help) = match error {
+        TlsError::Read { path, .. } | TlsError::Pem { path, .. } => (
+            path.display().to_string(),
+            "give a readable file in PEM form",
+        ),
+        TlsError::NoCertificate(path) => (
+            path.display().to_string(),
+            "give a file with a certificate in PEM form",
+        ),
+        TlsError::Pair { certificate, .. } => (
+            certificate.display().to_string(),
+            "give the private key that the certificate was made for",
+        ),
+        TlsError::Root { path, .. } => (
+            path.display().to_string(),
+            "give the certificates of the authorities that are to be trusted",
+        ),
+        TlsError::Name(name) => (name.to_string(), "write a DNS name or an IP address"),
+    };
+    let mut causes = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        causes.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    let message = format!("{whose} cannot use TLS: {causes}");
+    Diagnostic::whole_file(Severity::Error, UNUSABLE_CERTIFICATE, file, message).help(help)
 }

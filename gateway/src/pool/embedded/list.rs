@@ -1,6 +1,9 @@
 //! `pool list`: what a pool holds.
 
+use std::collections::HashSet;
 use std::path::Path;
+
+use holdover_protocol::room::RoomUri;
 
 use super::model::{Privacy, RoomType};
 use super::store::{Store, StoreError};
@@ -69,4 +72,16 @@ pub fn list(database: &Path) -> Result<Vec<RoomRow>, StoreError> {
             })
         })
         .collect()
+}
+
+/// Which rooms the database at `database` has, in `domain`; nothing is written, whether or not the pool is being served.
+///
+/// # Errors
+///
+/// [`StoreError`], also if there is no such file, or it can only be read by whoever may write it.
+pub fn rooms(database: &Path, domain: &str) -> Result<HashSet<RoomUri>, StoreError> {
+    let values = Store::values(database)?.into_iter();
+    Ok(values
+        .filter_map(|value| RoomUri::new(domain, &value).ok())
+        .collect())
 }

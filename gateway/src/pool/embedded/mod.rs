@@ -34,7 +34,7 @@ use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos::PermissionMask;
 use jiff::Timestamp;
 
-pub use list::{RoomRow, list};
+pub use list::{RoomRow, list, rooms};
 pub use load::{LOAD_CODES, LoadError, LoadReport, load_file, load_text};
 pub use model::{Privacy, RoomType};
 pub use store::StoreError;
@@ -295,9 +295,7 @@ impl Drop for EmbeddedLeg {
 
 /// Takes the lock that says "this database is being served". The system frees it when the process ends, however it ends.
 fn lock(database: &Path) -> Result<File, PoolError> {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    let path = PathBuf::from(path);
+    let path = lock_path(database);
     let opened = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -312,6 +310,31 @@ fn lock(database: &Path) -> Result<File, PoolError> {
         Err(TryLockError::WouldBlock) => Err(PoolError::InUse),
         Err(TryLockError::Error(source)) => Err(PoolError::Lock { path, source }),
     }
+}
+
+fn lock_path(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
+}
+
+/// Whether [`EmbeddedPool::open`] could use the files that there are at `database`, whether or not another process does.
+/// Nothing is made or changed.
+///
+/// # Errors
+///
+/// [`PoolError`].
+pub fn check(database: &Path) -> Result<(), PoolError> {
+    let path = lock_path(database);
+    if path.exists()
+        && let Err(source) = OpenOptions::new().write(true).open(&path)
+    {
+        return Err(PoolError::Lock { path, source });
+    }
+    if database.exists() {
+        Store::check(database)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

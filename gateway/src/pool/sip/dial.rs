@@ -183,7 +183,7 @@ impl<N: Names> Dial for Network<N> {
 /// # Errors
 ///
 /// What is wrong with them.
-pub(super) fn connector(tls: &PoolTls) -> Result<Connector, TlsError> {
+pub fn connector(tls: &PoolTls) -> Result<Connector, TlsError> {
     let own = tls.own.as_ref().map(|own| Pair {
         certificate: &own.certificate,
         private_key: &own.private_key,

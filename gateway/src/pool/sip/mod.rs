@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use dial::connector as check_tls;
 pub use servers::ServerState;
 
 use self::dial::Network;

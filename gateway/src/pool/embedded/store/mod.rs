@@ -116,6 +116,37 @@ impl Store {
         Self::connect(path, OpenFlags::empty())
     }
 
+    /// The values of all rooms of the database at `path`, which is only read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn values(path: &Path) -> Result<Vec<String>, StoreError> {
+        let connection = Self::read_only(path)?;
+        if version(&connection)? == 0 {
+            return Ok(Vec::new());
+        }
+        let mut rooms = connection.prepare("SELECT value FROM room")?;
+        let values = rooms.query_map([], |row| row.get(0))?;
+        Ok(values.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether the database at `path` is one that [`Self::open`] takes. It is only read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn check(path: &Path) -> Result<(), StoreError> {
+        version(&Self::read_only(path)?).map(|_| ())
+    }
+
+    fn read_only(path: &Path) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        Ok(connection)
+    }
+
     fn connect(path: &Path, extra: OpenFlags) -> Result<Self, StoreError> {
         // Not SQLITE_OPEN_URI: a file may be called `file:` something.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -203,20 +234,7 @@ impl Store {
 /// Applies the migrations that a database has not had yet, all or none.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let application: i32 =
-        transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
-        return Err(StoreError::Foreign);
-    }
-    if version > VERSION {
-        return Err(StoreError::Newer {
-            found: version,
-            known: VERSION,
-        });
-    }
+    let version = version(&transaction)?;
     if version == VERSION {
         return Ok(());
     }
@@ -227,6 +245,25 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// The version of a database that is a pool's, or is empty.
+fn version(connection: &Connection) -> Result<u32, StoreError> {
+    let application: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
+        return Err(StoreError::Foreign);
+    }
+    if version > VERSION {
+        return Err(StoreError::Newer {
+            found: version,
+            known: VERSION,
+        });
+    }
+    Ok(version)
 }
 
 /// A new random identifier in the form Windows servers give to rooms, categories and databases.
