@@ -51,8 +51,8 @@ codes! {
     POOL_TOO_SLOW = "HC043", "A pool may take longer than sessions wait for it (warning).";
     FILE_MISSING = "HC050", "A file that is needed does not exist.";
     NOT_A_FILE = "HC051", "The path does not name a file.";
-    FILE_UNREADABLE = "HC052", "A file that is needed cannot be read.";
-    FOLDER_MISSING = "HC053", "The folder for a new file does not exist.";
+    FILE_UNREADABLE = "HC052", "A file that is needed cannot be read, or cannot be written.";
+    FOLDER_MISSING = "HC053", "The folder for new files does not exist, or none can be made in it.";
     WRONG_CONTENT = "HC054", "The file does not hold what the key needs.";
     FILE_EXPOSED = "HC057", "Others than its owner have rights on a file that holds what users write (warning).";
     BAD_USER = "HC060", "The name of a user is not `user@domain`.";
@@ -85,6 +85,8 @@ codes! {
     USERS_APART = "HC116", "Users of one room are sent to different pools and do not meet (warning).";
     OUTSIDE_FENCE = "HC117", "A rule demands a region in which rooms cannot be reached (warning).";
     FENCED_OFF = "HC118", "A rule sends users to a pool that another rule forbids them (warning).";
+    PASSED_BY = "HC119", "An earlier rule keeps users out of a maintenance or refusal (warning).";
+    FOREIGN_DOMAIN = "HC120", "A rule is about users of a domain that is not served (warning).";
 }
 
 #[cfg(test)]

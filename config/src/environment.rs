@@ -123,17 +123,9 @@ impl FileUse {
                 if self.role == Role::Database {
                     self.check_private(faults);
                 }
-                // A device or a pipe is not opened.
-                if let Err(error) = file::check_readable(&self.path) {
-                    return faults.push(self.unreadable(&error));
-                }
-                match fs::OpenOptions::new()
-                    .read(true)
-                    .append(true)
-                    .open(&self.path)
-                {
+                match file::check_writable(&self.path) {
                     // Other files are made beside it.
-                    Ok(_) => self.check_folder(self.path.parent(), faults),
+                    Ok(()) => self.check_folder(self.path.parent(), faults),
                     Err(error) => {
                         let message =
                             format!("`{}` cannot be written: {error}", self.path.display());

@@ -93,6 +93,21 @@ pub fn check_readable(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The same of a file that is written too.
+///
+/// # Errors
+///
+/// It may not be read and written, or is no plain file.
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    check(&fs::metadata(path)?, u64::MAX)?;
+    #[cfg(unix)]
+    rustix::fs::access(
+        path,
+        rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
+    )?;
+    Ok(())
+}
+
 /// The content of the plain file `path`, of at most `most` octets.
 ///
 /// # Errors

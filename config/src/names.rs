@@ -153,6 +153,11 @@ fn check_domain(text: &str) -> Result<Arc<str>, TextError> {
             "a SIP URI, not a domain",
             "write only what stands behind the `@`",
         ))
+    } else if text.contains(['*', '?']) {
+        Err(TextError::new(
+            "not a domain name: it takes no wildcards",
+            format!("in a rule write `user = \"*@{text}\"`"),
+        ))
     } else if text.is_empty() {
         Err(TextError::new("empty", help))
     } else if text.len() > 253 || !text.split('.').all(label) {

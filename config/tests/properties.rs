@@ -175,7 +175,7 @@ proptest! {
                 prop_assert!(!found.has_errors());
                 let set = RuleSet::new(loaded.settings.live.rules.clone());
                 for case in loaded.tests() {
-                    drop(case.run(&set));
+                    drop(case.run(&set, &loaded.settings.fixed.gateway.domain));
                 }
             }
             Err(faults) => prop_assert!(faults.has_errors()),

@@ -41,7 +41,7 @@ pub(super) fn review(
                 let text = reviewed.file.source(reviewed.block);
                 let value = text.text().get(span.clone()).unwrap_or_default();
                 let message = format!(
-                    "{value} never gets here: `{}` ({}) matches it before",
+                    "{value} is unreachable here: `{}` ({}) already matches it",
                     earlier.name, earlier.place
                 );
                 let warning = reviewed.warning(codes::SHADOWED, span, message);

@@ -55,7 +55,7 @@ pub(super) fn review(
             );
             let warning = reviewed.warning(codes::FENCED_OFF, span, message);
             found.push(warning.label("refused there").help(
-                "whom this rule matches is refused: name a pool in the region, or except them from the fence",
+                "whom this rule matches is refused: name a pool in the region, or exclude these users from the rule with `region`",
             ));
         }
     }

@@ -4,7 +4,9 @@
 
 mod dead;
 mod fences;
+mod foreign;
 mod overlap;
+mod passed;
 mod single;
 mod witness;
 
@@ -58,8 +60,8 @@ impl Reviewed<'_> {
 }
 
 /// Warns of what is probably not meant: rules that can never match or win, values of conditions that change nothing, time
-/// windows that are over at `now`, and rules to different pools that match some of the same. Rules that are not enabled are
-/// left alone.
+/// windows that are over at `now`, rules to different pools that match some of the same, maintenances and refusals that earlier
+/// rules pass by, and users who cannot sign in. Rules that are not enabled are left alone.
 #[must_use]
 pub fn review(loaded: &Loaded, now: Timestamp) -> Diagnostics {
     let rules = reviewed(loaded);
@@ -73,6 +75,9 @@ pub fn review(loaded: &Loaded, now: Timestamp) -> Diagnostics {
     let set = RuleSet::new(loaded.settings.live.rules.clone());
     dead::review(&rules, &sound, &set, &mut found);
     overlap::review(&rules, &sound, &mut found);
+    passed::review(&rules, &sound, &mut found);
+    let domain = &loaded.settings.fixed.gateway.domain;
+    foreign::review(&rules, &sound, domain, &mut found);
     let pools = &loaded.settings.fixed.pools;
     fences::review(&rules, &sound, pools, &mut found);
     found.sort();

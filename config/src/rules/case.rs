@@ -9,7 +9,7 @@ use holdover_protocol::user::UserUri;
 use jiff::Timestamp;
 
 use super::{Act, Class, Explanation, Place, Question, RoomFacts, Rule, RuleSet, Ruling};
-use crate::names::{ListenerName, PoolName, Region, RuleName};
+use crate::names::{Domain, ListenerName, PoolName, Region, RuleName};
 
 /// A question to the rules, and what must come of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,16 +138,20 @@ impl Case {
         }
     }
 
-    /// Asks the rules.
+    /// Asks the rules of a gateway that serves the users of `domain`.
     #[must_use]
-    pub fn run<'s>(&self, rules: &'s RuleSet) -> Ran<'s> {
+    pub fn run<'s>(&self, rules: &'s RuleSet, domain: &Domain) -> Ran<'s> {
         let mut ran = Ran {
             winners: Vec::new(),
             failure: None,
         };
         for act in Act::ALL.into_iter().filter(|act| act.class() == self.act) {
             let question = self.question(act);
-            let failure = self.ask(rules, &question, &mut ran.winners);
+            let failure = if self.user.domain() == domain.as_str() {
+                self.ask(rules, &question, &mut ran.winners)
+            } else {
+                self.turned_away(domain)
+            };
             if let (None, Some((expected, got))) = (&ran.failure, failure) {
                 ran.failure = Some(Failure {
                     act,
@@ -158,6 +162,37 @@ impl Case {
             }
         }
         ran
+    }
+
+    /// Who is of another domain cannot sign in: no rule is asked.
+    fn turned_away(&self, domain: &Domain) -> Option<(String, String)> {
+        let Expectation {
+            outcome,
+            rule,
+            notice,
+            region,
+            shadow,
+        } = &self.expect;
+        let got = format!("refused at sign-in, because the gateway serves `{domain}` alone");
+        let refused = Ruling::Refused("");
+        let expected = match (outcome, rule) {
+            (Some(expected), _) if !expected.fits(refused) => expected.to_string(),
+            (_, Some(rule)) => format!("the rule `{rule}`"),
+            _ => {
+                let shown = [
+                    notice.as_ref().is_some_and(Option::is_some),
+                    region.as_ref().is_some_and(Option::is_some),
+                    shadow.as_ref().is_some_and(Option::is_some),
+                ];
+                let what = ["a notice", "a region", "a shadow"];
+                let (_, what) = shown
+                    .into_iter()
+                    .zip(what)
+                    .find(|(expected, _)| *expected)?;
+                what.to_owned()
+            }
+        };
+        Some((expected, got))
     }
 
     fn ask<'s>(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use holdover_config::rules::{Case, Failure, Rule, RuleSet};
-use holdover_config::{Edit, ToggleError, Toggled, toggle};
+use holdover_config::{Domain, Edit, ToggleError, Toggled, toggle};
 use serde_json::{Value, json};
 
 use super::files;
@@ -227,11 +227,11 @@ struct Report<'r> {
 }
 
 impl<'r> Report<'r> {
-    fn new(cases: &'r [Arc<Case>], set: &'r RuleSet) -> Self {
+    fn new(cases: &'r [Arc<Case>], set: &'r RuleSet, domain: &Domain) -> Self {
         let mut winners: HashSet<*const Rule> = HashSet::new();
         let mut failed = Vec::new();
         for case in cases {
-            let ran = case.run(set);
+            let ran = case.run(set, domain);
             winners.extend(ran.winners.iter().map(|rule| Arc::as_ptr(rule)));
             failed.extend(ran.failure.map(|failure| (&**case, failure)));
         }
@@ -258,7 +258,8 @@ fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let set = RuleSet::new(loaded.settings.live.rules.clone());
-    let report = Report::new(loaded.tests(), &set);
+    let domain = &loaded.settings.fixed.gateway.domain;
+    let report = Report::new(loaded.tests(), &set, domain);
     if args.json {
         println!("{}", report_json(&report));
     } else {

@@ -48,6 +48,9 @@ pub enum RefusalReason {
     Region,
 }
 
+/// What somebody is told at sign-in whose domain is not served.
+pub const FOREIGN_DOMAIN: &str = "This address is not of a domain served here.";
+
 impl RefusalReason {
     /// The word in the event log and in answers.
     #[must_use]

@@ -22,6 +22,7 @@ pub use guesses::Guesses;
 use guesses::Paused;
 
 use crate::answer;
+use crate::decide::FOREIGN_DOMAIN;
 
 /// The only event package offered: with it alone, real clients ask for no presence and no contacts, and it is what
 /// starts Group Chat in them (`facts/sipe-client.md`, Login).
@@ -122,7 +123,7 @@ impl Refused {
     /// What the user is shown.
     fn text(self) -> &'static str {
         match self {
-            Self::ForeignDomain => "This address is not of a domain served here.",
+            Self::ForeignDomain => FOREIGN_DOMAIN,
             Self::WrongPassword => "User name or password is wrong.",
             Self::TooManyGuesses => {
                 "Too many wrong passwords. Wait some minutes before you try again."

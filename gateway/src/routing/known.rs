@@ -11,6 +11,9 @@ pub struct KnownPools {
     pools: Vec<Known>,
     /// The domain of the users, hence of the identifiers that their clients know.
     domain: Box<str>,
+    /// Whether a test has users of any domain.
+    #[cfg(test)]
+    serves_all: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +45,15 @@ impl KnownPools {
         Self {
             pools: fixed.pools.iter().map(known).collect(),
             domain: fixed.gateway.domain.as_str().into(),
+            #[cfg(test)]
+            serves_all: false,
         }
+    }
+
+    /// The same for users of any domain, or only of its own.
+    #[cfg(test)]
+    pub(crate) fn serving_all(self, serves_all: bool) -> Self {
+        Self { serves_all, ..self }
     }
 
     /// A pool by its name.
@@ -79,6 +90,16 @@ impl KnownPools {
     #[must_use]
     pub fn region(&self, id: PoolId) -> Option<&Region> {
         self.get(id)?.region.as_ref()
+    }
+
+    /// Whether users of a domain can sign in.
+    #[must_use]
+    pub fn serves(&self, domain: &str) -> bool {
+        #[cfg(test)]
+        if self.serves_all || self.domain.is_empty() {
+            return true;
+        }
+        self.domain.eq_ignore_ascii_case(domain)
     }
 
     /// The domain in the identifiers that clients know, and that in a pool's own, where it has another.

@@ -62,7 +62,7 @@ impl World {
         settings.live.rules = rules;
         let names = POOLS.map(|name| name.parse().unwrap());
         let rooms = load(&settings.live.directory, &names).unwrap();
-        let pools = Arc::new(KnownPools::new(&settings.fixed));
+        let pools = Arc::new(KnownPools::new(&settings.fixed).serving_all(true));
         let directory = Arc::new(Directory::new(rooms));
         Self {
             routing: Routing::new(7, &settings.live, directory, pools).unwrap(),

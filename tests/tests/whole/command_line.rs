@@ -149,6 +149,108 @@ fn check_finds_a_key_that_does_not_fit() {
 }
 
 #[test]
+fn check_finds_rooms_that_are_not_on_the_pool() {
+    let installation = open();
+    let rooms = std::fs::read_to_string(installation.path("rooms.csv")).unwrap();
+    let more = "ma-chan://contoso.com/990,here,ma-chan://contoso.com/not-there,migrated,Nowhere,\n";
+    installation.write(
+        "rooms.csv",
+        format!("{}\n{more}", rooms.trim_end()).as_str(),
+    );
+    expect(
+        "check-not-on-pool",
+        &holdover(&installation, "check holdover.toml"),
+    );
+}
+
+#[test]
+fn check_finds_what_the_start_finds_of_pools() {
+    let other = open();
+    let pool = |more: &str| {
+        format!(
+            "[[pool]]\nname = \"far\"\nsip = {{ uri = \"sip:pool@far.example\", servers = [\"127.0.0.1:1\"]{more} }}\n"
+        )
+    };
+    let tls = pool(
+        ", tls = { authorities = \"ca.pem\", certificate = \"own.pem\", private_key = \"own.key\" }",
+    );
+    let (pem, key) = (
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "sip.key",
+    );
+    for (name, text, files, word) in [
+        (
+            "another's key",
+            tls.as_str(),
+            [("own.key", key, true)],
+            "own.pem",
+        ),
+        ("no authority", &tls, [("ca.pem", pem, false)], "ca.pem"),
+        (
+            "a database that is none",
+            "[[pool]]\nname = \"more\"\nembedded = { database = \"more.db\" }\n",
+            [(
+                "more.db",
+                "this is no database at all, but long enough to be looked at",
+                false,
+            )],
+            "more.db",
+        ),
+        (
+            "a folder in which nothing can be made",
+            "[[pool]]\nname = \"more\"\nembedded = { database = \"/proc/more.db\" }\n",
+            [("unused", "", false)],
+            "/proc",
+        ),
+        (
+            "a lock that is a folder",
+            "[[pool]]\nname = \"more\"\nembedded = { database = \"more.db\" }\n",
+            [("more.db.lock/x", "", false)],
+            "more.db.lock",
+        ),
+    ] {
+        let installation = open();
+        for (from, to) in [
+            ("sip.pem", "own.pem"),
+            ("sip.key", "own.key"),
+            ("sip.pem", "ca.pem"),
+        ] {
+            std::fs::copy(installation.path(from), installation.path(to)).unwrap();
+        }
+        for (file, content, is_others) in files {
+            let path = installation.path(file);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).unwrap();
+            }
+            if is_others {
+                std::fs::copy(other.path(content), path).unwrap();
+            } else {
+                std::fs::write(path, content).unwrap();
+            }
+        }
+        let config = std::fs::read_to_string(installation.path("holdover.toml")).unwrap();
+        let config = config.replace(
+            "[directory]\n",
+            &format!("{text}[directory]\ndefault_pool = \"here\"\n"),
+        );
+        installation.write("holdover.toml", config.as_str());
+        let before = installation.dir().read_dir().unwrap().count();
+        for command in ["check holdover.toml", "run --config holdover.toml"] {
+            let output = holdover(&installation, command);
+            let said = text_of(&output);
+            assert_eq!(output.status.code(), Some(1), "{name}, {command}: {said}");
+            assert!(said.contains(word), "{name}, {command}: {said}");
+        }
+        let after = installation.dir().read_dir().unwrap().count();
+        assert_eq!(before, after, "{name}: something was made");
+    }
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stderr) + &text(&output.stdout)
+}
+
+#[test]
 fn the_faults_of_all_files_are_told_at_once() {
     let installation = Installation::new("{ digest = { users = \"users.toml\" } }", "");
     installation.write("users.toml", "[users]\nann = 3\n");
@@ -219,12 +321,12 @@ fn lookup_tells_where_a_room_went() {
 const RULES: &str = "\
 [[rule]]\n\
 name = \"moving\"\n\
-when = { user = \"*@pilot.contoso.com\", command = \"post\" }\n\
+when = { user = \"*-pilot@contoso.com\", command = \"post\" }\n\
 then = { read_only = \"Rooms are being moved until Sunday.\" }\n\
 \n\
 [[rule]]\n\
 name = \"pilots first\"\n\
-when = { user = \"*@pilot.contoso.com\" }\n\
+when = { user = \"*-pilot@contoso.com\" }\n\
 then = { pool = \"second\" }\n";
 
 fn with_rules() -> Installation {
@@ -243,7 +345,7 @@ fn with_rules() -> Installation {
 #[test]
 fn explain_tells_who_goes_where_and_why() {
     let installation = with_rules();
-    let ann = "--user ann@pilot.contoso.com --at 2026-12-05T18:00[Europe/Berlin]";
+    let ann = "--user ann-pilot@contoso.com --at 2026-12-05T18:00[Europe/Berlin]";
     for (name, line) in [
         ("read", "--room ma-chan://contoso.com/deals"),
         ("post", "--room ma-chan://contoso.com/deals --act post"),
@@ -533,7 +635,7 @@ fn check_warns_of_odd_rules_and_prints_them_for_programs() {
     let installation = sample();
     installation.write(
         "rules.d/40-odd.toml",
-        "[[rule]]\nname = \"too late\"\nwhen = { domain = \"sales.contoso.com\", percent = 10 }\nthen = { pool = \"old\" }\n\n\
+        "[[rule]]\nname = \"too late\"\nwhen = { user = \"*-sales@contoso.com\", percent = 10 }\nthen = { pool = \"old\" }\n\n\
          [[rule]]\nname = \"over\"\nwhen = { until = \"2020-01-01\" }\nthen = { notice = \"Hello.\" }\n",
     );
     expect("check-odd", &holdover(&installation, "check holdover.toml"));

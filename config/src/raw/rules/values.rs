@@ -61,6 +61,12 @@ impl FromToml for Yes {
     fn read(value: &Spanned<DeValue<'_>>, at: &str, reader: &mut Reader<'_>) -> Option<Self> {
         match value.get_ref() {
             DeValue::Boolean(true) => Some(Self),
+            DeValue::Boolean(false) => {
+                let message = format!("`{at}` can only be `true`");
+                let fault = reader.error(codes::WRONG_TYPE, value.span(), message);
+                reader.report(fault.help("remove it to expect nothing"));
+                None
+            }
             _ => reader.wrong_type(value, at, "`true`"),
         }
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 pub use asked::{Asked, BadWord, Words};
 
 use super::{Routing, facts, question};
-use crate::decide::Refusal;
+use crate::decide::{FOREIGN_DOMAIN, Refusal};
 use crate::decision_log::{ShownQuestion, ShownRule};
 use crate::directory::{Query, Room};
 use crate::pool::PoolId;
@@ -133,9 +133,13 @@ pub struct Shadow {
     pub rule: ShownRule,
 }
 
+/// The word of a reason, and what the user is told.
+type Told = (&'static str, Box<str>);
+
 /// A decision about a room and one about no room, alike.
 struct ShownOutcome {
-    outcome: Result<(Option<PoolId>, Option<RoomUri>), Refusal>,
+    /// Where, or why not: the word of the reason and what the user is told.
+    outcome: Result<(Option<PoolId>, Option<RoomUri>), Told>,
     rule: Option<std::sync::Arc<Rule>>,
 }
 
@@ -149,20 +153,27 @@ impl Routing {
             act,
             room,
         } = asked;
+        let told = |refusal: Refusal| (refusal.reason.as_str(), refusal.text);
+        let is_foreign = !self.pools.serves(caller.user.domain());
         let decided = match room {
+            // Nobody of another domain gets so far that a rule is asked.
+            _ if is_foreign => ShownOutcome {
+                outcome: Err(("foreign-domain", FOREIGN_DOMAIN.into())),
+                rule: None,
+            },
             Some(legacy) => {
                 let decided = self.decide(caller, *at, *act, legacy);
                 let there =
                     |target: crate::decide::Target| (Some(target.pool), Some(target.migrated));
                 ShownOutcome {
-                    outcome: decided.outcome.map(there),
+                    outcome: decided.outcome.map(there).map_err(told),
                     rule: decided.rule,
                 }
             }
             None => {
                 let decided = self.admit(caller, *at, *act);
                 ShownOutcome {
-                    outcome: decided.outcome.map(|pool| (pool, None)),
+                    outcome: decided.outcome.map(|pool| (pool, None)).map_err(told),
                     rule: decided.rule,
                 }
             }
@@ -205,14 +216,14 @@ impl Routing {
             pool: pool.and_then(name),
             region: pool.and_then(region),
             migrated: migrated.map(|migrated| migrated.to_string()),
-            reason: refusal.as_ref().map(|refusal| refusal.reason.as_str()),
-            text: refusal.map(|refusal| refusal.text.into()),
+            reason: refusal.as_ref().map(|(reason, _)| *reason),
+            text: refusal.map(|(_, text)| text.into()),
             rule: decided.rule.as_deref().map(|rule| Deciding {
                 rule: ShownRule::from(rule),
                 held: rule.when.iter().map(ToString::to_string).collect(),
             }),
             overruled: overruled.map(|rule| ShownRule::from(&**rule)),
-            nearest: rules.nearest.map(Nearest::from),
+            nearest: rules.nearest.filter(|_| !is_foreign).map(Nearest::from),
             fence: self.rules.fence(&question).map(|(region, rule)| Fence {
                 region: region.to_string(),
                 rule: ShownRule::from(&**rule),

@@ -104,8 +104,9 @@ impl CertificateFault {
 /// An error of the library in plain words.
 #[derive(Debug)]
 pub struct Explained {
-    words: String,
-    error: Error,
+    words: Box<str>,
+    /// Boxed: errors of files hold it, and are returned by value.
+    error: Box<Error>,
 }
 
 impl fmt::Display for Explained {
@@ -126,7 +127,10 @@ impl From<Error> for Explained {
             Error::InconsistentKeys(_) => "the key is that of another certificate".to_owned(),
             other => other.to_string(),
         };
-        Self { words, error }
+        Self {
+            words: words.into(),
+            error: Box::new(error),
+        }
     }
 }
 
@@ -134,7 +138,7 @@ impl From<Error> for Explained {
 pub(super) fn tls_error(error: &io::Error) -> Option<&Error> {
     let inner = error.get_ref()?;
     match inner.downcast_ref::<Explained>() {
-        Some(explained) => Some(&explained.error),
+        Some(explained) => Some(&*explained.error),
         None => inner.downcast_ref(),
     }
 }

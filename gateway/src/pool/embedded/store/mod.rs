@@ -140,9 +140,18 @@ impl Store {
         version(&Self::read_only(path)?).map(|_| ())
     }
 
+    /// Opens a database to look at it, and leaves no file beside it.
     fn read_only(path: &Path) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let connection = if Path::new(&log).exists() {
+            Connection::open_with_flags(path, flags)?
+        } else {
+            // Nobody writes; a reader that SQLite takes for one among several would make `-wal` and `-shm`.
+            let uri = format!("file:{}?immutable=1", escaped(path));
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?
+        };
         connection.busy_timeout(BUSY)?;
         Ok(connection)
     }
@@ -245,6 +254,20 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// A path as a URI has it.
+fn escaped(path: &Path) -> String {
+    let mut text = String::new();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                text.push(char::from(*byte));
+            }
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// The version of a database that is a pool's, or is empty.

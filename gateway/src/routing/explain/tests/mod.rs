@@ -26,7 +26,7 @@ fn users(pattern: &str) -> Test {
 
 fn routing() -> Routing {
     let posts = Test::Command([Class::Post].into_iter().collect());
-    let pilots = "*@pilot.contoso.com";
+    let pilots = "*-pilot@contoso.com";
     let frozen = Then::ReadOnly {
         text: "Rooms are being moved until Sunday night.".into(),
     };
@@ -85,7 +85,7 @@ fn assert_golden(file: &str, said: &str) {
 #[test]
 fn a_decision_is_told_in_a_few_lines() {
     let routing = routing();
-    let (ann, bob) = ("ann@pilot.contoso.com", "bob@contoso.com");
+    let (ann, bob) = ("ann-pilot@contoso.com", "bob@contoso.com");
     for (file, user, room, act) in [
         ("read.txt", ann, Some("1"), None),
         ("post.txt", ann, Some("1"), Some("post")),
@@ -102,8 +102,22 @@ fn a_decision_is_told_in_a_few_lines() {
 }
 
 #[test]
+fn who_cannot_sign_in_is_refused_whatever_the_rules_say() {
+    let mut routing = routing();
+    let own = (*routing.pools).clone().serving_all(false);
+    routing.pools = std::sync::Arc::new(own);
+    for (room, act) in [(Some("1"), None), (Some("1"), Some("post")), (None, None)] {
+        let refused = ask(&routing, words("bob@fabrikam.com", room, act));
+        assert_eq!(refused.reason, Some("foreign-domain"));
+        assert!(!refused.allowed && refused.rule.is_none() && refused.nearest.is_none());
+        let own = ask(&routing, words("BOB@Contoso.com", room, act));
+        assert_ne!(own.reason, Some("foreign-domain"));
+    }
+}
+
+#[test]
 fn programs_are_told_the_same() {
-    let read = ask(&routing(), words("ann@pilot.contoso.com", Some("1"), None));
+    let read = ask(&routing(), words("ann-pilot@contoso.com", Some("1"), None));
     assert_golden("read.json", &serde_json::to_string_pretty(&read).unwrap());
 }
 
