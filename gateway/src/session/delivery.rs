@@ -15,6 +15,8 @@ use super::gather::Gathers;
 use super::output::{CloseReason, Event, Output};
 use super::rooms::Rooms;
 use super::upstream::rooms_opened;
+use crate::peer::ClientNumber;
+use crate::pool::PoolId;
 
 impl SessionCore {
     /// Queues a document for the client. Without a client, and without a connection on which it may come back, there is
@@ -39,10 +41,43 @@ impl SessionCore {
         let Some(queue) = self.queue_mut() else {
             return;
         };
+        let unopened = opens.clone();
         if queue.push(body, opens, &limits).is_err() {
             let queued = queue.len();
-            self.close_connection(now, CloseReason::Slow { queued });
+            for legacy in &unopened {
+                self.rooms.untell(legacy);
+            }
+            // A client behind a front end keeps what fits, and nobody is cut off twice.
+            if self.is_attached() || !self.is_behind_front_end() {
+                self.close_connection(now, CloseReason::Slow { queued });
+            }
         }
+    }
+
+    /// Whether the client comes through a front end: it keeps its windows when its dialog ends, and asks for no history.
+    pub(super) fn is_behind_front_end(&self) -> bool {
+        let connection = self.connection.map(ClientNumber::of);
+        connection.is_some_and(|client| client != self.client)
+    }
+
+    /// Where a message of a room, which has `bytes`, does not fit the queue of a client that asks for no history, the room is
+    /// held back from now on: what does not fit is fetched from its history when the client reads.
+    pub(super) fn hold_overflow(&mut self, pool: PoolId, room: &RoomUri, bytes: usize) {
+        let names = self.rooms.aliases(pool, room.domain(), room.value());
+        if !self.will_fit(names.count().max(1), bytes) && !self.tracks.holds(pool, room) {
+            self.tracks.begin_hold(pool, room);
+            self.tracks.joined(pool, room);
+        }
+    }
+
+    /// Whether so many documents of `bytes` each fit the queue. Always so where the client starts over if they do not.
+    pub(super) fn will_fit(&mut self, documents: usize, bytes: usize) -> bool {
+        let limits = self.settings.queue;
+        !self.is_behind_front_end()
+            || self.queue_mut().is_none_or(|queue| {
+                // Identifiers grow when they are translated.
+                queue.has_place(documents, documents * bytes * 2, &limits)
+            })
     }
 
     /// The client, or its front end, refused a document for good. It does without it: rooms that it was to open are left, so
@@ -149,9 +184,13 @@ impl SessionCore {
         }
     }
 
-    /// The client starts over on another connection, and asks for the history there.
+    /// The client starts over on another connection, and asks for the history there. Behind a front end it dials again on the
+    /// connection that it has: what it has not read waits for it.
     pub(super) fn close_connection(&mut self, now: Instant, reason: CloseReason) {
         self.outputs.push_back(Output::CloseConnection(reason));
+        if self.is_behind_front_end() {
+            return self.detach(now);
+        }
         self.is_connected = false;
         self.tracks.let_go();
         if let Downstream::Detached { kept, .. } = &mut self.downstream {

@@ -146,6 +146,12 @@ impl Queue {
         self.documents.push_back(Waiting { body, opens });
     }
 
+    /// Whether so many documents, of so many bytes together, still fit.
+    pub(super) fn has_place(&self, documents: usize, bytes: usize, limits: &QueueLimits) -> bool {
+        self.documents.len() + documents <= limits.messages
+            && self.bytes.saturating_add(bytes) <= limits.bytes
+    }
+
     /// Whether a document of so many bytes finds half of the queue free, which leaves the other half for what cannot wait.
     pub(super) fn is_roomy(&self, bytes: usize, limits: &QueueLimits) -> bool {
         let is_short = self.documents.len() < limits.messages.div_ceil(2);

@@ -130,6 +130,9 @@ impl SessionCore {
                 }
                 if let Ok(room) = room {
                     let fingerprint = Fingerprint::of(post);
+                    if self.is_behind_front_end() {
+                        self.hold_overflow(pool, &room, item.element().range().len());
+                    }
                     if self.tracks.holds(pool, &room) {
                         return self.hold(pool, &room, fingerprint, item, decisions);
                     }
@@ -187,7 +190,8 @@ impl SessionCore {
                 && self.has_reader()
                 && self.concerns_open_room(pool, item)
                 && !self.is_late(reply)
-                && !self.is_held(pool, item);
+                && !self.is_held(pool, item)
+                && self.will_fit(1, item.element().range().len());
             if is_welcome {
                 self.note_history(pool, reply, &[]);
                 self.pass_on(now, pool, item, decisions);
@@ -266,10 +270,16 @@ impl SessionCore {
             let unanswered = self.note_joined(now, reply, &command);
             command.refused.extend(unanswered);
         } else if command.verb == Verb::BackChat {
-            self.note_history(pool, reply, &command.rooms);
+            // Behind a front end one that does not fit is not seen.
+            if !self.is_behind_front_end() {
+                self.note_history(pool, reply, &command.rooms);
+            }
         }
         self.answer(now, pool, told, &command);
         if command.verb == Verb::BackChat && reply.is_success() {
+            if self.is_behind_front_end() && self.is_attached() {
+                self.note_history(pool, reply, &command.rooms);
+            }
             for (legacy, _) in &command.rooms {
                 self.show_notice(now, legacy, decisions);
             }

@@ -7,16 +7,23 @@ use holdover_protocol::sip::{Method, Request};
 use holdover_protocol::xccos::Verb;
 
 use super::posts::InfoId;
-use super::world::{Event, World};
-use crate::peer::{Attachment, ConnectionNumber, SentBy, Way};
+use super::world::{Event, FrontEnd, World};
+use crate::peer::{Attachment, ClientNumber, ConnectionNumber, SentBy, Way};
 use crate::session::simulation::wire::{self, ClientDialog};
+
+impl FrontEnd {
+    /// The number of its connection, which none of a client has.
+    fn number(&self) -> u64 {
+        1_000_000 + self.connections
+    }
+}
 
 impl World {
     pub(super) fn attach(&mut self, on_new_connection: bool) {
         if on_new_connection {
             self.connection += 1;
             self.is_connected = true;
-            self.posts.connected(self.connection);
+            self.wait_anew();
         }
         self.dialogs += 1;
         let (dialogs, connection) = (self.dialogs, self.connection);
@@ -27,17 +34,91 @@ impl World {
             transport: "TCP",
             address: "192.0.2.9:5060".into(),
         };
+        let (connection, way) = match &self.front_end {
+            None => (connection, Way::Own),
+            Some(front_end) => {
+                let client = ClientNumber(connection);
+                (front_end.number(), Way::FrontEnd { client })
+            }
+        };
         let attachment = Attachment {
             connection: ConnectionNumber(connection),
             sent_by,
-            way: Way::Own,
+            way,
         };
         self.core
             .attach(self.now, dialog, &attachment, self.dialogs << 32);
         self.drain();
     }
 
+    /// What the client was to be answered before is nothing that it waits for.
+    pub(super) fn wait_anew(&mut self) {
+        self.posts.disconnected();
+        self.waits += 1;
+        self.posts.connected(self.waits);
+    }
+
+    pub(super) fn is_front_end_away(&self) -> bool {
+        self.front_end.as_ref().is_some_and(|it| it.is_away)
+    }
+
+    fn front_end_resets(&mut self) {
+        let Some(front_end) = &mut self.front_end else {
+            return;
+        };
+        front_end.is_away = true;
+        let number = ConnectionNumber(front_end.number());
+        self.log(|| "the front end resets its connection".to_owned());
+        self.posts.hold(true);
+        self.core.handle_connection_lost(self.now, number);
+        self.drain();
+        let pause = self.random.delay(self.settings.grace);
+        self.plan(pause, Event::FrontEndReturns);
+    }
+
+    pub(super) fn front_end_returns(&mut self) {
+        if self.is_finished || !self.is_front_end_away() {
+            return;
+        }
+        let Some(front_end) = &mut self.front_end else {
+            return;
+        };
+        front_end.is_away = false;
+        front_end.connections += 1;
+        let attachment = Attachment {
+            connection: ConnectionNumber(front_end.number()),
+            sent_by: SentBy {
+                transport: "TLS",
+                address: "192.0.2.9:5062".into(),
+            },
+            way: Way::FrontEnd {
+                client: ClientNumber(0),
+            },
+        };
+        self.log(|| "the front end is back".to_owned());
+        self.core.handle_moved(self.now, &attachment);
+        self.posts.hold(false);
+        self.drain();
+    }
+
+    /// The front end has something for a client that it does not reach.
+    pub(super) fn not_reached(&mut self, request: Request) {
+        if self.front_end.is_some() && self.random.chance(80) {
+            let pause = self.random.delay(Duration::from_secs(1));
+            let (request, status) = (Box::new(request), 480);
+            let reads = Event::ClientReads {
+                dialog: 0,
+                request,
+                status,
+            };
+            self.plan(pause, reads);
+        }
+    }
+
     pub(super) fn client_returns(&mut self) {
+        if self.is_front_end_away() {
+            return self.plan(Duration::from_millis(100), Event::ClientReturns);
+        }
         if self.dialog.is_some() || self.is_finished || self.is_closing {
             return;
         }
@@ -70,8 +151,11 @@ impl World {
         self.windows.disconnected();
         self.commands.dialog_gone();
         self.posts.disconnected();
-        self.core
-            .handle_connection_lost(self.now, ConnectionNumber(self.connection));
+        // Behind a front end nobody says so.
+        if self.front_end.is_none() {
+            self.core
+                .handle_connection_lost(self.now, ConnectionNumber(self.connection));
+        }
         if self.random.chance(90) {
             let pause = self.random.delay(self.settings.grace * 2);
             self.plan(pause, Event::ClientReturns);
@@ -80,6 +164,9 @@ impl World {
 
     pub(super) fn client_acts(&mut self) {
         if self.dialog.is_none() || !self.is_connected || self.is_closing {
+            return;
+        }
+        if self.is_front_end_away() {
             return;
         }
         let any = self.random.pick(&self.directory.places).legacy.clone();
@@ -122,6 +209,7 @@ impl World {
             }
             90..95 => self.say_bye(),
             95..97 => self.lose_connection(),
+            97..99 => self.front_end_resets(),
             _ => {}
         }
     }
@@ -194,7 +282,23 @@ impl World {
     pub(super) fn client_reads(&mut self, dialog: u64, request: &Request, status: u16) {
         let is_there = self.dialog.as_ref().is_some_and(|it| it.number == dialog);
         let cseq = request.headers().cseq().unwrap().number;
-        if is_there && !matches!(status, 200 | 481 | 487) {
+        let is_away = self.is_front_end_away();
+        if is_away && self.random.chance(50) {
+            // It was lost with the connection.
+            return;
+        }
+        let mut status = if is_away { 200 } else { status };
+        if let Some(front_end) = &mut self.front_end
+            && is_there
+        {
+            if status == 200 {
+                front_end.read.insert((dialog, cseq));
+            } else if front_end.read.contains(&(dialog, cseq)) {
+                status = 200;
+            }
+        }
+        let is_not_reached = matches!(status, 404 | 477 | 480 | 502);
+        if is_there && !is_not_reached && !matches!(status, 200 | 481 | 487) {
             self.log(|| format!("client refuses {cseq}: {status}"));
             let is_for_now = wire::FOR_NOW.contains(&status);
             self.windows
@@ -211,8 +315,15 @@ impl World {
                 self.plan(pause, Event::ClientLooksBack { dialog, rooms });
             }
         }
-        if self.is_connected {
-            let status = if is_there { status } else { 487 };
+        if is_away {
+            return;
+        }
+        if self.is_connected || is_not_reached {
+            let status = if is_there || is_not_reached {
+                status
+            } else {
+                487
+            };
             self.core
                 .handle_response(self.now, &wire::response_to(request, status));
         }
@@ -221,7 +332,8 @@ impl World {
     pub(super) fn client_looks_back(&mut self, dialog: u64, rooms: &[RoomUri]) {
         for room in rooms {
             let is_there = self.dialog.as_ref().is_some_and(|it| it.number == dialog);
-            if is_there && self.windows.has(room) && !self.is_closing {
+            let is_away = self.is_front_end_away();
+            if is_there && self.windows.has(room) && !self.is_closing && !is_away {
                 self.give("bccontext", std::slice::from_ref(room));
             }
         }

@@ -36,6 +36,8 @@ pub(super) struct Posts {
     /// The connection on which answers still arrive.
     connection: Option<u64>,
     is_over: bool,
+    /// The front end is away: answers wait for it.
+    is_held: bool,
 }
 
 impl Posts {
@@ -47,6 +49,11 @@ impl Posts {
     pub(super) fn disconnected(&mut self) {
         self.connection = None;
         self.others.clear();
+    }
+
+    /// Whether answers wait for the front end.
+    pub(super) fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     /// The session ends: it may give up what it waits for.
@@ -152,6 +159,9 @@ impl Posts {
 
     /// What must hold whenever the core has nothing more to say.
     pub(super) fn check(&mut self) {
+        if self.is_held {
+            return;
+        }
         let connection = self.connection;
         for post in self.posts.values() {
             if Some(post.connection) != connection {

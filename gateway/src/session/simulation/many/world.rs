@@ -1,6 +1,6 @@
 //! One run: a client, a session and its pools on a clock of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,18 @@ use crate::session::simulation::random::Random;
 use crate::session::simulation::wire::{self, ClientDialog};
 use crate::session::{Event as CoreEvent, Output, QueueLimits, SessionCore, SessionSettings};
 
+/// A front end, whose connection others are on as well.
+#[derive(Debug, Default)]
+pub(super) struct FrontEnd {
+    /// How many connections it has had.
+    pub(super) connections: u64,
+    pub(super) is_away: bool,
+    /// What was sent by it to the client: dialog and CSeq. It knows what comes again.
+    pub(super) seen: BTreeSet<(u64, u32)>,
+    /// What of it the client has read: whoever asks again is answered the same.
+    pub(super) read: BTreeSet<(u64, u32)>,
+}
+
 #[derive(Debug)]
 pub(super) enum Event {
     ClientActs,
@@ -33,6 +45,7 @@ pub(super) enum Event {
         rooms: Vec<RoomUri>,
     },
     ClientReturns,
+    FrontEndReturns,
     ConnectionEnds(u64),
     PoolsAct,
     PoolTakes {
@@ -71,6 +84,10 @@ pub(in crate::session::simulation) struct World {
     pub(super) dialogs: u64,
     pub(super) connection: u64,
     pub(super) is_connected: bool,
+    /// The front end that the client comes through.
+    pub(super) front_end: Option<FrontEnd>,
+    /// Counts the times from which on the client waits for answers anew.
+    pub(super) waits: u64,
     /// The core closed the connection; nothing can be said on it any more.
     pub(super) is_closing: bool,
     /// Rooms that the client had open when its connection was lost.
@@ -131,6 +148,8 @@ impl World {
             dialogs: 0,
             connection: 0,
             is_connected: false,
+            front_end: (seed % 3 == 1).then(FrontEnd::default),
+            waits: 0,
             is_closing: false,
             remembered: Vec::new(),
             reads: start,
@@ -192,8 +211,13 @@ impl World {
 
     /// The next thing that happens, if anything does.
     fn step(&mut self) -> bool {
-        let timeout = self.core.poll_timeout();
+        let mut timeout = self.core.poll_timeout();
         let next = self.agenda.keys().next().map(|(at, _)| *at);
+        if self.is_settling && next.is_none() && self.front_end.is_some() {
+            // That a client has been silent for a session interval is none of what things come to rest from.
+            let interval = Duration::from_secs(self.settings.session_expires.into());
+            timeout = timeout.filter(|at| *at < self.now + interval / 2);
+        }
         if let Some(timeout) = timeout
             && next.is_none_or(|next| timeout <= next)
         {
@@ -232,6 +256,7 @@ impl World {
             } => self.client_reads(dialog, &request, status),
             Event::ClientLooksBack { dialog, rooms } => self.client_looks_back(dialog, &rooms),
             Event::ClientReturns => self.client_returns(),
+            Event::FrontEndReturns => self.front_end_returns(),
             Event::ConnectionEnds(connection) => {
                 if self.is_connected && connection == self.connection {
                     self.lose_connection();
@@ -273,6 +298,9 @@ impl World {
             Output::Downstream(bytes) => self.deliver(&bytes),
             Output::CloseConnection(reason) => {
                 self.log(|| format!("core closes the connection: {reason:?}"));
+                if self.front_end.is_some() {
+                    return self.core.handle_overflow(self.now);
+                }
                 self.posts.disconnected();
                 self.is_closing = true;
                 let pause = self.random.delay(Duration::from_millis(100));
@@ -293,8 +321,13 @@ impl World {
     fn told(&mut self, event: CoreEvent) {
         self.log(|| format!("event {event:?}"));
         match event {
+            // Only its front end is away.
+            CoreEvent::Detached if self.core.is_attached() => {}
             CoreEvent::Detached => {
                 self.commands.dialog_gone();
+                if self.is_front_end_away() {
+                    self.wait_anew();
+                }
                 if self.is_connected && self.dialog.is_some() {
                     self.end_dialog();
                 }
@@ -333,22 +366,32 @@ impl World {
             Message::Request(request) => {
                 let body = String::from_utf8(request.body().to_vec()).unwrap();
                 self.log(|| format!("client gets {body}"));
+                if *request.method() == Method::Options && self.front_end.is_some() {
+                    return;
+                }
                 assert_eq!(*request.method(), Method::Info);
                 if self.is_closing || !self.is_connected {
-                    return;
+                    return self.not_reached(request);
                 }
                 let dialog = self.dialog.as_ref().map(|dialog| dialog.number);
                 assert_eq!(owner, dialog, "in a dialog that is gone");
                 let Some(dialog) = dialog else { return };
                 let cseq = request.headers().cseq().unwrap().number;
-                self.windows
-                    .sent(cseq, &body, &mut self.commands, &self.directory);
+                let is_new = match &mut self.front_end {
+                    Some(front_end) => front_end.seen.insert((dialog, cseq)),
+                    None => true,
+                };
+                if is_new {
+                    self.windows
+                        .sent(cseq, &body, &mut self.commands, &self.directory);
+                }
                 let status = match self.random.below(200) {
-                    _ if self.is_settling => 200,
+                    _ if self.is_settling || !is_new => 200,
                     // With several on their way, one that comes again comes behind the others.
-                    0..6 if self.settings.queue.outstanding == 1 => {
+                    6..14 if self.settings.queue.outstanding == 1 => {
                         *self.random.pick(wire::refusals(&body))
                     }
+                    14..16 if self.front_end.is_some() => *self.random.pick(&[404, 480, 477, 502]),
                     4 => *self.random.pick(&[481, 487]),
                     5 if self.random.chance(30) => return,
                     _ => 200,
@@ -370,6 +413,7 @@ impl World {
 
     fn heal(&mut self) {
         self.log(|| "everything heals".to_owned());
+        self.front_end_returns();
         self.directory.allow_all();
         self.core
             .handle_decisions_changed(self.now, &self.directory);
