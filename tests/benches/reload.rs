@@ -128,7 +128,7 @@ async fn reload(admin: SocketAddr) -> Result<(Option<f64>, Duration)> {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(admin).await?;
     let request =
-        "POST /v1/reload HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\n\r\n";
+        "POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\r\n";
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;

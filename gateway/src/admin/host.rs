@@ -67,7 +67,10 @@ impl Hosts {
         let is_own = match literal.unwrap_or(host).parse::<IpAddr>() {
             Ok(address) => {
                 let address = address.to_canonical();
-                address.is_loopback() || local.is_some_and(|own| own.ip().to_canonical() == address)
+                // A page is never at the address that stands for all of them but by this server's own hand.
+                address.is_loopback()
+                    || address.is_unspecified()
+                    || local.is_some_and(|own| own.ip().to_canonical() == address)
             }
             Err(_) => false,
         };
@@ -131,7 +134,7 @@ mod tests {
             ("127.0.0.1.evil.example", 421),
             ("10.0.0.6", 421),
             ("2130706433", 421),
-            ("0.0.0.0", 421),
+            ("0.0.0.0:9090", 200),
             ("localhost@evil.example", 400),
             ("evil.example@localhost", 400),
             ("", 400),
