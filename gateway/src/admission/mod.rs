@@ -9,6 +9,7 @@ mod pace;
 mod tests;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use holdover_config::rules::{Act, Maintenance, Rule, Test, Then};
@@ -29,6 +30,11 @@ pub trait Gate: fmt::Debug + Send + Sync {
     ///
     /// Why not, and what the user is told.
     fn sign_in(&self, caller: &Caller, at: Timestamp) -> Result<(), Turned>;
+
+    /// Whether the gateway goes down and takes nobody any more: whoever registers or dials is [turned away](Turned::down).
+    fn is_down(&self) -> bool {
+        false
+    }
 }
 
 /// Not let in.
@@ -40,6 +46,23 @@ pub struct Turned {
     pub retry_after: Option<u32>,
 }
 
+impl Turned {
+    /// The gateway goes down.
+    #[must_use]
+    pub fn down() -> Self {
+        Self {
+            refusal: Refusal {
+                reason: RefusalReason::Maintenance,
+                text: "The service is being restarted.".into(),
+            },
+            retry_after: Some(RESTART),
+        }
+    }
+}
+
+/// How long users wait while the gateway is restarted, seconds.
+const RESTART: u32 = 10;
+
 /// How long users who are kept out by a maintenance wait before they try again, seconds. There are clients that heed it.
 const RETRY: u32 = 60;
 
@@ -50,6 +73,7 @@ pub struct Admission {
     decided: Arc<DecisionLog>,
     telemetry: Telemetry,
     paces: Mutex<Paces>,
+    down: AtomicBool,
 }
 
 /// The maintenances that are, and those that were.
@@ -68,7 +92,13 @@ impl Admission {
             decided,
             telemetry,
             paces: Mutex::default(),
+            down: AtomicBool::new(false),
         }
+    }
+
+    /// Takes nobody any more.
+    pub fn go_down(&self) {
+        self.down.store(true, Ordering::Release);
     }
 
     /// Notes which maintenances are in force. To be called at each change of the rules and whenever one begins or ends; each
@@ -130,6 +160,10 @@ fn is_in_force(rule: &Rule, at: Timestamp) -> bool {
 }
 
 impl Gate for Admission {
+    fn is_down(&self) -> bool {
+        self.down.load(Ordering::Acquire)
+    }
+
     fn sign_in(&self, caller: &Caller, at: Timestamp) -> Result<(), Turned> {
         let routing = self.router.current();
         let decided = routing.admit(caller, at, Act::SignIn);

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 pub use output::{CloseReason, UasEvent, UasOutput};
 
 use super::lookup::Lookup;
-use crate::admission::Gate;
+use crate::admission::{Gate, Turned};
 use crate::answer;
 use crate::peer::{Attachment, Caller, Door, Endpoint};
 use crate::random::Random;
@@ -261,6 +261,10 @@ impl UserAgentServer {
 
     fn handle_register(&mut self, now: Instant, wall: Duration, request: &Request) {
         let tag = self.tag();
+        // Whoever leaves may.
+        if self.settings.gate.is_down() && request.headers().expires() != Some(0) {
+            return self.turn_away(request, &tag);
+        }
         let agent = match agent_of(request, &tag) {
             Ok(agent) => agent,
             Err(refused) => {
@@ -316,6 +320,15 @@ impl UserAgentServer {
             Change::RefusedAgain { hang_up } => self.hang_up(hang_up),
             Change::Refreshed | Change::Challenged => {}
         }
+    }
+
+    /// The gateway goes down.
+    fn turn_away(&mut self, request: &Request, tag: &str) {
+        let Turned {
+            refusal,
+            retry_after,
+        } = Turned::down();
+        self.send(answer::turned(request, &refusal.text, retry_after, tag));
     }
 
     fn hang_up(&mut self, is_due: bool) {
@@ -434,6 +447,9 @@ impl UserAgentServer {
     }
 
     fn handle_invite(&mut self, request: &Request, tag: &str) {
+        if self.settings.gate.is_down() {
+            return self.turn_away(request, tag);
+        }
         let Some(user) = self.registrar.user().cloned() else {
             return;
         };

@@ -406,6 +406,11 @@ impl SessionCore {
         self.finish_drain();
     }
 
+    /// Holdover is down: posts under way are reported unknown.
+    pub fn handle_cut(&mut self) {
+        self.finish(FinishReason::Drain);
+    }
+
     /// Time has passed. Harmless when nothing is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         match &self.downstream {

@@ -164,6 +164,7 @@ pub struct SessionTable {
     sessions: DashMap<UserUri, Vec<Arc<SessionHandle>>>,
     dialogs: DashMap<DialogKey, Arc<SessionHandle>>,
     next: AtomicU64,
+    draining: AtomicBool,
 }
 
 impl SessionTable {
@@ -276,6 +277,36 @@ impl SessionTable {
         self.sessions
             .remove_if(&session.endpoint.user, |_, sessions| sessions.is_empty());
         self.unbind(session);
+    }
+
+    /// Ends all of them, as soon as they have nothing under way, and those that may still be opened by what was let in
+    /// before. Returns how many there are.
+    pub fn drain(&self) -> usize {
+        self.draining.store(true, Ordering::SeqCst);
+        let sessions = self.all();
+        for session in &sessions {
+            session.tell(SessionInput::Drain);
+        }
+        sessions.len()
+    }
+
+    /// Whether a session that is opened now is to end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Waits until all are over.
+    pub async fn drained(&self) {
+        while let Some(session) = self.all().into_iter().find(|it| !it.mailbox.is_closed()) {
+            session.mailbox.closed().await;
+        }
+    }
+
+    /// Ends all that are left at once: what is under way is answered as unknown. Returns how many there are.
+    pub fn cut(&self) -> usize {
+        let sessions = self.all();
+        let left = sessions.iter().filter(|it| !it.mailbox.is_closed());
+        left.map(|session| session.tell(SessionInput::Cut)).count()
     }
 
     /// All of them, as they are now.

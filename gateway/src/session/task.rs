@@ -50,8 +50,10 @@ pub enum SessionInput {
     DecisionsChanged,
     /// The user has too many sessions without a client; whoever sends this has claimed it.
     Displaced,
-    /// Holdover shuts down.
+    /// Holdover shuts down: nothing new, and what is under way is finished.
     Drain,
+    /// Holdover is down: what is under way is finished now.
+    Cut,
 }
 
 /// What a leg has to say.
@@ -161,6 +163,9 @@ pub fn attach(
         finished: None,
     };
     tokio::spawn(task.run(inbox, attach));
+    if context.table.is_draining() {
+        handle.tell(SessionInput::Drain);
+    }
     handle
 }
 
@@ -352,6 +357,7 @@ impl Task {
             }
             SessionInput::Displaced => self.core.handle_displaced(),
             SessionInput::Drain => self.core.handle_drain(),
+            SessionInput::Cut => self.core.handle_cut(),
         }
     }
 

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use super::identity;
 use super::lookups::Lookups;
-use crate::admission::Gate;
+use crate::admission::{Gate, Turned};
 use crate::answer;
 use crate::listener::lookup;
 use crate::listener::uas::{BODIES, Dialled, EXTENSIONS, Service, agent_of};
@@ -294,6 +294,13 @@ impl FrontEndServer {
         };
         let client = client_of(request);
         let attachment = self.attachment(client);
+        if self.settings.gate.is_down() {
+            let Turned {
+                refusal,
+                retry_after,
+            } = Turned::down();
+            return self.send(answer::turned(request, &refusal.text, retry_after, &tag));
+        }
         let seconds = self.settings.service.session_expires;
         let accepted = answer::accept_invite(request, &tag, &attachment, seconds);
         let (dialog, accepted) = match accepted {

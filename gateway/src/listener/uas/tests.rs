@@ -1,5 +1,7 @@
 //! The user agent server between the texts of a client and its outputs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use holdover_protocol::xccos::Document;
 
 use super::*;
@@ -19,11 +21,14 @@ struct Client {
     user: &'static str,
     epid: &'static str,
     cseq: u32,
+    gate: Arc<Doorkeeper>,
 }
 
 /// Keeps Carl out for good and Dora for now.
-#[derive(Debug)]
-struct Doorkeeper;
+#[derive(Debug, Default)]
+struct Doorkeeper {
+    down: AtomicBool,
+}
 
 impl Gate for Doorkeeper {
     fn sign_in(&self, caller: &Caller, _: Timestamp) -> Result<(), Turned> {
@@ -38,10 +43,15 @@ impl Gate for Doorkeeper {
             retry_after,
         })
     }
+
+    fn is_down(&self) -> bool {
+        self.down.load(Ordering::Acquire)
+    }
 }
 
 impl Client {
     fn new() -> Self {
+        let gate = Arc::<Doorkeeper>::default();
         let settings = UasSettings {
             service: Service {
                 lookup_uri: LOOKUP.parse().unwrap(),
@@ -54,7 +64,7 @@ impl Client {
                 expires: HOUR,
                 proof: Proof::None,
             }),
-            gate: Arc::new(Doorkeeper),
+            gate: Arc::clone(&gate) as _,
             listener: "clients".parse().unwrap(),
             sign_in_timeout: SIGN_IN,
         };
@@ -80,6 +90,7 @@ impl Client {
             user: "sip:ann@contoso.com",
             epid: "0123456789ab",
             cseq: 0,
+            gate,
         }
     }
 
@@ -210,6 +221,28 @@ fn whom_the_rules_turn_away_is_told_why_and_whether_to_try_again() {
         ));
         assert_eq!(client.uas.user(), None);
     }
+}
+
+#[test]
+fn whoever_comes_while_the_gateway_goes_down_is_turned_away() {
+    let mut client = Client::signed_in();
+    let mut late = Client::new();
+    for gate in [&client.gate, &late.gate] {
+        gate.down.store(true, Ordering::Release);
+    }
+    for outputs in [
+        late.send("REGISTER", "sip:contoso.com", "call", "", ""),
+        client.send("REGISTER", "sip:contoso.com", "call", "", ""),
+        client.send("INVITE", LOOKUP, "lookup", "", ""),
+        client.send("INVITE", CHANNEL, "channel", "", ""),
+    ] {
+        let answer = assert_status(&outputs, 503);
+        assert_eq!(line(&answer, "Retry-After"), Some("10"));
+        assert_eq!(outputs.len(), 1, "{outputs:?}");
+    }
+    assert_eq!(late.uas.user(), None);
+    // It is as it was for what is under way.
+    assert!(client.uas.user().is_some());
 }
 
 #[test]

@@ -382,3 +382,16 @@ async fn a_client_that_comes_from_elsewhere_is_decided_anew() {
         0
     );
 }
+
+#[tokio::test]
+async fn what_opens_while_the_gateway_goes_down_ends_too() {
+    let context = context();
+    let (before, _sent) = come_as(&context, 1, "000000000001");
+    assert_eq!(context.table.drain(), 1);
+    // Its INVITE was answered before.
+    let (late, _sent) = come_as(&context, 2, "000000000002");
+    before.mailbox().closed().await;
+    late.mailbox().closed().await;
+    context.table.drained().await;
+    assert_eq!(context.table.cut(), 0);
+}

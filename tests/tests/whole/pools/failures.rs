@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use holdover_tests::client::{Client, room, text_of};
+use holdover_tests::client::{CHANNEL, Client, LOOKUP, room, text_of};
 use holdover_tests::patience::within;
 
 use super::{DEALS, LEGAL, LUNCH, RECEIPT_SECS, World};
@@ -256,4 +256,34 @@ async fn how_long_a_pool_is_waited_for_is_configured() {
     assert!(is_listed);
     assert!(limits.contains(&listed), "{listed:?}");
     world.zurich.thaw();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_post_under_way_is_answered_when_the_gateway_goes_down_and_nobody_is_let_in() {
+    // Less than the pool may take for its receipt.
+    let world = World::with_config("drain_secs = 1\n").await;
+    let mut ann = world.client("ann").await;
+    let mut bob = world.client("bob").await;
+    world.zurich.freeze();
+    let post = ann.send_post(LUNCH, "Is anybody there?").await;
+    // What was sent before has been taken when this is answered.
+    assert_eq!(ann.post(DEALS, "Here they are.").await, 200);
+    let World {
+        gateway,
+        zurich: _zurich,
+        cable: _cable,
+        _others,
+    } = world;
+    let stopped = tokio::spawn(gateway.stop());
+    // His session ends, and no other takes its place.
+    while bob.register("").await == 200 {}
+    assert_eq!(bob.register("").await, 503);
+    for uri in [LOOKUP, CHANNEL] {
+        let (refused, _) = bob.invite(uri).await;
+        assert_eq!(refused.status().code(), 503);
+    }
+    let answer = ann.response(&post.call_id, post.cseq).await.unwrap();
+    assert_eq!(answer.status().code(), 504);
+    ann.closed().await;
+    within("the gateway stops", stopped).await.unwrap();
 }

@@ -45,6 +45,11 @@ impl World {
 
     /// Starts one with these keys of `[limits]`.
     async fn with_limits(limits: &str) -> Self {
+        Self::with_config(&format!("[limits]\n{limits}\n")).await
+    }
+
+    /// Starts one with these keys of `[gateway]`, and then further tables.
+    async fn with_config(config: &str) -> Self {
         let installation = Installation::empty();
         let pool = |name, rooms: &[(&str, &str)]| {
             let more = "";
@@ -73,7 +78,7 @@ impl World {
             ));
         }
         pools.push_str("[directory]\nrooms = [\"rooms.csv\"]\ndefault_pool = \"hq\"\npreferences_pool = \"zurich\"\n");
-        installation.configure("\"open\"", &pools, &format!("[limits]\n{limits}\n"));
+        installation.configure("\"open\"", &pools, config);
         installation.write("rooms.csv", ROOMS);
         let gateway = TestGateway::serve(installation).await;
         gateway
