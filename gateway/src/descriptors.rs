@@ -44,6 +44,7 @@ pub struct Descriptors {
     limit: Option<usize>,
     most: usize,
     used: AtomicUsize,
+    wanted: AtomicUsize,
 }
 
 impl Descriptors {
@@ -58,6 +59,7 @@ impl Descriptors {
             limit,
             most,
             used: AtomicUsize::new(0),
+            wanted: AtomicUsize::new(0),
         }
     }
 
@@ -73,6 +75,17 @@ impl Descriptors {
     pub fn lack(&self, connections: usize) -> Option<(usize, usize)> {
         let limit = self.limit?;
         (self.most < connections - connections / 32).then_some((limit, self.most))
+    }
+
+    /// Notes how many connections the configuration allows.
+    pub fn wanted(&self, connections: usize) {
+        self.wanted.store(connections, Ordering::Release);
+    }
+
+    /// The [lack](Self::lack) of what the configuration allows now.
+    #[must_use]
+    pub fn lacking(&self) -> Option<(usize, usize)> {
+        self.lack(self.wanted.load(Ordering::Acquire))
     }
 
     /// Takes one, if there is one left.

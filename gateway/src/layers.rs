@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of this crate, those that use nothing of it first. Each may use those before it.
-const LAYERS: [&str; 26] = [
+const LAYERS: [&str; 27] = [
     "address",
     "descriptors",
     "hash",
@@ -28,6 +28,7 @@ const LAYERS: [&str; 26] = [
     "reload",
     "history",
     "admin",
+    "health",
     "run",
     "serve",
     "client",

@@ -13,6 +13,7 @@ pub mod decision_log;
 pub mod descriptors;
 pub mod directory;
 pub mod hash;
+pub mod health;
 pub mod history;
 #[cfg(test)]
 mod layers;

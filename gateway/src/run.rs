@@ -19,12 +19,13 @@ use holdover_protocol::sip::digest::{Authenticator, NonceKey};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{AdminServer, AdminState, Hosts, Readiness};
+use crate::admin::{AdminServer, AdminState, Condition, Hosts, Readiness};
 use crate::admission::Admission;
 use crate::audit::{self, Who};
 use crate::decision_log::DecisionLog;
 use crate::descriptors::{Descriptors, reserve};
 use crate::directory::{self, Directory};
+use crate::health::Health;
 use crate::history::History;
 use crate::listener::connection::ConnectionContext;
 use crate::listener::front_end::{FrontEndContext, FrontEndSettings};
@@ -40,8 +41,8 @@ use crate::reload::{
 };
 use crate::routing::{KnownPools, Router, Routing};
 use crate::session::SessionSettings;
-use crate::session::table::{SessionHandle, SessionTable};
-use crate::session::task::{SessionContext, SessionInput};
+use crate::session::table::SessionTable;
+use crate::session::task::SessionContext;
 use crate::telemetry::events::admin::{AdminFailed, AdminOpened};
 use crate::telemetry::events::config::HistoryFailed;
 use crate::telemetry::events::pool::PoolStoreFailed;
@@ -55,6 +56,13 @@ use crate::transport::tls::{Acceptor, TlsError};
 /// How long a registration lasts before the client refreshes it. Lost clients are noticed by their connection; this is
 /// for those whose network vanished without a word.
 const REGISTRATION: Duration = Duration::from_secs(3600);
+
+/// What is said when the task that notices changes failed.
+const NOT_WATCHED: &str =
+    "a fault of the program ended it: changed files are read upon SIGHUP and POST /v1/reload";
+
+/// How long sessions may take to answer what they cannot finish.
+const CUTTING: Duration = Duration::from_secs(1);
 
 /// How long connections may take to write their last words. They bound each of these themselves.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -125,6 +133,10 @@ pub struct Gateway {
     contexts: Vec<(Context, Arc<Occupancy>)>,
     sessions: Arc<SessionContext>,
     admission: Arc<Admission>,
+    descriptors: Arc<Descriptors>,
+    readiness: Readiness,
+    serving: Condition,
+    health: Health,
     reloads: Option<(Reloads, Reloader)>,
     watch: WatchSettings,
     history: Option<History>,
@@ -316,6 +328,9 @@ impl Gateway {
             Some(admin) => Some((bind_tcp(admin.address).await?, Hosts::new(&admin.hosts))),
             None => None,
         };
+        let readiness = Readiness::telling(telemetry.clone());
+        let serving = readiness.condition("listeners");
+        let health = Health::new(&fixed, &readiness);
         let live = Live {
             sessions: Arc::clone(&sessions),
             contexts: of_listeners,
@@ -330,6 +345,10 @@ impl Gateway {
             contexts,
             sessions,
             admission,
+            descriptors,
+            readiness,
+            serving,
+            health,
             reloads: None,
             watch: fixed.reload,
             history: None,
@@ -365,8 +384,6 @@ impl Gateway {
 
     /// Serves until `stop` is cancelled, then drains: no new clients, what is in flight is finished, sessions end.
     pub async fn run(self, stop: CancellationToken) {
-        let readiness = Readiness::new();
-        let serving = readiness.condition("listeners");
         if let Some(address) = self.admin_address() {
             AdminOpened { address }.emit(&self.telemetry);
             if let Some(Err(error)) = self
@@ -381,6 +398,9 @@ impl Gateway {
                 .emit(&self.telemetry);
             }
         }
+        let (admission, readiness) = (self.admission, self.readiness);
+        let (mut health, descriptors) = (self.health, self.descriptors);
+        health.look(&self.sessions.pools, &descriptors, true).await;
         let admin = self.admin.and_then(|(listener, hosts)| {
             let state = AdminState {
                 hosts,
@@ -413,15 +433,25 @@ impl Gateway {
         }
         let notified = tokio::spawn(notify::notify(
             Arc::clone(&self.sessions),
-            self.admission,
+            Arc::clone(&admission),
             accepting.clone(),
         ));
+        let reloader = self.reloads.as_ref().map(|(_, reloader)| reloader.clone());
         let reloading = self.reloads.map(|(reloads, reloader)| {
             let (telemetry, stop) = (self.telemetry.clone(), accepting.clone());
-            let watching = reload::watch(reloader, self.watch, telemetry, stop.clone());
-            tokio::spawn(async { tokio::join!(reloads.serve(stop), watching) })
+            let watching = reload::watch(reloader.clone(), self.watch, telemetry, stop.clone());
+            let watching = tokio::spawn(watching);
+            let watched = async move {
+                if watching.await.is_err() {
+                    reloader.troubles().watching(NOT_WATCHED);
+                }
+            };
+            tokio::spawn(async { tokio::join!(reloads.serve(stop), watched) })
         });
-        serving.met();
+        let sessions = Arc::clone(&self.sessions);
+        let watch = health.watch(sessions, descriptors, reloader, accepting.clone());
+        tokio::spawn(watch);
+        self.serving.met();
         ProcessReady {
             took: self.started.elapsed(),
         }
@@ -429,25 +459,17 @@ impl Gateway {
 
         stop.cancelled().await;
         readiness.drain();
+        admission.go_down();
         accepting.cancel();
-        let sessions = self.sessions.table.all();
+        let table = &self.sessions.table;
         ProcessDraining {
-            sessions: sessions.len(),
+            sessions: table.drain(),
         }
         .emit(&self.telemetry);
-        for session in &sessions {
-            // A session too full to hear this is cut with its connection.
-            let _full = session.mailbox().try_send(SessionInput::Drain);
-        }
         // Connections last: the receipts of posts that are under way go out on them.
-        let drained = async {
-            for session in &sessions {
-                session.mailbox().closed().await;
-            }
-        };
-        let _in_time = tokio::time::timeout(self.drain, drained).await;
-        let is_late = |session: &&Arc<SessionHandle>| !session.mailbox().is_closed();
-        let cut = sessions.iter().filter(is_late).count();
+        let _in_time = tokio::time::timeout(self.drain, table.drained()).await;
+        let cut = table.cut();
+        let _in_time = tokio::time::timeout(CUTTING, table.drained()).await;
         self.shutdown.cancel();
         tracker.close();
         let _in_time = tokio::time::timeout(CLOSING, tracker.wait()).await;

@@ -60,6 +60,10 @@ pub(super) async fn reload(
     };
     let Some(report) = report else {
         let status = StatusCode::SERVICE_UNAVAILABLE;
+        if let Err(why) = reloader.troubles().of_reload() {
+            let help = "its log says where the fault is";
+            return Err(Problem::new(status, why, help));
+        }
         let help = "the configuration is read at the next start";
         return Err(Problem::new(status, "the gateway is going down", help));
     };
@@ -81,6 +85,15 @@ pub(super) async fn reload(
             "hash": hash.to_string(),
         }))
         .into_response(),
+        Report::Failed { generation } => {
+            let body = json!({
+                "result": "failed",
+                "generation": generation,
+                "error": "a fault of the program ended the reload; what was in use goes on",
+                "help": "its log says where; the next reload reads everything anew",
+            });
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+        }
         Report::Rejected { generation, faults } => {
             let body = rejected(generation, &faults);
             (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()

@@ -1,18 +1,24 @@
-//! Whether the gateway takes clients.
+//! Whether the gateway takes clients, and what it lacks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-/// The conditions under which the gateway is ready. A condition that was met stays met; the way back is
-/// [`Readiness::drain`], and from there is none.
+use crate::telemetry::events::process::{ConditionFailed, ConditionMet};
+use crate::telemetry::{Detail, Emit as _, Telemetry};
+
+/// The conditions under which the gateway is ready, and those that are only remarked. Going down is
+/// [`Readiness::drain`], and from there is no way back.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<Status>>);
+pub struct Readiness {
+    status: Arc<Mutex<Status>>,
+    telemetry: Telemetry,
+}
 
 /// Where readiness stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// Whether new clients are taken: every condition is met and the gateway is not going down.
+    /// Whether new clients are taken: every condition that is required is met and the gateway is not going down.
     pub ready: bool,
     /// Whether the gateway is going down.
     pub draining: bool,
@@ -27,26 +33,52 @@ pub struct Named {
     pub name: String,
     /// Whether it is met.
     pub met: bool,
+    /// Whether the gateway is not ready without it.
+    #[serde(rename = "required", skip_serializing_if = "Clone::clone")]
+    pub is_required: bool,
+    /// Why it is not met, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Readiness {
-    /// Without conditions, and therefore ready. Name the conditions before anyone can ask.
+    /// Without conditions, and therefore ready. Changes of conditions are told to nobody.
     #[must_use]
     pub fn new() -> Self {
-        let readiness = Self::default();
+        Self::telling(Telemetry::new())
+    }
+
+    /// Likewise. Changes of conditions are told here.
+    #[must_use]
+    pub fn telling(telemetry: Telemetry) -> Self {
+        let readiness = Self {
+            status: Arc::default(),
+            telemetry,
+        };
         readiness.change(|_| ());
         readiness
     }
 
-    /// Names a condition that is still to be met.
+    /// Names a condition without which the gateway is not ready, and that is still to be met.
     #[must_use = "the gateway does not become ready before the condition is met"]
     pub fn condition(&self, name: impl Into<String>) -> Condition {
-        let named = Named {
-            name: name.into(),
-            met: false,
-        };
+        self.name(name.into(), false, true)
+    }
+
+    /// Names a condition that is shown and told, and no more. It is met until something else is said.
+    #[must_use = "nobody says whether it is met"]
+    pub fn remark(&self, name: impl Into<String>) -> Condition {
+        self.name(name.into(), true, false)
+    }
+
+    fn name(&self, name: String, met: bool, is_required: bool) -> Condition {
         let number = self.change(|status| {
-            status.conditions.push(named);
+            status.conditions.push(Named {
+                name,
+                met,
+                is_required,
+                reason: None,
+            });
             status.conditions.len() - 1
         });
         Condition {
@@ -69,18 +101,18 @@ impl Readiness {
     fn change<T>(&self, change: impl FnOnce(&mut Status) -> T) -> T {
         let mut status = self.lock();
         let changed = change(&mut status);
-        status.ready = !status.draining && status.conditions.iter().all(|named| named.met);
+        let is_met = |named: &Named| named.met || !named.is_required;
+        status.ready = !status.draining && status.conditions.iter().all(is_met);
         changed
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A condition that is still to be met. Dropping it leaves it unmet, so that a part that failed to start is not taken for
-/// ready.
-#[derive(Debug)]
+/// A condition. Dropping it leaves it as it is, so that a part that failed to start is not taken for ready.
+#[derive(Clone, Debug)]
 pub struct Condition {
     readiness: Readiness,
     number: usize,
@@ -88,12 +120,35 @@ pub struct Condition {
 
 impl Condition {
     /// Says that it is met.
-    pub fn met(self) {
-        self.readiness.change(|status| {
-            if let Some(named) = status.conditions.get_mut(self.number) {
-                named.met = true;
-            }
+    pub fn met(&self) {
+        self.set(Ok(()));
+    }
+
+    /// Says whether it is met, or why not. What changes is told: that it is not met any more at once, that it is met only
+    /// if it was said before that it is not.
+    pub fn set(&self, met: Result<(), String>) {
+        let changed = self.readiness.change(|status| {
+            let named = status.conditions.get_mut(self.number)?;
+            let is_news = match &met {
+                Ok(()) => named.reason.is_some(),
+                Err(_) => named.met || named.reason.is_none(),
+            };
+            named.met = met.is_ok();
+            named.reason = met.err();
+            is_news.then(|| named.clone())
         });
+        let Some(named) = changed else { return };
+        let condition = Detail::new(&named.name);
+        let required = named.is_required;
+        match named.reason {
+            None => ConditionMet { condition }.emit(&self.readiness.telemetry),
+            Some(reason) => ConditionFailed {
+                condition,
+                required,
+                reason: Detail::new(reason),
+            }
+            .emit(&self.readiness.telemetry),
+        }
     }
 }
 
@@ -113,6 +168,10 @@ mod tests {
         assert!(!readiness.status().ready);
         pool.met();
         assert!(readiness.status().ready);
+        pool.set(Err("the disk is full".to_owned()));
+        assert!(!readiness.status().ready);
+        pool.met();
+        assert!(readiness.status().ready);
         readiness.drain();
         assert!(!readiness.status().ready);
         let met: Vec<_> = readiness
@@ -129,5 +188,32 @@ mod tests {
         let readiness = Readiness::new();
         drop(readiness.condition("listeners"));
         assert!(!readiness.status().ready);
+    }
+
+    #[test]
+    fn a_remark_is_shown_and_told_once_and_takes_no_readiness() {
+        let telemetry = Telemetry::new();
+        let readiness = Readiness::telling(telemetry.clone());
+        let reload = readiness.remark("reload");
+        reload.met();
+        for _ in 0..3 {
+            reload.set(Err("its thread failed".to_owned()));
+        }
+        let status = readiness.status();
+        assert!(status.ready);
+        assert_eq!(
+            serde_json::to_value(&status.conditions).unwrap(),
+            serde_json::json!([
+                {"name": "reload", "met": false, "required": false, "reason": "its thread failed"}
+            ])
+        );
+        reload.met();
+        reload.met();
+        let exposition = telemetry.exposition();
+        assert!(
+            exposition.contains("holdover_conditions_failed_total 1\n")
+                && exposition.contains("holdover_conditions_met_total 1\n"),
+            "{exposition}"
+        );
     }
 }

@@ -39,11 +39,14 @@ embedded = { database = \"rooms.db\" }
 unlisted = \"refuse\"
 ";
 
-/// Takes every version.
+/// Takes every version, but panics at one with this comment.
 struct Nothing;
 
+const POISON: &str = "# poison\n";
+
 impl Publish for Nothing {
-    fn publish(&self, _: u64, _: &Version) -> Retired {
+    fn publish(&self, _: u64, version: &Version) -> Retired {
+        assert!(!version.text.contains(POISON), "a fault of the program");
         Retired::default()
     }
 }
@@ -483,4 +486,30 @@ async fn what_came_of_a_reload_is_answered() {
     );
     assert_eq!(config["rejected"], Value::Null);
     assert_eq!(config["files"][0]["file"], "holdover.toml");
+}
+
+/// A panic in a reload is answered as one, shows, and is over with the next reload that goes well.
+#[tokio::test]
+async fn a_reload_that_panics_is_told_and_the_next_one_works() {
+    let server = server().await;
+    let json = "\r\nContent-Type: application/json";
+    let body = |body: &str| serde_json::from_str::<Value>(body).unwrap();
+    let troubles = server.state.reloader.as_ref().unwrap().troubles().clone();
+    server.write(&format!("{POISON}{CONFIG}"));
+    let (status, _, failed) = server.post("/v1/reload", json).await;
+    assert_eq!((status, &body(&failed)["result"]), (500, &json!("failed")));
+    assert!(failed.contains("a fault of the program"), "{failed}");
+    assert!(troubles.of_reload().is_err());
+    let (_, config) = server.json("/v1/config").await;
+    assert_eq!(config["last_reload_successful"], false);
+    // What was in use before is put in use anew: nobody knows how far the other one came.
+    server.write(CONFIG);
+    let (status, _, applied) = server.post("/v1/reload", json).await;
+    assert_eq!(
+        (status, &body(&applied)["result"]),
+        (200, &json!("applied"))
+    );
+    assert!(troubles.of_reload().is_ok());
+    let (_, config) = server.json("/v1/config").await;
+    assert_eq!(config["last_reload_successful"], true);
 }

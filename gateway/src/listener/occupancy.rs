@@ -163,6 +163,7 @@ impl Occupancy {
         unfinished: Arc<UnfinishedBytes>,
         descriptors: Arc<Descriptors>,
     ) -> Self {
+        descriptors.wanted(most.connections);
         Self {
             descriptors,
             most: AtomicUsize::new(most.connections),
@@ -176,6 +177,7 @@ impl Occupancy {
 
     /// Sets other limits. Whoever is connected stays.
     pub fn limit(&self, most: Most) {
+        self.descriptors.wanted(most.connections);
         self.most.store(most.connections, Ordering::Release);
         self.most_per_address
             .store(most.per_address, Ordering::Release);

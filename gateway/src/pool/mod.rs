@@ -144,6 +144,20 @@ impl Pools {
         self.0.iter().map(state).collect()
     }
 
+    /// Whether each pool works, as far as that is known without asking the network. Never blocks.
+    #[must_use]
+    pub fn look(&self) -> Vec<Looked> {
+        let look = |(name, pool): &(PoolName, Pool)| Looked {
+            name: name.clone(),
+            is_here: matches!(pool, Pool::Embedded(_)),
+            works: match pool {
+                Pool::Embedded(pool) => pool.look(),
+                Pool::Sip(pool) => works(&pool.state()),
+            },
+        };
+        self.0.iter().map(look).collect()
+    }
+
     /// Opens a leg for a user.
     ///
     /// # Errors
@@ -181,6 +195,32 @@ impl Pools {
             }
         }
     }
+}
+
+/// A pool, and whether it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Its name.
+    pub name: PoolName,
+    /// It is part of this process: nobody else has it either.
+    pub is_here: bool,
+    /// What does not work, in words for an operator.
+    pub works: Result<(), String>,
+}
+
+/// Whether a pool over SIP can be reached.
+fn works(pool: &sip::SipPoolState) -> Result<(), String> {
+    if pool.servers.iter().any(|server| server.connections > 0) {
+        return Ok(());
+    }
+    let mut errors = pool
+        .servers
+        .iter()
+        .filter_map(|server| server.last_error.as_deref());
+    Err(match errors.next() {
+        Some(error) => format!("none of its servers can be reached: {error}"),
+        None => "none of its servers is connected yet".to_owned(),
+    })
 }
 
 impl Servers for Pools {

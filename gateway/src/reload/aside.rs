@@ -4,6 +4,7 @@
 //! equal terms, and on two processors every hundredth post would wait for a slice of it to end.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
 
@@ -32,10 +33,16 @@ impl Aside {
         let work = move || {
             step_back();
             for (job, answer) in jobs {
-                let report = match job {
+                let who = match &job {
+                    Job::Reload { who, .. } => who.to_string(),
+                    Job::TryOut => "watch".to_owned(),
+                };
+                // What the engine holds is whole after a panic, or made anew by it.
+                let done = catch_unwind(AssertUnwindSafe(|| match job {
                     Job::Reload { who, doubts } => engine.reload_with(&who, doubts),
                     Job::TryOut => engine.try_out(),
-                };
+                }));
+                let report = done.unwrap_or_else(|_| engine.recover(&who));
                 // Whoever does not wait any more does not want to know.
                 let _gone = answer.send((report, engine.status()));
             }

@@ -17,7 +17,7 @@ use crate::hash::Hash;
 use crate::history::{Generation, History};
 use crate::telemetry::events::config::{
     AuditFailed, AuditRecorded, AuditTampered, ConfigApplied, ConfigRejected, ConfigUnchanged,
-    HistoryFailed,
+    HistoryFailed, ReloadFailed,
 };
 use crate::telemetry::{Detail, Emit as _, Telemetry};
 
@@ -50,6 +50,8 @@ pub struct Engine {
     audit: Option<AuditLog>,
     history: Option<History>,
     telemetry: Telemetry,
+    /// The last reload ended in the middle: nobody knows how much of it is in use.
+    is_unsure: bool,
 }
 
 /// What is in use.
@@ -97,6 +99,7 @@ impl Engine {
             named: Vec::new(),
             publish,
             telemetry,
+            is_unsure: false,
         };
         let files = changes(&[], &engine.running.version.files);
         engine.record(Act::Start, who, files, ActResult::Applied);
@@ -120,7 +123,7 @@ impl Engine {
             since: running.since.to_string(),
             who: running.who.clone(),
             files: running.version.files.iter().map(file).collect(),
-            last_reload_successful: rejected.is_none(),
+            last_reload_successful: rejected.is_none() && !self.is_unsure,
             rejected,
             watched: self.watched(),
             rules: self.reader.rules_folder(),
@@ -145,6 +148,19 @@ impl Engine {
         watched.sort_unstable();
         watched.dedup();
         watched
+    }
+
+    /// A reload panicked: what was read is forgotten, and the next reload puts what it reads in use whatever it is.
+    pub(super) fn recover(&mut self, who: &str) -> Report {
+        self.reader = Reader::new(self.reader.config());
+        self.is_unsure = true;
+        let generation = self.running.generation;
+        ReloadFailed {
+            generation,
+            who: Detail::new(who),
+        }
+        .emit(&self.telemetry);
+        Report::Failed { generation }
     }
 
     /// Reads everything again when the files have settled and takes it into use, if it is right and whole. Blocks.
@@ -172,7 +188,7 @@ impl Engine {
             Err(faults) => return self.reject(who, files, faults),
         };
         let was_rejected = self.rejected.take().is_some();
-        if version.files == self.running.version.files {
+        if version.files == self.running.version.files && !self.is_unsure {
             if was_rejected || !matches!(who, Who::FileChange { .. }) {
                 ConfigUnchanged {
                     generation,
@@ -187,6 +203,7 @@ impl Engine {
         }
         let generation = generation + 1;
         let retired = self.publish.publish(generation, &version);
+        self.is_unsure = false;
         let took = begun.elapsed();
         let hash = version.hash();
         ConfigApplied {

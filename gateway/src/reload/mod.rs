@@ -10,6 +10,7 @@ mod look;
 mod read;
 mod signal;
 mod stamp;
+mod troubles;
 mod watch;
 mod whole;
 
@@ -33,6 +34,7 @@ pub use live::{Live, Retired};
 pub(crate) use live::{message_limits, occupancy_limits, sip_limits};
 pub use read::{Amount, FileKind, Read, ReadFile, Reader, Version};
 pub use signal::on_hangup;
+pub use troubles::Troubles;
 pub use watch::watch;
 
 use aside::Aside;
@@ -66,6 +68,11 @@ pub enum Report {
         generation: u64,
         /// Its hash.
         hash: Hash,
+    },
+    /// A fault of the program ended it. What was in use goes on, and the next reload puts everything in use anew.
+    Failed {
+        /// The generation that goes on.
+        generation: u64,
     },
     /// The files are at fault; nothing changed.
     Rejected {
@@ -128,6 +135,7 @@ pub struct Rejected {
 pub struct Reloader {
     requests: mpsc::Sender<Request>,
     status: Arc<Mutex<Arc<Status>>>,
+    troubles: Troubles,
 }
 
 /// What is asked for.
@@ -152,7 +160,14 @@ impl Reloader {
         Arc::clone(&self.status.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the configuration again and takes it into use, if it is right. `None`: the gateway goes down.
+    /// What keeps files from being read again.
+    #[must_use]
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
+    }
+
+    /// Reads the configuration again and takes it into use, if it is right. `None`: the gateway goes down, or there are
+    /// [troubles](Self::troubles).
     pub async fn reload(&self, who: Who) -> Option<Report> {
         self.reload_with(who, Doubts::Refused).await
     }
@@ -181,6 +196,7 @@ pub struct Reloads {
     requests: mpsc::Receiver<Request>,
     status: Arc<Mutex<Arc<Status>>>,
     telemetry: Telemetry,
+    troubles: Troubles,
 }
 
 impl Reloads {
@@ -195,18 +211,21 @@ impl Reloads {
         let reloader = Reloader {
             requests: sender,
             status: Arc::clone(&status),
+            troubles: Troubles::default(),
         };
         let reloads = Self {
             telemetry: engine.telemetry(),
             aside: Aside::start(engine)?,
             requests,
             status,
+            troubles: reloader.troubles.clone(),
         };
         Ok((reloads, reloader))
     }
 
     /// Carries out reloads until `stop` is cancelled.
     pub async fn serve(mut self, stop: CancellationToken) {
+        let _ended = self.troubles.unless(stop.clone());
         loop {
             let first = tokio::select! {
                 () = stop.cancelled() => return,
@@ -243,6 +262,7 @@ impl Reloads {
             requests: queue,
             status,
             telemetry,
+            troubles,
         } = self;
         let running = Arc::clone(&status.lock().unwrap_or_else(PoisonError::into_inner));
         let mut done = std::pin::pin!(aside.carry_out(job));
@@ -268,6 +288,7 @@ impl Reloads {
                 }
             }
         };
+        troubles.reloaded(&report);
         *status.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
         for request in requests {
             // Whoever does not wait any more does not want to know.

@@ -500,6 +500,7 @@ proptest! {
                 (Ok(checked), Report::Unchanged { .. }) => prop_assert_eq!(&checked.files, &running.files),
                 (Ok(checked), Report::Rejected { .. }) => prop_assert_ne!(&checked.settings.fixed, &running.settings.fixed),
                 (Err(checked), Report::Rejected { faults, .. }) => prop_assert_eq!(checked, &**faults),
+                (_, Report::Failed { .. }) => prop_assert!(false, "it panicked"),
                 (Err(faults), report) => prop_assert!(false, "{report:?}, but {}", faults.render(false)),
             }
         }

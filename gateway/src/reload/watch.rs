@@ -30,6 +30,9 @@ const QUIET: Duration = Duration::from_millis(100);
 /// container and is changed outside.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// What is said when the system's messages about files are lost.
+const LOOKED_AT: &str = "a fault of the program ended it: changed files are noticed by looking at them every `poll_secs`";
+
 /// How long quiet is waited for.
 const UNQUIET: Duration = Duration::from_millis(500);
 
@@ -86,7 +89,13 @@ pub(super) async fn watch_by(
             (look(), Some(folders), problems)
         });
         let Ok((look, returned, problems)) = armed.await else {
-            return;
+            // A fault of the program, told as such. From here on files are looked at instead.
+            reloader.troubles().watching(LOOKED_AT);
+            folders = None;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => continue,
+            }
         };
         let looked = begun.elapsed();
         folders = returned;

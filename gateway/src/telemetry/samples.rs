@@ -30,6 +30,13 @@ pub(super) fn samples() -> Vec<Event> {
             place: text(),
         }
         .into(),
+        ConditionFailed {
+            condition: text(),
+            required: true,
+            reason: text(),
+        }
+        .into(),
+        ConditionMet { condition: text() }.into(),
         DescriptorsLacking {
             limit: 1_024,
             usable: 784,
@@ -65,6 +72,11 @@ pub(super) fn samples() -> Vec<Event> {
         ConfigStalled {
             generation: 5,
             after: seconds,
+        }
+        .into(),
+        ReloadFailed {
+            generation: 5,
+            who: text(),
         }
         .into(),
         ConfigUnchanged {

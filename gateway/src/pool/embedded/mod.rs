@@ -10,6 +10,7 @@
 
 mod access;
 mod core;
+mod health;
 mod list;
 mod load;
 mod model;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use bytes::Bytes;
 use holdover_protocol::room::{IdError, RoomUri};
@@ -40,6 +42,7 @@ pub use model::{Privacy, RoomType};
 pub use store::StoreError;
 
 use self::core::Core;
+use health::Health;
 use queue::{Gate, Queue, Task};
 use store::Store;
 use thread::Worker;
@@ -181,7 +184,7 @@ pub struct EmbeddedPool {
     queue: Arc<Queue>,
     next_leg: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
-    on_failure: OnFailure,
+    health: Arc<Health>,
 }
 
 impl EmbeddedPool {
@@ -198,10 +201,24 @@ impl EmbeddedPool {
         })?;
         let lock = lock(path)?;
         let clock = Arc::clone(&options.clock);
+        let health = Arc::new(Health::default());
         let on_failure = Arc::clone(&options.on_failure);
+        let mut options = options;
+        let (noted, told) = (Arc::clone(&health), Arc::clone(&on_failure));
+        options.on_failure = Arc::new(move |what| {
+            noted.note(what);
+            told(what);
+        });
         let core = Core::new(Store::open(path)?, options, Ticks::from(clock()))?;
         let queue = Arc::new(Queue::new());
-        let worker = Worker::new(core, Arc::clone(&queue), SteadyClock::new(clock), lock);
+        let worker = Worker::new(
+            core,
+            Arc::clone(&queue),
+            SteadyClock::new(clock),
+            lock,
+            Arc::clone(&health),
+            on_failure,
+        );
         let thread = std::thread::Builder::new()
             .name("embedded-pool".to_owned())
             .spawn(move || worker.run())?;
@@ -209,7 +226,7 @@ impl EmbeddedPool {
             queue,
             next_leg: AtomicU64::new(1),
             thread: Mutex::new(Some(thread)),
-            on_failure,
+            health,
         })
     }
 
@@ -240,11 +257,24 @@ impl EmbeddedPool {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            (self.on_failure)("its thread had failed");
+        if let Some(thread) = thread {
+            // That it failed was told when it did.
+            let _failed = thread.join();
         }
+    }
+
+    /// Whether the pool works: its thread lives and answers, and its database takes what is written. Never blocks. The
+    /// thread is asked to show it, so what is returned is as old as the last look, or a batch.
+    ///
+    /// # Errors
+    ///
+    /// What does not work, in words for an operator.
+    pub fn look(&self) -> Result<(), String> {
+        let (verdict, ask) = self.health.look(Instant::now());
+        if ask {
+            self.queue.control(Task::Look);
+        }
+        verdict
     }
 }
 

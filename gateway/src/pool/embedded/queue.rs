@@ -36,6 +36,8 @@ pub(super) enum Task {
     },
     /// A session dropped its leg.
     Close { leg: LegId },
+    /// To show that the pool works.
+    Look,
 }
 
 /// What the two ends of a leg share.

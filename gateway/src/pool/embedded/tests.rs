@@ -440,3 +440,68 @@ fn many_legs_hear_the_same_in_the_same_order() {
         assert_eq!(own, sent.iter().collect::<Vec<_>>(), "a sender's own order");
     }
 }
+
+/// Looks until the pool says so.
+fn looks(pool: &EmbeddedPool, wanted: impl Fn(&Result<(), String>) -> bool) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let looked = pool.look();
+        if wanted(&looked) {
+            return;
+        }
+        assert!(Instant::now() < until, "{looked:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_panic_of_the_thread_is_told_at_once() {
+    let folder = Folder::new();
+    let (tell, told) = std::sync::mpsc::channel();
+    let fails = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let clock = Arc::clone(&fails);
+    let options = EmbeddedOptions {
+        clock: Arc::new(move || {
+            assert!(!clock.load(Ordering::Acquire), "a fault of the program");
+            Timestamp::UNIX_EPOCH
+        }),
+        on_failure: Arc::new(move |what| tell.send(what.to_owned()).unwrap()),
+        ..EmbeddedOptions::new("contoso.com")
+    };
+    let pool = EmbeddedPool::open(&folder.path(), options).unwrap();
+    let mut ann = Session::open(&pool, "ann", 1000);
+    ann.join();
+    looks(&pool, Result::is_ok);
+    fails.store(true, Ordering::Release);
+    ann.send(post("poison"));
+    let what = told.recv_timeout(PATIENCE).unwrap();
+    assert!(what.starts_with("its thread ended by a fault"), "{what}");
+    looks(&pool, |looked| looked == &Err(what.clone()));
+    pool.shutdown();
+    assert!(told.try_recv().is_err(), "it was told twice");
+}
+
+#[test]
+fn a_database_that_cannot_be_written_shows_until_it_can() {
+    let folder = Folder::new();
+    let pool = folder.pool();
+    let mut ann = Session::open(&pool, "ann", 1000);
+    ann.join();
+    looks(&pool, Result::is_ok);
+    let refuse =
+        "CREATE TRIGGER full BEFORE INSERT ON message BEGIN SELECT RAISE(FAIL, 'full'); END";
+    run_sql(&folder.path(), refuse);
+    let id = ann.send(post("lost"));
+    assert!(matches!(
+        ann.receipt(id),
+        Receipt::Refused { .. } | Receipt::Unknown
+    ));
+    looks(&pool, |looked| {
+        looked
+            .as_ref()
+            .is_err_and(|what| what.contains("the database failed"))
+    });
+    // Nobody posts, and it is noticed all the same that it works again.
+    run_sql(&folder.path(), "DROP TRIGGER full");
+    looks(&pool, Result::is_ok);
+}

@@ -10,10 +10,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use super::LegId;
 use super::core::{Core, Effect, Performed};
+use super::health::Health;
 use super::queue::{Gate, Queue, Task};
 use super::ticks::SteadyClock;
+use super::{LegId, OnFailure};
 use crate::pool::{LegClosed, LegEvent, LegSink, Receipt, SendId};
 
 /// Most tasks in one transaction: enough to share a flush, few enough to answer the first of them soon.
@@ -35,10 +36,19 @@ pub(super) struct Worker {
     overflowed: Vec<LegId>,
     /// Keeps other processes from serving the same database.
     _lock: File,
+    health: Arc<Health>,
+    on_failure: OnFailure,
 }
 
 impl Worker {
-    pub(super) fn new(core: Core, queue: Arc<Queue>, clock: SteadyClock, lock: File) -> Self {
+    pub(super) fn new(
+        core: Core,
+        queue: Arc<Queue>,
+        clock: SteadyClock,
+        lock: File,
+        health: Arc<Health>,
+        on_failure: OnFailure,
+    ) -> Self {
         Self {
             core,
             queue,
@@ -46,6 +56,8 @@ impl Worker {
             lines: HashMap::new(),
             overflowed: Vec::new(),
             _lock: lock,
+            health,
+            on_failure,
         }
     }
 
@@ -73,14 +85,28 @@ impl Worker {
     fn batch(&mut self, tasks: &mut Vec<Task>) {
         let ejected = self.core.refresh();
         self.deliver(ejected);
+        let is_looked_at = tasks.iter().any(|task| matches!(task, Task::Look));
         let outcomes: Vec<Performed> = tasks.drain(..).map(|task| self.perform(task)).collect();
+        // After a failure something is written, so that it is known when the database works again.
+        let is_tried = is_looked_at && self.health.is_failed();
+        if is_tried {
+            // Its failure is the commit's.
+            let _failed = self.core.try_write();
+        }
         let kept = match self.core.commit() {
             Ok(()) => true,
             Err(error) => {
-                self.core.tell_failure("cannot write", &error);
+                // A failed try is no news.
+                if !is_tried {
+                    self.core.tell_failure("cannot write", &error);
+                }
+                self.health.failed(&error);
                 false
             }
         };
+        if is_looked_at {
+            self.health.answered(is_tried && kept);
+        }
         for outcome in outcomes {
             match outcome.rests_on_commit {
                 Some((leg, id)) if !kept => self.refuse(leg, id),
@@ -117,6 +143,7 @@ impl Worker {
                 self.lines.remove(&leg);
                 Performed::from(self.core.close_leg(leg))
             }
+            Task::Look => Performed::default(),
         }
     }
 
@@ -158,6 +185,10 @@ impl Worker {
 impl Drop for Worker {
     /// Ends every leg, also when the thread ends by a fault of this program.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.health.ended();
+            (self.on_failure)("its thread ended by a fault of the program: restart Holdover");
+        }
         self.queue.close();
         for line in self.lines.values() {
             // A session that cannot take this has ended or will find the pool closed at its next send.

@@ -8,6 +8,20 @@ use crate::telemetry::Detail;
 use crate::telemetry::event::event;
 
 event! {
+    /// A reload ended by a fault of the program.
+    ReloadFailed {
+        /// The generation that goes on.
+        generation: u64 => generation,
+        /// Who asked for it.
+        who: Detail => who,
+    }
+    ERROR "config.reload-failed", counted as "config_reload_failures";
+    measured |_, instruments| instruments.config_last_reload_successful.set(0);
+    "A fault of the program ended a reload; `process.panicked` says where. What was in use goes on. The next reload reads everything \
+     anew and puts it in use, also if it is what was in use before."
+}
+
+event! {
     /// A changed configuration is in use.
     ConfigApplied {
         /// Its generation.

@@ -25,7 +25,7 @@ event! {
     }
     INFO "process.ready", counted as "process_ready";
     measured |_, instruments| instruments.ready.set(1);
-    "Everything is open and new clients are taken. `/readyz` answers 200 from here on."
+    "Everything is open and new clients are taken. `/readyz` answers 200 as long as nothing is missing that it names."
 }
 
 event! {
@@ -61,6 +61,31 @@ event! {
     "A fault of the program stopped what one of its threads was at. What depended on it ended; everything else goes on, and \
      `/readyz` says if something is missing. Please report it with the place. The text of the panic is left out, as it could hold \
      what a user wrote."
+}
+
+event! {
+    /// Something that the gateway needs does not work.
+    ConditionFailed {
+        /// Its name in `/readyz`.
+        condition: Detail => condition,
+        /// Whether the gateway is not ready without it.
+        required: bool => required,
+        /// What does not work.
+        reason: Detail => reason,
+    }
+    ERROR "condition.failed", counted as "conditions_failed";
+    "Something that the gateway depends on does not work: a pool, the disk of a database, reloads. `/readyz` shows all of it, and \
+     answers 503 while something is missing that is required. It is looked at every second."
+}
+
+event! {
+    /// Something that the gateway needs works again.
+    ConditionMet {
+        /// Its name in `/readyz`.
+        condition: Detail => condition,
+    }
+    INFO "condition.met", counted as "conditions_met";
+    "What `condition.failed` told works again."
 }
 
 event! {

@@ -183,6 +183,15 @@ impl Core {
         self.store.commit().inspect_err(|_| self.heads.clear())
     }
 
+    /// Writes something that changes nothing, in the batch: whether it works shows in the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it does not.
+    pub(super) fn try_write(&mut self) -> Result<(), StoreError> {
+        self.store.try_write()
+    }
+
     /// Tells the operator what the database failed at.
     pub(super) fn tell_failure(&self, what: &str, error: &StoreError) {
         self.options.tell_failure(what, error);

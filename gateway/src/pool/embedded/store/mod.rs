@@ -206,6 +206,15 @@ impl Store {
         }
     }
 
+    /// Writes what is there already, inside the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn try_write(&mut self) -> Result<(), StoreError> {
+        self.write(|connection| connection.pragma_update(None, "user_version", VERSION))
+    }
+
     /// Runs one write inside the batch, beginning it if this is the first.
     fn write(
         &mut self,
