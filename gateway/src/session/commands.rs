@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use holdover_config::rules::Act;
-use holdover_protocol::room::{CategoryUri, RoomUri};
+use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::{Request, Status};
 use holdover_protocol::translate::{self, EnvelopeIds, RoomMap};
 use holdover_protocol::xccos::verb::{BatchJoin, PartReply, RequestUriReply};
@@ -46,10 +46,6 @@ impl RoomMap for ToPool<'_> {
         };
         // A link to a room of another pool means nothing to this one; it stays what the user wrote.
         (target.pool == self.pool).then_some(target.migrated)
-    }
-
-    fn category(&self, domain: &str, value: &str) -> Option<CategoryUri> {
-        CategoryUri::new(&self.domain(domain)?, value).ok()
     }
 
     fn domain(&self, domain: &str) -> Option<Box<str>> {

@@ -17,7 +17,7 @@ use super::core::SessionCore;
 use super::downstream::ServerTransaction;
 use super::gather::GatherId;
 use super::output::{Event, Side};
-use super::shadow::ShadowId;
+use super::shadow::{ShadowId, Which};
 use crate::answer;
 use crate::decide::Target;
 use crate::pool::{PoolId, Receipt, SendId};
@@ -269,7 +269,7 @@ impl SessionCore {
             self.forget_rooms(now, command.rooms.iter().map(|(legacy, _)| legacy));
         }
         if let Some(id) = command.shadow {
-            self.shadow_first_failed(id, outcome.code);
+            self.shadow_failed(id, Which::First, outcome.code);
         }
         if command.verb == Verb::BackChat {
             self.looked_back(command.id);
@@ -291,7 +291,7 @@ impl SessionCore {
             }
             Purpose::Share(gather, _) => self.gather_failed(now, gather, rooms),
             Purpose::Rejoin(asked) => self.rejoined(now, command.pool, &asked, None),
-            Purpose::Shadow(id) => self.shadow_failed(id, outcome.code),
+            Purpose::Shadow(id) => self.shadow_failed(id, Which::Second, outcome.code),
             Purpose::MoveIn { rooms } => self.moved_in(now, command.pool, rooms, Err(outcome)),
             Purpose::Gap { room, .. } => self.gap_failed(now, command.pool, &room),
             Purpose::Late(_) | Purpose::Nobody => {}

@@ -85,6 +85,24 @@ struct Comparison {
     second: Option<Answer>,
 }
 
+impl Comparison {
+    fn of(&mut self, which: Which) -> &mut Option<Answer> {
+        match which {
+            Which::First => &mut self.first,
+            Which::Second => &mut self.second,
+        }
+    }
+}
+
+/// One of the two pools that were asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one that the user is on.
+    First,
+    /// The other.
+    Second,
+}
+
 /// What is compared of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Answer {
@@ -155,46 +173,27 @@ impl SessionCore {
         match command.for_pool(shadow.migrated) {
             Some(command) => self.send_own(now, shadow.pool, &command, Purpose::Shadow(id)),
             // The room is not there: that is an answer too.
-            None => self.shadow_failed(id, ResultCode::NoSuchNode.code()),
+            None => self.shadow_failed(id, Which::Second, ResultCode::NoSuchNode.code()),
         }
         Some(id)
     }
 
-    /// The pool that the user is on answered.
-    pub(super) fn shadow_first(
+    /// A pool answered.
+    pub(super) fn shadow_answered(
         &mut self,
-        id: ShadowId,
+        (id, which): (ShadowId, Which),
         pool: PoolId,
         reply: ReplyView<'_>,
         decisions: &dyn Decisions,
     ) {
         let answer = answer(pool, reply, decisions);
-        self.compare(id, |comparison| comparison.first = Some(answer));
+        self.compare(id, |comparison| *comparison.of(which) = Some(answer));
     }
 
-    /// The pool that the user is on failed.
-    pub(super) fn shadow_first_failed(&mut self, id: ShadowId, code: u16) {
+    /// A pool failed.
+    pub(super) fn shadow_failed(&mut self, id: ShadowId, which: Which, code: u16) {
         self.compare(id, |comparison| {
-            comparison.first = Some(Answer::Refused(code));
-        });
-    }
-
-    /// The second pool answered.
-    pub(super) fn shadow_second(
-        &mut self,
-        id: ShadowId,
-        pool: PoolId,
-        reply: ReplyView<'_>,
-        decisions: &dyn Decisions,
-    ) {
-        let answer = answer(pool, reply, decisions);
-        self.compare(id, |comparison| comparison.second = Some(answer));
-    }
-
-    /// The second pool failed.
-    pub(super) fn shadow_failed(&mut self, id: ShadowId, code: u16) {
-        self.compare(id, |comparison| {
-            comparison.second = Some(Answer::Refused(code));
+            *comparison.of(which) = Some(Answer::Refused(code));
         });
     }
 

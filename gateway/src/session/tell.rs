@@ -185,6 +185,11 @@ impl Teller {
 
     /// Something the core noticed.
     pub(super) fn event(&self, event: Event, pools: &Pools, grace: Duration) {
+        let _told = self.told(event, pools, grace);
+    }
+
+    /// `None`: it is about a pool that nobody knows.
+    fn told(&self, event: Event, pools: &Pools, grace: Duration) -> Option<()> {
         let telemetry = &self.telemetry;
         let name = |pool| pools.name(pool).cloned();
         let (session, user, peer) = (self.session, self.user.clone(), self.peer);
@@ -215,7 +220,7 @@ impl Teller {
                 migrated,
                 pool,
             } => {
-                let Some(pool) = name(pool) else { return };
+                let pool = name(pool)?;
                 RoomJoined {
                     session,
                     user,
@@ -261,7 +266,7 @@ impl Teller {
                 to,
                 rule,
             } => {
-                let Some(pool) = name(to) else { return };
+                let pool = name(to)?;
                 RoomMoved {
                     session,
                     user,
@@ -278,7 +283,7 @@ impl Teller {
                 reason,
                 rule,
             } => {
-                let Some(pool) = name(pool) else { return };
+                let pool = name(pool)?;
                 RoomShut {
                     session,
                     user,
@@ -337,7 +342,7 @@ impl Teller {
                 verb,
                 longest,
             } => {
-                let Some(pool) = name(pool) else { return };
+                let pool = name(pool)?;
                 DocumentTooLong {
                     session,
                     user,
@@ -354,7 +359,7 @@ impl Teller {
             }
             .emit(telemetry),
             Event::PostAccepted { legacy, pool, took } => {
-                let Some(pool) = name(pool) else { return };
+                let pool = name(pool)?;
                 PostAccepted {
                     session,
                     user,
@@ -384,7 +389,7 @@ impl Teller {
                 request: (call_id, cseq),
                 id,
             } => {
-                let Some(pool) = name(pool) else { return };
+                let pool = name(pool)?;
                 PostUnknown {
                     session,
                     user,
@@ -397,7 +402,7 @@ impl Teller {
                 .emit(telemetry);
             }
             Event::Rejoined { pool, rooms } => {
-                let Some(pool) = name(pool) else { return };
+                let pool = name(pool)?;
                 RoomsRejoined {
                     session,
                     user,
@@ -407,7 +412,7 @@ impl Teller {
                 .emit(telemetry);
             }
             Event::RoomLost { migrated, pool } => {
-                let Some(pool) = name(pool) else { return };
+                let pool = name(pool)?;
                 RoomLost {
                     session,
                     user,
@@ -422,7 +427,7 @@ impl Teller {
                 messages,
                 complete,
             } => {
-                let Some(pool) = name(pool) else { return };
+                let pool = name(pool)?;
                 GapClosed {
                     session,
                     user,
@@ -448,5 +453,6 @@ impl Teller {
                 .emit(telemetry);
             }
         }
+        Some(())
     }
 }

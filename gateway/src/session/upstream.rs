@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use bytes::Bytes;
-use holdover_protocol::room::{CategoryUri, RoomUri};
+use holdover_protocol::room::RoomUri;
 use holdover_protocol::translate::{self, Bounds, EnvelopeIds, RoomMap, TooLong};
 use holdover_protocol::xccos::verb::RoomHistory;
 use holdover_protocol::xccos::{
@@ -19,6 +19,7 @@ use super::output::{Event, Side};
 use super::pending::{PendingCommand, Purpose};
 use super::room_events::RoomEvents;
 use super::rooms::Rooms;
+use super::shadow::Which;
 use super::tracks::Fingerprint;
 use crate::decide::{Decisions, Target};
 use crate::pool::PoolId;
@@ -60,10 +61,6 @@ impl RoomMap for ToClient<'_> {
             .aliases(self.pool, domain, value)
             .cloned()
             .collect()
-    }
-
-    fn category(&self, domain: &str, value: &str) -> Option<CategoryUri> {
-        CategoryUri::new(&self.domain(domain)?, value).ok()
     }
 
     fn domain(&self, domain: &str) -> Option<Box<str>> {
@@ -207,7 +204,7 @@ impl SessionCore {
             Purpose::Nobody => return,
             Purpose::Shadow(id) => {
                 let id = *id;
-                return self.shadow_second(id, pool, reply, decisions);
+                return self.shadow_answered((id, Which::Second), pool, reply, decisions);
             }
             Purpose::Rejoin(asked) => {
                 let asked = std::mem::take(asked);
@@ -223,7 +220,7 @@ impl SessionCore {
             }
         }
         if let Some(id) = command.shadow.take() {
-            self.shadow_first(id, pool, reply, decisions);
+            self.shadow_answered((id, Which::First), pool, reply, decisions);
         }
         if !reply.is_success() && command.is_join() {
             self.report_not_joined(&command, reply.code());
@@ -361,7 +358,7 @@ impl SessionCore {
             .collect();
         let failed: HashSet<RoomUri> = told()
             .filter(|element| element.is("fib"))
-            .filter_map(room_of)
+            .filter_map(translate::room_of)
             .collect();
         let (mut not_joined, mut unanswered) = (Vec::new(), Vec::new());
         let mut events = RoomEvents::default();
@@ -540,7 +537,7 @@ pub(super) fn rooms_opened(reply: &Document) -> Vec<RoomUri> {
     };
     let data = view.data().into_iter();
     let rooms = data.flat_map(|data| data.children_named("chanib"));
-    rooms.filter_map(room_of).collect()
+    rooms.filter_map(translate::room_of).collect()
 }
 
 /// Removes from a reply or notice what it tells of rooms that are not to be kept.
@@ -554,20 +551,12 @@ pub(super) fn without_rooms(item: ElementRef<'_>, keep: impl Fn(&RoomUri) -> boo
         // Who came is told as a user with rooms in it.
         let rooms = element.children().filter(|_| element.is("uib"));
         for told in std::iter::once(element).chain(rooms) {
-            if room_of(told).is_some_and(|room| !keep(&room)) {
+            if translate::room_of(told).is_some_and(|room| !keep(&room)) {
                 edits.remove(told.range());
             }
         }
     }
     edits
-}
-
-/// The room an element tells of: in its `uri`, or in `domain` and `value`.
-fn room_of(element: ElementRef<'_>) -> Option<RoomUri> {
-    match element.attr("uri") {
-        Some(uri) => uri.parse().ok(),
-        None => RoomUri::new(&element.attr("domain")?, &element.attr("value")?).ok(),
-    }
 }
 
 /// Whether a command is answered with rooms that the client may choose from.

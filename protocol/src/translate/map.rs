@@ -26,10 +26,10 @@ pub trait RoomMap {
         Vec::new()
     }
 
-    /// The category that `domain` and `value` name, as the other side knows it.
+    /// The category that `domain` and `value` name, as the other side knows it: by default the same value, in what the
+    /// domain [becomes](Self::domain).
     fn category(&self, domain: &str, value: &str) -> Option<CategoryUri> {
-        let _ = (domain, value);
-        None
+        CategoryUri::new(&self.domain(domain)?, value).ok()
     }
 
     /// What a domain becomes that stands without a value: in `sib` and `inv`, where it means the whole server.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
+use super::named::room_of;
 use crate::room::RoomUri;
 use crate::xccos::{Document, Edits, ElementRef};
 
@@ -202,14 +203,6 @@ impl<'a> Merged<'a> {
         emit(self.rooms);
         emit(self.failures);
         content
-    }
-}
-
-/// The room an element is about.
-fn room_of(element: ElementRef<'_>) -> Option<RoomUri> {
-    match element.attr("uri") {
-        Some(uri) => uri.parse().ok(),
-        None => RoomUri::new(&element.attr("domain")?, &element.attr("value")?).ok(),
     }
 }
 

@@ -30,7 +30,7 @@ pub use deliver::{Bounds, TooLong, item_to_client, to_client};
 pub use envelope::{CommandIds, EnvelopeIds};
 pub use map::RoomMap;
 pub use merge::merge_replies;
-pub use named::{rooms_named, rooms_named_in};
+pub use named::{room_of, rooms_named, rooms_named_in};
 
 use bytes::Bytes;
 

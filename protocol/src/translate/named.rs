@@ -19,6 +19,14 @@ pub fn rooms_named_in(item: ElementRef<'_>) -> impl Iterator<Item = RoomUri> {
         .flat_map(rooms_of)
 }
 
+/// The room that an element tells of: in its `uri`, or in `domain` and `value`.
+pub fn room_of(element: ElementRef<'_>) -> Option<RoomUri> {
+    match element.attr("uri") {
+        Some(uri) => uri.parse().ok(),
+        None => pair(element),
+    }
+}
+
 fn rooms_of(element: ElementRef<'_>) -> impl Iterator<Item = RoomUri> {
     let uris = element
         .attributes()
