@@ -3,22 +3,18 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use holdover_protocol::sip::{Decoded, Decoder, KeepAlive, Limits};
-use tokio::io::{AsyncReadExt as _, ReadHalf, WriteHalf};
+use holdover_protocol::sip::Limits;
 
 use super::connect::{ConnectError, Server};
 use super::core::Client;
 use super::event::{Event, Output};
 use super::profile::Profile;
-use crate::transport::{Outbox, STALL, Stream, now};
+use crate::transport::{self, Incoming, Progress, STALL, now};
 
 /// A client and its connection. There is no task behind it: it gets on while somebody awaits [`Driver::next`].
 pub struct Driver {
     client: Client,
-    read: ReadHalf<Stream>,
-    write: WriteHalf<Stream>,
-    decoder: Decoder,
-    outbox: Outbox,
+    octets: transport::Driver,
     events: VecDeque<Event>,
     is_over: bool,
 }
@@ -31,13 +27,9 @@ impl Driver {
     /// [`ConnectError`]
     pub async fn connect(server: &Server, profile: &Profile) -> Result<Self, ConnectError> {
         let (stream, local) = server.connect(profile.patience).await?;
-        let (read, write) = tokio::io::split(stream);
         Ok(Self {
             client: Client::new(Instant::now(), profile, local),
-            read,
-            write,
-            decoder: Decoder::new(Limits::default()),
-            outbox: Outbox::default(),
+            octets: transport::Driver::new(stream, Limits::default()),
             events: VecDeque::new(),
             is_over: false,
         })
@@ -57,7 +49,7 @@ impl Driver {
             }
             if self.is_over {
                 // The last words; a server that is gone already misses nothing.
-                self.outbox.finish(&mut self.write).await;
+                self.octets.finish().await;
                 return None;
             }
             self.step().await;
@@ -66,7 +58,7 @@ impl Driver {
 
     /// Waits for one thing to happen and lets the client handle it.
     async fn step(&mut self) {
-        let stalls_at = self.outbox.stalls_at(STALL);
+        let stalls_at = self.octets.stalls_at(STALL);
         let deadline = [self.client.poll_timeout(), stalls_at]
             .into_iter()
             .flatten()
@@ -78,14 +70,10 @@ impl Driver {
             }
         };
         tokio::select! {
-            written = self.outbox.write(&mut self.write), if self.outbox.is_waiting() => {
-                if written.is_err() {
-                    self.client.handle_closed();
-                }
-            }
-            read = self.read.read_buf(self.decoder.buffer()) => match read {
-                Ok(0) | Err(_) => self.client.handle_closed(),
-                Ok(_) => self.decode(),
+            progress = self.octets.next(true) => match progress {
+                Progress::Written => {}
+                Progress::Read => self.decode(),
+                Progress::Closed | Progress::Failed(_) => self.client.handle_closed(),
             },
             () = timeout => {
                 if stalls_at.is_some_and(|at| at <= now()) {
@@ -97,14 +85,12 @@ impl Driver {
     }
 
     fn decode(&mut self) {
-        loop {
-            match self.decoder.decode() {
-                Decoded::NeedMore { .. } => return,
-                Decoded::KeepAlive(KeepAlive::Ping) => self.outbox.queue(b"\r\n"),
-                Decoded::KeepAlive(KeepAlive::Pong) => {}
-                Decoded::Message(message) => self.client.handle(Instant::now(), &message),
-                Decoded::Malformed { fault, .. } => self.client.handle_fault(&fault, false),
-                Decoded::Fatal { fault, .. } => return self.client.handle_fault(&fault, true),
+        while let Some(incoming) = self.octets.decode() {
+            match incoming {
+                Incoming::Message(message) => self.client.handle(Instant::now(), &message),
+                Incoming::Fault {
+                    fault, is_fatal, ..
+                } => self.client.handle_fault(&fault, is_fatal),
             }
         }
     }
@@ -112,7 +98,7 @@ impl Driver {
     fn carry_out(&mut self) {
         while let Some(output) = self.client.poll_output() {
             match output {
-                Output::Send(octets) => self.outbox.queue(&octets),
+                Output::Send(octets) => self.octets.queue(&octets),
                 Output::Event(event) => self.events.push_back(event),
                 Output::Close => self.is_over = true,
             }

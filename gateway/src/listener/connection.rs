@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Message, Request, Status};
+use holdover_protocol::sip::{Decoded, Fault, Message, Request, Status};
 use tokio_util::sync::CancellationToken;
 
 use super::occupancy::Permit;
@@ -18,7 +18,7 @@ use crate::queue;
 use crate::session::table::SessionHandle;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
 use crate::telemetry::events::connection::ConnectionEnd;
-use crate::transport::Stream;
+use crate::transport::{Incoming, Stream};
 
 /// Messages of sessions that may wait to be written, beyond one for each request that can wait for a session: a client
 /// that pipelines and reads its answers is not slow.
@@ -135,35 +135,29 @@ impl Connection {
 
     /// Takes what was read apart.
     fn decode(&mut self) -> Option<ConnectionEnd> {
-        loop {
-            let end = match self.pump.decode() {
-                Decoded::NeedMore { .. } => return self.account(),
-                // RFC 5626 §4.4.1: a ping is answered with one CRLF.
-                Decoded::KeepAlive(KeepAlive::Ping) => {
-                    self.pump.queue(b"\r\n");
-                    None
-                }
-                Decoded::KeepAlive(KeepAlive::Pong) => None,
-                Decoded::Message(message) => {
+        while let Some(incoming) = self.pump.decode() {
+            let end = match incoming {
+                Incoming::Message(message) => {
                     self.uas.handle(Instant::now(), wall_clock(), message);
                     let end = self.carry_out();
                     let is_signed_in = self.uas.user().is_some();
                     self.pump.limit_body(self.context.limits.body(is_signed_in));
                     end
                 }
-                Decoded::Malformed { message, fault } => {
-                    self.answer_fault(message, &fault, false);
-                    None
-                }
-                Decoded::Fatal { message, fault } => {
-                    self.answer_fault(message, &fault, true);
-                    Some(ConnectionEnd::Fault)
+                Incoming::Fault {
+                    message,
+                    fault,
+                    is_fatal,
+                } => {
+                    self.answer_fault(message, &fault, is_fatal);
+                    is_fatal.then_some(ConnectionEnd::Fault)
                 }
             };
             if end.is_some() {
                 return end;
             }
         }
+        self.account()
     }
 
     /// Counts the memory of what has come in part and, before sign-in, of what the peer does not read.

@@ -9,15 +9,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use holdover_config::ListenerName;
-use holdover_protocol::sip::{Decoded, Decoder, Fault, KeepAlive, Limits, Message};
-use tokio::io::{ReadHalf, WriteHalf};
+use holdover_protocol::sip::{Fault, Limits, Message};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{CoreSettings, DialogNumber, Output, ServerCore};
 use super::requests::METHODS;
 use super::sink::{Heard, Sink};
-use crate::listener::pump::read_some;
 use crate::peer::SentBy;
 use crate::pool::LegEvent;
 use crate::pool::embedded::{EmbeddedLeg, EmbeddedPool};
@@ -25,7 +23,7 @@ use crate::telemetry::events::connection::{ConnectionClosed, ConnectionEnd};
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::serve::{DialogClosed, DialogEnd, DialogOpened};
 use crate::telemetry::{Detail, Emit as _, Telemetry};
-use crate::transport::{Outbox, STALL, Stream};
+use crate::transport::{Driver, Incoming, Progress, STALL, Stream};
 
 /// Octets waiting to be written beyond which nothing more is taken in.
 const PENDING_BYTES: usize = 1 << 20;
@@ -54,16 +52,14 @@ pub(super) async fn serve(
     };
     let (heard, hearing) = mpsc::unbounded_channel();
     let mut connection = Connection {
-        decoder: Decoder::new(Limits::default()),
+        octets: Driver::new(stream, Limits::default()),
         core: ServerCore::new(Arc::clone(&context.settings), sent_by, seed),
         context,
         peer,
         heard,
         legs: HashMap::new(),
-        outbox: Outbox::default(),
     };
-    let (read, write) = tokio::io::split(stream);
-    let end = connection.run(read, write, hearing).await;
+    let end = connection.run(hearing).await;
     connection.core.connection_lost(match end {
         ConnectionEnd::Draining => DialogEnd::Draining,
         _ => DialogEnd::Connection,
@@ -79,46 +75,34 @@ pub(super) async fn serve(
 }
 
 struct Connection {
-    decoder: Decoder,
+    octets: Driver,
     core: ServerCore,
     context: Arc<Context>,
     peer: SocketAddr,
     heard: mpsc::UnboundedSender<Heard>,
     legs: HashMap<DialogNumber, EmbeddedLeg>,
-    outbox: Outbox,
 }
 
 /// What woke the task.
 enum Step {
     Stop,
-    Read(std::io::Result<usize>),
-    Written(std::io::Result<()>),
+    Octets(Progress),
     Heard(Option<Heard>),
     Timeout,
 }
 
 impl Connection {
-    async fn run(
-        &mut self,
-        mut read: ReadHalf<Stream>,
-        mut write: WriteHalf<Stream>,
-        mut hearing: mpsc::UnboundedReceiver<Heard>,
-    ) -> ConnectionEnd {
+    async fn run(&mut self, mut hearing: mpsc::UnboundedReceiver<Heard>) -> ConnectionEnd {
         let stop = self.context.stop.clone();
         loop {
-            let deadline = [self.outbox.stalls_at(STALL), self.core.poll_timeout()]
+            let deadline = [self.octets.stalls_at(STALL), self.core.poll_timeout()]
                 .into_iter()
                 .flatten()
                 .min();
-            let has_room = self.outbox.len() < PENDING_BYTES;
+            let has_room = self.octets.unsent() < PENDING_BYTES;
             let step = tokio::select! {
                 () = stop.cancelled(), if !self.core.is_draining() => Step::Stop,
-                written = self.outbox.write(&mut write), if self.outbox.is_waiting() => {
-                    Step::Written(written)
-                }
-                received = read_some(&mut read, &mut self.decoder), if has_room => {
-                    Step::Read(received)
-                }
+                progress = self.octets.next(has_room) => Step::Octets(progress),
                 heard = hearing.recv(), if has_room => Step::Heard(heard),
                 () = sleep_until(deadline) => Step::Timeout,
             };
@@ -127,10 +111,10 @@ impl Connection {
                     self.core.drain(Instant::now());
                     self.carry_out()
                 }
-                Step::Read(Ok(0)) => Some(ConnectionEnd::Client),
-                Step::Written(Ok(())) => None,
-                Step::Read(Ok(_)) => self.decode(),
-                Step::Read(Err(_)) | Step::Written(Err(_)) => Some(ConnectionEnd::Network),
+                Step::Octets(Progress::Written) => None,
+                Step::Octets(Progress::Read) => self.decode(),
+                Step::Octets(Progress::Closed) => Some(ConnectionEnd::Client),
+                Step::Octets(Progress::Failed(_)) => Some(ConnectionEnd::Network),
                 Step::Heard(heard) => {
                     let mut next = heard;
                     let mut end = None;
@@ -138,7 +122,7 @@ impl Connection {
                         let now = Instant::now();
                         self.core.handle_leg(now, heard.dialog, heard.event);
                         end = self.carry_out();
-                        if end.is_none() && self.outbox.len() < PENDING_BYTES {
+                        if end.is_none() && self.octets.unsent() < PENDING_BYTES {
                             next = hearing.try_recv().ok();
                         }
                     }
@@ -148,7 +132,7 @@ impl Connection {
             };
             if let Some(end) = end {
                 // What was promised is written, if the peer takes it: BYEs, and the answer that explains the end.
-                self.outbox.finish(&mut write).await;
+                self.octets.finish().await;
                 return end;
             }
         }
@@ -156,7 +140,7 @@ impl Connection {
 
     fn handle_timeout(&mut self) -> Option<ConnectionEnd> {
         let now = Instant::now();
-        if self.outbox.stalls_at(STALL).is_some_and(|at| at <= now) {
+        if self.octets.stalls_at(STALL).is_some_and(|at| at <= now) {
             return Some(ConnectionEnd::Slow);
         }
         self.core.handle_timeout(now);
@@ -165,33 +149,28 @@ impl Connection {
 
     /// Takes what was read apart.
     fn decode(&mut self) -> Option<ConnectionEnd> {
-        loop {
-            let end = match self.decoder.decode() {
-                Decoded::NeedMore { .. } => return None,
-                // RFC 5626 §4.4.1: a ping is answered with one CRLF.
-                Decoded::KeepAlive(KeepAlive::Ping) => {
-                    self.outbox.queue(b"\r\n");
-                    None
-                }
-                Decoded::KeepAlive(KeepAlive::Pong) => None,
-                Decoded::Message(mut message) => {
+        while let Some(incoming) = self.octets.decode() {
+            match incoming {
+                Incoming::Message(mut message) => {
                     message.came_from(self.peer);
                     self.core.handle(Instant::now(), message);
-                    self.carry_out()
+                    let end = self.carry_out();
+                    if end.is_some() {
+                        return end;
+                    }
                 }
-                Decoded::Malformed { message, fault } => {
-                    self.answer_fault(message, &fault, FaultKind::SipSyntax);
-                    None
-                }
-                Decoded::Fatal { message, fault } => {
+                Incoming::Fault {
+                    message,
+                    fault,
+                    is_fatal: false,
+                } => self.answer_fault(message, &fault, FaultKind::SipSyntax),
+                Incoming::Fault { message, fault, .. } => {
                     self.answer_fault(message, &fault, FaultKind::SipFraming);
-                    Some(ConnectionEnd::Fault)
+                    return Some(ConnectionEnd::Fault);
                 }
-            };
-            if end.is_some() {
-                return end;
             }
         }
+        None
     }
 
     fn answer_fault(&mut self, message: Option<Message>, fault: &Fault, kind: FaultKind) {
@@ -199,7 +178,7 @@ impl Connection {
         if let Some(mut message) = message {
             message.came_from(self.peer);
             if let Some(answer) = fault.answer(&message, &tag, METHODS) {
-                self.outbox.queue(&answer.finish());
+                self.octets.queue(&answer.finish());
             }
         }
         ProtocolFault {
@@ -215,7 +194,7 @@ impl Connection {
     fn carry_out(&mut self) -> Option<ConnectionEnd> {
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Send(message) => self.outbox.queue(&message),
+                Output::Send(message) => self.octets.queue(&message),
                 Output::Open {
                     dialog,
                     user,

@@ -4,6 +4,7 @@
 //! one file.
 
 mod accept;
+mod driver;
 mod outbox;
 pub mod tls;
 
@@ -16,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 pub(crate) use accept::AcceptFailures;
-pub(crate) use outbox::Outbox;
+pub(crate) use driver::{Driver, Incoming, Progress};
+use outbox::Outbox;
 
 /// Silence after which the kernel probes a peer, so that a machine that was switched off is noticed.
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);

@@ -1,9 +1,8 @@
 //! What is to be written to a peer, and whether the peer takes it.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BytesMut};
@@ -38,7 +37,7 @@ impl Outbox {
         self.pending.len()
     }
 
-    /// Whether there is something to [write](Self::write).
+    /// Whether there is something to [write](Self::poll_write).
     pub(crate) fn is_waiting(&self) -> bool {
         self.unflushed || !self.pending.is_empty()
     }
@@ -50,32 +49,29 @@ impl Outbox {
 
     /// Hands over what the transport takes, and sees to it that it leaves: TLS encrypts more than the socket takes, and
     /// sends the rest only when it is told to. Ready whenever something moved.
-    ///
-    /// No `async fn`: such a future holds its arguments a second time, and there is one for each connection.
-    pub(crate) fn write(
+    pub(crate) fn poll_write(
         &mut self,
+        cx: &mut Context<'_>,
         to: &mut (impl AsyncWrite + Unpin),
-    ) -> impl Future<Output = io::Result<()>> {
-        poll_fn(move |cx| {
-            let mut moved = false;
-            while !self.pending.is_empty() {
-                match Pin::new(&mut *to).poll_write(cx, &self.pending) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(written)) => self.pending.advance(written),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending if moved => return self.moved(),
-                    Poll::Pending => return Poll::Pending,
-                }
-                (moved, self.unflushed) = (true, true);
-            }
-            match Pin::new(&mut *to).poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.unflushed = false,
+    ) -> Poll<io::Result<()>> {
+        let mut moved = false;
+        while !self.pending.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, &self.pending) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => self.pending.advance(written),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if !moved => return Poll::Pending,
-                Poll::Pending => {}
+                Poll::Pending if moved => return self.moved(),
+                Poll::Pending => return Poll::Pending,
             }
-            self.moved()
-        })
+            (moved, self.unflushed) = (true, true);
+        }
+        match Pin::new(&mut *to).poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.unflushed = false,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending if !moved => return Poll::Pending,
+            Poll::Pending => {}
+        }
+        self.moved()
     }
 
     /// The peer took something.
@@ -99,7 +95,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Waker};
+    use std::task::Waker;
 
     use super::*;
 
@@ -146,8 +142,7 @@ mod tests {
             if !outbox.is_waiting() {
                 break;
             }
-            let write = std::pin::pin!(outbox.write(&mut to));
-            let _woken = write.poll(&mut cx);
+            let _woken = outbox.poll_write(&mut cx, &mut to);
         }
         assert_eq!(to.sent, b"INFO sip");
         assert!(!outbox.is_waiting());

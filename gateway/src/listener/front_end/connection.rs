@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use holdover_protocol::sip::{Decoded, Fault, KeepAlive, Message};
+use holdover_protocol::sip::{Decoded, Fault, Message};
 use holdover_protocol::xccos;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use crate::peer::{ConnectionNumber, SentBy, Way};
 use crate::queue;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
 use crate::telemetry::events::connection::ConnectionEnd;
-use crate::transport::Stream;
+use crate::transport::{Incoming, Stream};
 
 /// Messages of one session that may wait to be written: its answers, and what it sends by itself.
 const OUTBOUND_OF_SESSION: usize = 16;
@@ -161,31 +161,29 @@ impl Connection<'_> {
 
     /// Takes what was read apart.
     fn decode(&mut self) -> Option<ConnectionEnd> {
-        loop {
-            match self.pump.decode() {
-                Decoded::NeedMore { .. } => {
-                    let end = self.permit.hold(self.pump.unfinished(), true).err()?;
-                    self.give_up(too_much());
-                    return Some(end);
-                }
-                // RFC 5626 §4.4.1: a ping is answered with one CRLF.
-                Decoded::KeepAlive(KeepAlive::Ping) => self.pump.queue(b"\r\n"),
-                Decoded::KeepAlive(KeepAlive::Pong) => {}
-                Decoded::Message(message) => {
+        while let Some(incoming) = self.pump.decode() {
+            match incoming {
+                Incoming::Message(message) => {
                     let (table, here) = (&self.context.sessions.table, self.seat.count());
                     let now = (Instant::now(), Timestamp::now());
                     self.server.handle(now, message, table, here);
                     self.carry_out();
                 }
-                Decoded::Malformed { message, fault } => {
-                    self.answer_fault(message, &fault, false);
-                }
-                Decoded::Fatal { message, fault } => {
-                    self.answer_fault(message, &fault, true);
-                    return Some(ConnectionEnd::Fault);
+                Incoming::Fault {
+                    message,
+                    fault,
+                    is_fatal,
+                } => {
+                    self.answer_fault(message, &fault, is_fatal);
+                    if is_fatal {
+                        return Some(ConnectionEnd::Fault);
+                    }
                 }
             }
         }
+        let end = self.permit.hold(self.pump.unfinished(), true).err()?;
+        self.give_up(too_much());
+        Some(end)
     }
 
     /// Refuses a message that has come in part.

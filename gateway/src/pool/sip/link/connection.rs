@@ -10,10 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use holdover_protocol::sip::{
-    Decoded, Decoder, Fault, KeepAlive, Message, Method, Request, Response, Status,
-};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use holdover_protocol::sip::{Fault, Message, Method, Request, Response, Status};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use super::ping::{Due, Ping, Verdict};
@@ -29,10 +27,7 @@ use crate::telemetry::events::pool::{LegRefused, PoolFault, ServerLoss};
 use crate::telemetry::{Detail, Emit as _};
 use crate::transport::tls::in_words;
 use crate::transport::tls::upstream::pool_failure_of;
-use crate::transport::{Outbox, now};
-
-/// Octets read at once.
-const READ_SIZE: usize = 64 * 1024;
+use crate::transport::{Driver, Incoming, Progress, now};
 
 /// Octets waiting to be written beyond which no more documents are taken from sessions.
 const FULL: usize = 1 << 20;
@@ -65,17 +60,16 @@ struct Leg {
 }
 
 /// See the module's text.
-pub(super) struct Connection {
+pub(super) struct Connection<S> {
     context: Arc<Context>,
     common: Arc<Common>,
     handle: Arc<LinkHandle>,
     server: Arc<Server>,
     random: Random,
-    decoder: Decoder,
+    octets: Driver<S>,
     /// Boxed: the map has room for more than there are.
     legs: HashMap<u64, Box<Leg>>,
     timers: BTreeSet<(Instant, u64)>,
-    outbox: Outbox,
     ping: Ping,
     proved: bool,
 }
@@ -83,16 +77,15 @@ pub(super) struct Connection {
 enum Step {
     Shutdown,
     Retired,
-    Written(io::Result<()>),
-    Read(io::Result<usize>),
+    Octets(Progress),
     Command(Option<Command>),
     Timeout,
 }
 
-impl Connection {
-    pub(super) fn new<S>(
+impl<S: AsyncRead + AsyncWrite> Connection<S> {
+    pub(super) fn new(
         now: Instant,
-        dialled: &Dialled<S>,
+        dialled: Dialled<S>,
         handle: Arc<LinkHandle>,
         server: Arc<Server>,
         common: Arc<Common>,
@@ -115,14 +108,13 @@ impl Connection {
                 random.draw(),
             ),
             context: Arc::new(context),
-            decoder: Decoder::new(**common.limits.load()),
+            octets: Driver::busy(dialled.stream, **common.limits.load()),
             common,
             handle,
             server,
             random,
             legs: HashMap::new(),
             timers: BTreeSet::new(),
-            outbox: Outbox::default(),
             proved: false,
         }
     }
@@ -131,7 +123,7 @@ impl Connection {
     fn takes_commands(&self) -> bool {
         match self.handle.stage() {
             LinkState::Connecting => false,
-            LinkState::Ready => self.outbox.len() < FULL,
+            LinkState::Ready => self.octets.unsent() < FULL,
             LinkState::Down => true,
         }
     }
@@ -142,12 +134,7 @@ impl Connection {
     }
 
     /// Carries legs until the connection is lost or the pool shuts down. Every leg's end is told then.
-    pub(super) async fn run<S: AsyncRead + AsyncWrite>(
-        &mut self,
-        stream: S,
-        inbox: &mut mpsc::UnboundedReceiver<Command>,
-    ) -> Ended {
-        let (mut read, mut write) = tokio::io::split(stream);
+    pub(super) async fn run(&mut self, inbox: &mut mpsc::UnboundedReceiver<Command>) -> Ended {
         let shutdown = self.common.shutdown.clone();
         let retired = self.server.retired().clone();
         if self.ping.is_wanted() {
@@ -157,15 +144,11 @@ impl Connection {
         }
         let ended = loop {
             let deadline = self.poll_timeout();
+            let reads = self.octets.unsent() < CHOKED;
             let step = tokio::select! {
                 () = shutdown.cancelled() => Step::Shutdown,
                 () = retired.cancelled(), if self.legs.is_empty() => Step::Retired,
-                written = self.outbox.write(&mut write), if self.outbox.is_waiting() => {
-                    Step::Written(written)
-                }
-                received = receive(&mut read, &mut self.decoder), if self.outbox.len() < CHOKED => {
-                    Step::Read(received)
-                }
+                progress = self.octets.next(reads) => Step::Octets(progress),
                 command = inbox.recv(), if self.takes_commands() => {
                     Step::Command(command)
                 }
@@ -176,15 +159,15 @@ impl Connection {
                 // No handle is left: nobody can want anything of this pool any more.
                 Step::Shutdown | Step::Command(None) => Some(Ended::Shutdown),
                 Step::Retired => Some(Ended::Retired),
-                Step::Written(Ok(())) => None,
-                Step::Read(Ok(1..)) => {
+                Step::Octets(Progress::Written) => None,
+                Step::Octets(Progress::Read) => {
                     self.ping.heard(now);
                     self.decode(now)
                 }
-                Step::Read(Ok(_)) => {
+                Step::Octets(Progress::Closed) => {
                     Some(lost(ServerLoss::Closed, "the server closed the connection"))
                 }
-                Step::Written(Err(error)) | Step::Read(Err(error)) => Some(network(error)),
+                Step::Octets(Progress::Failed(error)) => Some(network(error)),
                 Step::Command(Some(command)) => {
                     self.command(now, command);
                     for _ in 1..BATCH {
@@ -219,7 +202,7 @@ impl Connection {
             .fetch_sub(self.legs.len(), Ordering::Relaxed);
         self.legs.clear();
         if orderly {
-            self.outbox.finish(&mut write).await;
+            self.octets.finish().await;
         }
         ended
     }
@@ -228,7 +211,7 @@ impl Connection {
         let mut deadline = self.ping.poll_timeout();
         let others = [
             self.timers.first().map(|&(due, _)| due),
-            self.outbox.stalls_at(STALL),
+            self.octets.stalls_at(STALL),
             // A question that is open answers for the ejection as well.
             self.server
                 .ejected_until()
@@ -241,7 +224,7 @@ impl Connection {
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Option<Ended> {
-        if self.outbox.stalls_at(STALL).is_some_and(|at| at <= now) {
+        if self.octets.stalls_at(STALL).is_some_and(|at| at <= now) {
             return Some(lost(
                 ServerLoss::Stalled,
                 "the server takes nothing of what is sent to it",
@@ -256,7 +239,7 @@ impl Connection {
             }
             Some(Due::Ask) => self.ask(now),
             Some(Due::KeepAlive) => {
-                self.outbox.queue(b"\r\n\r\n");
+                self.octets.queue(b"\r\n\r\n");
                 self.ping.kept_alive(now);
             }
             None => {}
@@ -288,7 +271,7 @@ impl Connection {
     fn ask(&mut self, now: Instant) {
         let unique = self.random.draw();
         let question = self.ping.ask(now, &self.context, unique);
-        self.outbox.queue(&question);
+        self.octets.queue(&question);
     }
 
     fn prove(&mut self) {
@@ -348,25 +331,27 @@ impl Connection {
 
     /// Takes what was read apart.
     fn decode(&mut self, now: Instant) -> Option<Ended> {
-        loop {
-            match self.decoder.decode() {
-                Decoded::NeedMore { .. } => return None,
-                // RFC 5626 §4.4.1: a ping is answered with one line end.
-                Decoded::KeepAlive(KeepAlive::Ping) => self.outbox.queue(b"\r\n"),
-                Decoded::KeepAlive(KeepAlive::Pong) => {}
-                Decoded::Message(Message::Request(request)) => self.request(now, &request),
-                Decoded::Message(Message::Response(response)) => {
+        while let Some(incoming) = self.octets.decode() {
+            match incoming {
+                Incoming::Message(Message::Request(request)) => self.request(now, &request),
+                Incoming::Message(Message::Response(response)) => {
                     if let Some(ended) = self.response(now, &response) {
                         return Some(ended);
                     }
                 }
-                Decoded::Malformed { message, fault } => self.fault(message.as_ref(), &fault),
-                Decoded::Fatal { message, fault } => {
+                Incoming::Fault {
+                    message,
+                    fault,
+                    is_fatal,
+                } => {
                     self.fault(message.as_ref(), &fault);
-                    return Some(lost(ServerLoss::Fault, fault));
+                    if is_fatal {
+                        return Some(lost(ServerLoss::Fault, fault));
+                    }
                 }
             }
         }
+        None
     }
 
     fn fault(&mut self, message: Option<&Message>, fault: &Fault) {
@@ -374,7 +359,7 @@ impl Connection {
         if let Some(answer) =
             message.and_then(|message| fault.answer(message, &tag, understood::UAS.methods))
         {
-            self.outbox.queue(&answer.finish());
+            self.octets.queue(&answer.finish());
         }
         PoolFault {
             pool: self.common.pool.clone(),
@@ -404,7 +389,7 @@ impl Connection {
                 Ok(()) => answer::plain(request, Status::NO_SUCH_DIALOG, Some(&tag)),
             },
         };
-        self.outbox.queue(&answer);
+        self.octets.queue(&answer);
     }
 
     fn response(&mut self, now: Instant, response: &Response) -> Option<Ended> {
@@ -438,7 +423,7 @@ impl Connection {
         while let Some(output) = leg.core.poll_output() {
             match output {
                 Output::Send(message) => {
-                    self.outbox.queue(&message);
+                    self.octets.queue(&message);
                     // Neither a response nor an ACK is answered.
                     if !message.starts_with(b"SIP/2.0") && !message.starts_with(b"ACK ") {
                         self.ping.sent(now);
@@ -496,10 +481,4 @@ fn network(error: io::Error) -> Ended {
         tls,
         error: in_words(error),
     })
-}
-
-async fn receive<R: AsyncRead + Unpin>(from: &mut R, decoder: &mut Decoder) -> io::Result<usize> {
-    let buffer = decoder.buffer();
-    buffer.reserve(READ_SIZE);
-    from.read_buf(buffer).await
 }

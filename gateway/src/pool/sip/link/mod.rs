@@ -229,13 +229,13 @@ impl<D: Dial> Link<D> {
                 Ok(dialled) => {
                     let mut connection = Connection::new(
                         now(),
-                        &dialled,
+                        dialled,
                         Arc::clone(&self.handle),
                         Arc::clone(&self.server),
                         Arc::clone(&self.common),
                         self.random.draw(),
                     );
-                    let ended = connection.run(dialled.stream, &mut self.inbox).await;
+                    let ended = connection.run(&mut self.inbox).await;
                     let proved = connection.is_proved();
                     drop(connection);
                     self.handle.set_stage(LinkState::Down);
