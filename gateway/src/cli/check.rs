@@ -23,7 +23,7 @@ use crate::reload::{Reader, Version};
 use crate::routing::{self, KnownPools, Routing};
 
 /// Code of a limit on open files that is too low.
-const DESCRIPTORS_LACKING: &str = "HT003";
+const DESCRIPTORS_LACKING: &str = "HT006";
 
 /// Arguments of `holdover check`.
 #[derive(Debug, Args)]

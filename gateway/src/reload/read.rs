@@ -25,7 +25,7 @@ use crate::transport::tls::{Acceptor, TlsError};
 /// Stable code of files that no TLS can be made of.
 const UNUSABLE_CERTIFICATE: &str = "HT001";
 /// Stable code of a database that a pool cannot use.
-const UNUSABLE_DATABASE: &str = "HT003";
+const UNUSABLE_DATABASE: &str = "HT007";
 
 /// Stable code of files that do not stop changing.
 pub(super) const CHANGING: &str = "HT002";

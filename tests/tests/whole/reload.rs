@@ -507,7 +507,7 @@ fn last_result(installation: &Installation, act: &str) -> Value {
     let acts = acts
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let last = acts.filter(|line| line["act"] == act).last().unwrap();
+    let last = acts.filter(|line| line["act"] == act).next_back().unwrap();
     last["result"].clone()
 }
 
