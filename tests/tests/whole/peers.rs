@@ -305,12 +305,12 @@ async fn a_flood_of_requests_whose_answers_nobody_reads_stays_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_infos_are_not_sent_again() {
+async fn infos_that_are_refused_for_good_are_not_sent_again() {
     beside_a_pair("", async |gateway| {
         let mut client = joined(gateway, "mallory").await;
         let mut witness = joined(gateway, "carol").await;
         client.document(|body| body.contains("ntc:join")).await;
-        client.answers = Some(503);
+        client.answers = Some(413);
         assert_eq!(witness.post("noise", "first").await, 200);
         assert_eq!(client.message().await, "first");
         client.answers = Some(200);

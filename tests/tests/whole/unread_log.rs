@@ -86,8 +86,8 @@ fn a_log_that_nobody_reads_stops_nothing() {
     for n in 1..=330 {
         write!(
             peer,
-            "MESSAGE sip:bob@contoso.com SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK{n}\r\n\
-             From: <sip:ann@contoso.com>;tag=1\r\nTo: <sip:bob@contoso.com>\r\nCall-ID: {n}\r\nCSeq: {n} MESSAGE\r\n\
+            "INFO sip:bob@contoso.com SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK{n}\r\n\
+             From: <sip:ann@contoso.com>;tag=1\r\nTo: <sip:bob@contoso.com>\r\nCall-ID: {n}\r\nCSeq: {n} INFO\r\n\
              Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
         )
         .unwrap();
