@@ -504,10 +504,10 @@ fn run(program: &Executable, arguments: &[&str], config: &Path) -> (Option<i32>,
 /// What the audit log says came of the last act of this kind.
 fn last_result(installation: &Installation, act: &str) -> Value {
     let acts = fs::read_to_string(installation.path("audit.jsonl")).unwrap();
-    let acts = acts
+    let mut acts = acts
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let last = acts.filter(|line| line["act"] == act).next_back().unwrap();
+    let last = acts.rfind(|line| line["act"] == act).unwrap();
     last["result"].clone()
 }
 

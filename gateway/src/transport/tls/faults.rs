@@ -52,12 +52,23 @@ impl fmt::Display for NotListed {
         write!(f, "the certificate has none of the listed names; ")?;
         match &*self.presented {
             [] => f.write_str("it has no name at all (subjectAltName)"),
-            names => write!(f, "its names are {}", names.join(", ")),
+            names => {
+                let names: Vec<&str> = names.iter().map(|name| plain(name)).collect();
+                write!(f, "its names are {}", names.join(", "))
+            }
         }
     }
 }
 
 impl std::error::Error for NotListed {}
+
+/// A name of a certificate as people write it: rustls gives it with its kind, as `DnsName("localhost")`.
+fn plain(name: &str) -> &str {
+    let inner = name.split_once("(\"").map(|(_, rest)| rest);
+    inner
+        .and_then(|rest| rest.strip_suffix("\")"))
+        .unwrap_or(name)
+}
 
 impl CertificateFault {
     pub(super) fn of(error: &CertificateError) -> Self {
