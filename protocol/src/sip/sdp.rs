@@ -3,7 +3,7 @@
 //! Nothing is ever sent to the address and port in them: the messages travel inside the SIP dialog. They are exchanged
 //! because both generations of clients and servers open a chat with an INVITE that offers `m=message`.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 /// The port that stands in our descriptions. It only has to differ from 0, which would mean "refused".
 const PORT: u16 = 5060;

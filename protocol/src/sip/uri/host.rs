@@ -1,7 +1,7 @@
 //! The host of a URI or a Via.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 
 use crate::sip::grammar::{LABEL, cut, strip};
 
