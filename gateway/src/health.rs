@@ -102,7 +102,7 @@ impl Health {
         }
     }
 
-    /// Looks at everything once. Waits for no disk for longer than [`DISK_TIME`].
+    /// Looks at everything once. Waits for no disk for longer than `DISK_TIME`.
     pub async fn look(&mut self, pools: &Pools, descriptors: &Descriptors, with_disks: bool) {
         let looked = pools.look();
         for (condition, pool) in self.pools.iter().zip(&looked) {
