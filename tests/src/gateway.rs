@@ -174,6 +174,16 @@ address = "127.0.0.1:0"
         std::fs::write(self.path(name), text).unwrap();
     }
 
+    /// Rewrites the configuration.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read or written.
+    pub fn edit(&self, edit: impl FnOnce(String) -> String) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        self.write("holdover.toml", &edit(config));
+    }
+
     /// The messages of a room, in its order.
     ///
     /// # Panics

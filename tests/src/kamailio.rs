@@ -226,3 +226,21 @@ fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_documentation_shows_lines_of_the_configuration() {
+        let config = include_str!("../kamailio/front-end.cfg");
+        let shown = include_str!("../../docs/front-ends.md");
+        let blocks: Vec<&str> = shown
+            .split("```kamailio\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .collect();
+        assert_eq!(blocks.len(), 5);
+        for block in blocks {
+            assert!(config.contains(block), "not in front-end.cfg:\n{block}");
+        }
+    }
+}

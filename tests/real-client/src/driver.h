@@ -27,6 +27,8 @@ void event_error(const char *command, const char *format, ...) G_GNUC_PRINTF(2, 
 /* --- loop.c: libpurple's timers and sockets on the GLib main loop -------- */
 
 PurpleEventLoopUiOps *loop_ops(void);
+/* Seconds in which a minute of the client's long waits passes. */
+extern int loop_minute;
 
 /* --- trace.c: the debug log, and what only the debug log tells ----------- */
 

@@ -37,6 +37,14 @@ static guint input_add(int fd, PurpleInputCondition condition, PurpleInputFuncti
 	return g_unix_fd_add_full(G_PRIORITY_DEFAULT, fd, wanted, watch_ready, watch, g_free);
 }
 
+int loop_minute = 60;
+
+/* The client's long waits, which a script may shorten. */
+static guint timeout_add_seconds(guint seconds, GSourceFunc call, gpointer data)
+{
+	return g_timeout_add(seconds * loop_minute * 1000 / 60, call, data);
+}
+
 PurpleEventLoopUiOps *loop_ops(void)
 {
 	static PurpleEventLoopUiOps ops = {
@@ -44,7 +52,7 @@ PurpleEventLoopUiOps *loop_ops(void)
 		.timeout_remove = g_source_remove,
 		.input_add = input_add,
 		.input_remove = g_source_remove,
-		.timeout_add_seconds = g_timeout_add_seconds,
+		.timeout_add_seconds = timeout_add_seconds,
 	};
 	return &ops;
 }

@@ -72,6 +72,7 @@ static gboolean parse_options(int *count, char ***arguments)
 		{ "ca", 0, 0, G_OPTION_ARG_FILENAME, &ca_file, "Trust this CA, and no other (PEM)", "FILE" },
 		{ "trace", 0, 0, G_OPTION_ARG_FILENAME, &trace_file, "Write the debug log, all SIP in it, here", "FILE" },
 		{ "seed", 0, 0, G_OPTION_ARG_INT, &account_seed, "Make the client's Call-IDs and tags those of this seed", "NUMBER" },
+		{ "minute", 0, 0, G_OPTION_ARG_INT, &loop_minute, "Let the client's minutes pass in this time (default: 60)", "SECONDS" },
 		{ "deadline", 0, 0, G_OPTION_ARG_INT, &deadline, "End with status 3 after this long (default: 600, 0: never)", "SECONDS" },
 		{ "keep", 0, 0, G_OPTION_ARG_NONE, &keep_user_dir, "Leave the temporary user directory in place", NULL },
 		{ NULL, 0, 0, 0, NULL, NULL, NULL },

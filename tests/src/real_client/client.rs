@@ -28,6 +28,8 @@ pub struct Account {
     pub password: Option<String>,
     /// Two clients with the same seed use the same Call-IDs, tags and envelope ids.
     pub seed: Option<u32>,
+    /// Seconds in which a minute of the client's own waits passes. `None`: 60.
+    pub minute: Option<u32>,
     /// How it connects.
     pub transport: Transport,
 }
@@ -127,6 +129,9 @@ impl Client {
         if let Some(seed) = account.seed {
             command.args(["--seed", &seed.to_string()]);
         }
+        if let Some(minute) = account.minute {
+            command.args(["--minute", &minute.to_string()]);
+        }
         let mut child = command
             .env("TMPDIR", home.path())
             .stdin(Stdio::piped())
@@ -181,10 +186,16 @@ impl Client {
         self.command("login");
     }
 
+    /// Begins to sign in again after a lost connection, as Pidgin does by itself.
+    #[track_caller]
+    pub fn begin_reconnect(&mut self) {
+        self.command("reconnect");
+    }
+
     /// Signs in again after a lost connection, and waits until the rooms can be used.
     #[track_caller]
     pub fn reconnect(&mut self) {
-        self.command("reconnect");
+        self.begin_reconnect();
         self.expect("groupchat-ready", json!({}));
     }
 

@@ -9,7 +9,7 @@ use holdover_tests::gateway::Installation;
 use holdover_tests::kamailio::{self, Kamailio};
 use holdover_tests::program::{Addresses, Executable, Program};
 use holdover_tests::real_client::{Account, Client, Driver};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{Over, account};
 
@@ -20,7 +20,8 @@ struct Site {
     installation: Installation,
     over: Over,
     driver: &'static Driver,
-    program: Program,
+    executable: Executable,
+    program: Option<Program>,
     modules: &'static Path,
     holdover: SocketAddr,
     kamailio: Option<Kamailio>,
@@ -47,21 +48,30 @@ fn play(over: Over, scenario: fn(&mut Site)) {
     let executable = Executable::new(env!("CARGO_BIN_EXE_holdover-under-test"));
     let (mut program, _) = executable.run(&installation.config());
     let opened = program.event("listener.opened", |it| it["listener"] == "front-ends");
-    let holdover = opened["listen.addr"].as_str().unwrap().parse().unwrap();
+    let holdover: SocketAddr = opened["listen.addr"].as_str().unwrap().parse().unwrap();
     let kamailio = Kamailio::start(modules, dir, holdover);
+    installation.edit(|config| {
+        // A restart finds the same address.
+        let trusted = "mode = \"trusted\"\naddress = ";
+        let (any, own) = (
+            format!("{trusted}\"127.0.0.1:0\""),
+            format!("{trusted}\"{holdover}\""),
+        );
+        config.replace(&any, &own)
+    });
     let mut site = Site {
         installation,
         over,
         driver,
-        program,
+        executable,
+        program: Some(program),
         modules,
         holdover,
         kamailio: Some(kamailio),
     };
     scenario(&mut site);
     site.kamailio.take().unwrap().stop();
-    let status = site.program.interrupt();
-    assert!(status.success(), "Ctrl-C: {status}");
+    site.stop_holdover();
 }
 
 impl Site {
@@ -79,6 +89,24 @@ impl Site {
         clients
     }
 
+    /// Ctrl-C: it drains and exits with 0.
+    #[track_caller]
+    fn stop_holdover(&mut self) {
+        let status = self.program.take().unwrap().interrupt();
+        assert!(status.success(), "Ctrl-C: {status}");
+    }
+
+    /// Starts it again, where the front end expects it.
+    fn start_holdover(&mut self) {
+        let (program, _) = self.executable.run(&self.installation.config());
+        self.program = Some(program);
+    }
+
+    /// The next event of Holdover of this name that is `wanted`.
+    fn event(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.program.as_mut().unwrap().event(name, wanted)
+    }
+
     fn addresses(&self) -> Addresses {
         self.kamailio.as_ref().unwrap().addresses()
     }
@@ -88,6 +116,8 @@ impl Site {
         Account {
             // The same Call-IDs and tags, as if both were started in the same second.
             seed: Some(7),
+            // After a refused REGISTER it waits for a minute.
+            minute: Some(3),
             ..account(user, self.over.transport(self.addresses(), ca))
         }
     }
@@ -168,7 +198,7 @@ fn a_client_that_lost_its_connection_comes_back(site: &mut Site) {
         assert_eq!(client.count("send-failed", json!({})), 0);
     }
     // He came back to the session that he had.
-    let resumed = site.program.event("session.resumed", |_| true);
+    let resumed = site.event("session.resumed", |_| true);
     assert_eq!(resumed["user.uri"], "sip:bob@contoso.com");
     for client in [ann, bob] {
         client.quit();
@@ -198,7 +228,7 @@ fn a_front_end_that_restarts_costs_nobody_a_message(site: &mut Site) {
     talk(&mut ann, &mut bob, DEALS, "Before.");
     let addresses = site.addresses();
     site.kamailio.take().unwrap().stop();
-    let lost = site.program.event("front-end.lost", |_| true);
+    let lost = site.event("front-end.lost", |_| true);
     assert_eq!(lost["tls.name"], "fe1.contoso.com");
     assert_eq!(lost["sessions"], 2);
     for client in [&mut ann, &mut bob] {
@@ -219,6 +249,45 @@ fn a_front_end_that_restarts_costs_nobody_a_message(site: &mut Site) {
     bob.expect("history", json!({"uri": DEALS}));
     talk(&mut bob, &mut ann, DEALS, "Now I am.");
     for client in [ann, bob] {
+        client.quit();
+    }
+}
+
+/// Holdover is restarted under clients that are signed in and clients that sign in.
+fn a_restart_of_holdover_costs_nobody_group_chat(site: &mut Site) {
+    let [mut ann, mut bob] = site.sign_in(["ann", "bob"]);
+    ann.join(DEALS);
+    bob.join(DEALS);
+    talk(&mut ann, &mut bob, DEALS, "Before.");
+    site.stop_holdover();
+    // The front end cuts them off. To come back is the client's own doing.
+    for client in [&mut ann, &mut bob] {
+        client.loses_connection();
+    }
+    let mut carol = Client::start(site.driver, &site.account("carol"));
+    carol.login();
+    ann.begin_reconnect();
+    for client in [&mut carol, &mut ann] {
+        client.expect_sip("a refused REGISTER", |sip| {
+            !sip.sent && sip.start().starts_with("SIP/2.0 504 ")
+        });
+    }
+    site.start_holdover();
+    // What follows needs nothing of the user.
+    bob.begin_reconnect();
+    for client in [&mut ann, &mut bob, &mut carol] {
+        client.expect("groupchat-ready", json!({}));
+    }
+    for client in [&mut ann, &mut bob] {
+        client.expect("joined", json!({"uri": DEALS, "again": true}));
+        client.expect("history", json!({"uri": DEALS}));
+    }
+    carol.join(DEALS);
+    talk(&mut ann, &mut bob, DEALS, "After.");
+    carol.hears(DEALS, &ann.uri(), "After.");
+    talk(&mut carol, &mut bob, DEALS, "Hello.");
+    ann.hears(DEALS, &carol.uri(), "Hello.");
+    for client in [ann, bob, carol] {
         client.quit();
     }
 }
@@ -247,11 +316,11 @@ fn a_spoofed_sender_is_refused(site: &mut Site) {
             assert_eq!(answer.status().code(), expected, "{user}");
         }
     });
-    let told = site.program.event("identity.not-asserted", |_| true);
+    let told = site.event("identity.not-asserted", |_| true);
     assert_eq!(told["reason"], "other-sender");
     assert_eq!(told["user.claimed"], "sip:ann@contoso.com");
-    let opened = |it: &serde_json::Value| it["user.uri"] == "sip:bob@contoso.com";
-    site.program.event("session.opened", opened);
+    let opened = |it: &Value| it["user.uri"] == "sip:bob@contoso.com";
+    site.event("session.opened", opened);
     ann.say(DEALS, "Still me.");
     ann.hears(DEALS, &ann.uri(), "Still me.");
     ann.quit();
@@ -263,5 +332,6 @@ over_both! {
     a_client_that_lost_its_connection_comes_back,
     a_client_that_does_not_come_back_leaves_its_rooms,
     a_front_end_that_restarts_costs_nobody_a_message,
+    a_restart_of_holdover_costs_nobody_group_chat,
     a_spoofed_sender_is_refused
 }

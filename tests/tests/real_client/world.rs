@@ -38,6 +38,7 @@ pub(crate) fn account(user: &str, transport: Transport) -> Account {
         user: format!("{user}@contoso.com"),
         password: None,
         seed: None,
+        minute: None,
         transport,
     }
 }
@@ -108,6 +109,7 @@ impl World {
             user: format!("{user}@{}", self.demo.domain()),
             password: None,
             seed: None,
+            minute: None,
             transport: self.over.transport(self.addresses, self.demo.ca()),
         }
     }
