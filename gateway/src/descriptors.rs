@@ -6,7 +6,7 @@ use holdover_config::settings::{Fixed, PoolKind, Servers};
 
 /// Descriptors that the program needs beside its connections: standard streams, runtimes, watched folders, and files that
 /// are read for a reload or a rollback.
-const OWN: usize = 96;
+pub(crate) const OWN: usize = 96;
 
 /// Connections to the admin server at one time.
 pub(crate) const ADMIN: usize = 128;

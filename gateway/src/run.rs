@@ -30,7 +30,7 @@ use crate::history::History;
 use crate::listener::connection::ConnectionContext;
 use crate::listener::front_end::{FrontEndContext, FrontEndSettings};
 use crate::listener::uas::{Service, UasSettings};
-use crate::listener::{self, Bound, Context, Occupancy, UnfinishedBytes};
+use crate::listener::{self, Context};
 use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, PoolError};
 use crate::pool::sip::{SipOptions, SipPool};
 use crate::pool::{Pool, Pools};
@@ -52,6 +52,7 @@ use crate::telemetry::events::process::{
 };
 use crate::telemetry::{Detail, Emit as _, Servers, Telemetry};
 use crate::transport::tls::{Acceptor, TlsError};
+use crate::transport::{Bound, Occupancy, UnfinishedBytes};
 
 /// How long a registration lasts before the client refreshes it. Lost clients are noticed by their connection; this is
 /// for those whose network vanished without a word.
@@ -588,17 +589,9 @@ fn open_pools(
 }
 
 async fn bind(listener: &Listener, acceptor: Option<Acceptor>) -> Result<Bound, BuildError> {
-    let socket = bind_tcp(listener.address).await?;
-    let address = socket.local_addr().map_err(|source| BuildError::Bind {
-        address: listener.address,
-        source,
-    })?;
-    Ok(Bound {
-        name: listener.name.clone(),
-        address,
-        socket,
-        acceptor,
-    })
+    let (name, address) = (listener.name.clone(), listener.address);
+    let bound = Bound::bind(name, address, acceptor).await;
+    bound.map_err(|source| BuildError::Bind { address, source })
 }
 
 async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BuildError> {

@@ -7,12 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -23,10 +22,10 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::host::Hosts;
@@ -34,9 +33,8 @@ use super::problem::Problem;
 use super::{AdminState, ENDPOINTS, config, router};
 use crate::descriptors;
 use crate::telemetry::events::admin::{AdminRequest, AdminRoute};
-use crate::telemetry::events::connection::AcceptFailed;
-use crate::telemetry::{Detail, Emit as _, Telemetry};
-use crate::transport::AcceptFailures;
+use crate::telemetry::{Emit as _, Telemetry};
+use crate::transport::Accepting;
 
 /// Connections at a time.
 pub(super) const CONNECTIONS: usize = descriptors::ADMIN;
@@ -116,10 +114,8 @@ struct Shared {
 }
 
 struct Server {
-    listener: TcpListener,
+    socket: Accepting,
     shared: Shared,
-    spare: Vec<File>,
-    failures: AcceptFailures,
 }
 
 impl Server {
@@ -132,11 +128,10 @@ impl Server {
             working: Arc::new(Semaphore::new(WORKING)),
             slots: Arc::default(),
         };
+        let socket = Accepting::new(listener, "admin", shared.telemetry.clone());
         Self {
-            listener,
+            socket: socket.with_spares(SPARE),
             shared,
-            spare: Vec::new(),
-            failures: AcceptFailures::default(),
         }
     }
 
@@ -146,14 +141,7 @@ impl Server {
         http.keep_alive(false)
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME);
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.accept() => accepted,
-            };
-            let Some((stream, peer)) = accepted else {
-                continue;
-            };
+        while let Some((stream, peer)) = self.socket.next(&stop).await {
             let Some((number, evicted)) = self.shared.slots.open() else {
                 continue;
             };
@@ -178,41 +166,8 @@ impl Server {
                 exchange.shared.slots.close(exchange.number);
             });
         }
-        drop(self.listener);
+        drop(self.socket);
         let _in_time = timeout(DRAIN_TIME, connections.shutdown()).await;
-    }
-
-    /// The next connection. `None`: there is none for now; a pause is over.
-    async fn accept(&mut self) -> Option<(TcpStream, SocketAddr)> {
-        while self.spare.len() < SPARE
-            && let Ok(spare) = File::open("/dev/null")
-        {
-            self.spare.push(spare);
-        }
-        let accepted = match self.listener.accept().await {
-            // Without descriptors: those that are kept for this, for one connection each.
-            Err(_) if self.spare.pop().is_some() => self.listener.accept().await,
-            accepted => accepted,
-        };
-        match accepted {
-            Ok(accepted) => {
-                self.failures.accepted();
-                Some(accepted)
-            }
-            Err(error) => {
-                let consequence = self.failures.failed(Instant::now(), &error);
-                if let Some(times) = consequence.tell {
-                    AcceptFailed {
-                        listener: Detail::new("admin"),
-                        error: Detail::new(error),
-                        times,
-                    }
-                    .emit(&self.shared.telemetry);
-                }
-                sleep(consequence.pause).await;
-                None
-            }
-        }
     }
 }
 

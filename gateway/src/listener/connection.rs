@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use holdover_protocol::sip::{Decoded, Fault, Message, Request, Status};
 use tokio_util::sync::CancellationToken;
 
-use super::occupancy::Permit;
 use super::pump::{MessageLimits, Pump, Woken, too_late, too_much};
 use super::tell::Teller;
 use super::uas::{ChannelId, CloseReason, METHODS, UasOutput, UasSettings, UserAgentServer};
@@ -18,6 +17,7 @@ use crate::queue;
 use crate::session::table::SessionHandle;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
 use crate::telemetry::events::connection::ConnectionEnd;
+use crate::transport::occupancy::Permit;
 use crate::transport::{Incoming, Stream};
 
 /// Messages of sessions that may wait to be written, beyond one for each request that can wait for a session: a client

@@ -10,7 +10,7 @@ use super::front_end;
 use super::uas::UasEvent;
 use crate::registrar::Refused;
 use crate::telemetry::events::connection::{
-    ConnectionClosed, ConnectionEnd, ConnectionOpened, FrontEndConnected, FrontEndLost,
+    ConnectionClosed, ConnectionEnd, FrontEndConnected, FrontEndLost,
 };
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::sign_in::{
@@ -28,19 +28,12 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    /// A client connected.
-    pub(super) fn open(telemetry: Telemetry, listener: ListenerName, peer: SocketAddr) -> Self {
-        let teller = Self {
+    pub(super) fn new(telemetry: Telemetry, listener: ListenerName, peer: SocketAddr) -> Self {
+        Self {
             telemetry,
             listener,
             peer,
-        };
-        ConnectionOpened {
-            listener: teller.listener.clone(),
-            peer,
         }
-        .emit(&teller.telemetry);
-        teller
     }
 
     /// The client's address.

@@ -11,15 +11,16 @@ use holdover_config::settings::Limits as LimitSettings;
 use holdover_protocol::sip::Limits;
 
 use super::{Publish, Version};
+use crate::listener::MessageLimits;
 use crate::listener::connection::ConnectionContext;
 use crate::listener::front_end::FrontEndContext;
-use crate::listener::{MessageLimits, Most, Occupancy};
 use crate::registrar::SharedUsers;
 use crate::routing::Routing;
 use crate::session::SessionSettings;
 use crate::session::task::SessionContext;
 use crate::telemetry::events::process::DirectoryLoaded;
 use crate::telemetry::{Emit as _, Telemetry};
+use crate::transport::{Most, Occupancy};
 
 /// How long sessions may be in the middle of asking a version that is not in use any more. They ask for microseconds.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -4,8 +4,9 @@ use holdover_config::settings::Limits as LimitSettings;
 use holdover_protocol::sip::Limits;
 
 use super::*;
-use crate::listener::{MessageLimits, Most};
+use crate::listener::MessageLimits;
 use crate::reload::Publish as _;
+use crate::transport::Most;
 
 const CONFIG: &str = "[gateway]
 domain = \"contoso.com\"

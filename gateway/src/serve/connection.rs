@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use holdover_config::ListenerName;
 use holdover_protocol::sip::{Fault, Limits, Message};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,11 +18,11 @@ use super::sink::{Heard, Sink};
 use crate::peer::SentBy;
 use crate::pool::LegEvent;
 use crate::pool::embedded::{EmbeddedLeg, EmbeddedPool};
-use crate::telemetry::events::connection::{ConnectionClosed, ConnectionEnd};
+use crate::telemetry::events::connection::ConnectionEnd;
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::serve::{DialogClosed, DialogEnd, DialogOpened};
 use crate::telemetry::{Detail, Emit as _, Telemetry};
-use crate::transport::{Driver, Incoming, Progress, STALL, Stream};
+use crate::transport::{Driver, Incoming, Met, Progress, STALL};
 
 /// Octets waiting to be written beyond which nothing more is taken in.
 const PENDING_BYTES: usize = 1 << 20;
@@ -39,13 +38,18 @@ pub(super) struct Context {
 
 /// Serves a connection until it ends. `seed` is random.
 pub(super) async fn serve(
-    stream: Stream,
+    met: Met,
     context: Arc<Context>,
-    local: SocketAddr,
     peer: SocketAddr,
-    listener: ListenerName,
     seed: u64,
-) {
+) -> ConnectionEnd {
+    // The permit is held until the connection ends.
+    let Met {
+        stream,
+        local,
+        permit: _permit,
+        ..
+    } = met;
     let sent_by = SentBy {
         transport: stream.via_transport(),
         address: local.to_string().into(),
@@ -66,12 +70,7 @@ pub(super) async fn serve(
     });
     // Only ends of dialogs are left to be carried out.
     let _ended = connection.carry_out();
-    ConnectionClosed {
-        listener,
-        peer,
-        reason: end,
-    }
-    .emit(&connection.context.telemetry);
+    end
 }
 
 struct Connection {

@@ -17,26 +17,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holdover_config::serve::{self, Masks, MutualTls, ServerInfoName};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connection::Context;
 use self::core::CoreSettings;
-use crate::address;
-use crate::listener::Bound;
+use crate::descriptors::{self, Descriptors};
 use crate::pool::embedded::{EmbeddedOptions, EmbeddedPool, Variants};
 use crate::run::BuildError;
-use crate::telemetry::events::connection::{
-    AcceptFailed, ConnectionClosed, ConnectionEnd, ConnectionOpened, ListenerOpened,
-};
+use crate::telemetry::events::connection::ConnectionClosed;
 use crate::telemetry::events::process::{ProcessDraining, ProcessReady, ProcessStopped};
-use crate::telemetry::{Detail, Emit as _, Telemetry};
-use crate::transport::tls::{Acceptor, ClientCertificates, TlsError, Unmet};
-use crate::transport::{self, AcceptFailures, Stream};
+use crate::telemetry::{Emit as _, Telemetry};
+use crate::transport::tls::{Acceptor, ClientCertificates, TlsError};
+use crate::transport::{Arrival, Bound, Most, Occupancy, UnfinishedBytes};
 
 /// How long connections may take to end when the server stops: longer than the core waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(8);
+
+/// Connections at a time.
+const CONNECTIONS: usize = 100_000;
 
 /// A server that holds everything it needs and has not begun to serve.
 pub struct PoolServer {
@@ -91,8 +90,10 @@ impl PoolServer {
         let context = self.context;
         let telemetry = &context.telemetry;
         let tracker = TaskTracker::new();
+        let occupancy = Arc::new(occupancy());
         for bound in self.listeners {
-            tracker.spawn(accept(bound, Arc::clone(&context), tracker.clone()));
+            let (occupancy, context) = (Arc::clone(&occupancy), Arc::clone(&context));
+            tracker.spawn(accept(bound, occupancy, context, tracker.clone()));
         }
         ProcessReady {
             took: self.started.elapsed(),
@@ -150,17 +151,9 @@ async fn bind(listener: &serve::Listener) -> Result<Bound, BuildError> {
         listener: listener.name.to_string(),
         source: Box::new(source),
     })?;
-    let failed = |source| BuildError::Bind {
-        address: listener.address,
-        source,
-    };
-    let socket = TcpListener::bind(listener.address).await.map_err(failed)?;
-    Ok(Bound {
-        name: listener.name.clone(),
-        address: socket.local_addr().map_err(failed)?,
-        socket,
-        acceptor,
-    })
+    let (name, address) = (listener.name.clone(), listener.address);
+    let bound = Bound::bind(name, address, acceptor).await;
+    bound.map_err(|source| BuildError::Bind { address, source })
 }
 
 fn acceptor(tls: &MutualTls) -> Result<Acceptor, TlsError> {
@@ -170,95 +163,44 @@ fn acceptor(tls: &MutualTls) -> Result<Acceptor, TlsError> {
 }
 
 /// Takes peers until the server stops. The connections run on in `tracker`.
-async fn accept(bound: Bound, context: Arc<Context>, tracker: TaskTracker) {
-    let telemetry = &context.telemetry;
-    ListenerOpened {
-        listener: bound.name.clone(),
-        address: bound.address,
-        tls: bound.acceptor.is_some(),
-    }
-    .emit(telemetry);
-    let mut failures = AcceptFailures::default();
-    loop {
-        let accepted = tokio::select! {
-            () = context.stop.cancelled() => return,
-            accepted = bound.socket.accept() => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok((stream, peer)) => {
-                failures.accepted();
-                (stream, address::canonical(peer))
-            }
-            Err(error) => {
-                let consequence = failures.failed(Instant::now(), &error);
-                if let Some(times) = consequence.tell {
-                    AcceptFailed {
-                        listener: Detail::new(&bound.name),
-                        error: Detail::new(error),
-                        times,
-                    }
-                    .emit(telemetry);
-                }
-                tokio::time::sleep(consequence.pause).await;
-                continue;
-            }
-        };
-        let listener = bound.name.clone();
-        ConnectionOpened { listener, peer }.emit(telemetry);
-        let arrival = Arrival {
-            listener: bound.name.clone(),
-            peer,
-            acceptor: bound.acceptor.clone(),
-            context: Arc::clone(&context),
-        };
-        tracker.spawn(arrival.serve(stream));
-    }
-}
-
-/// A peer that connected.
-struct Arrival {
-    listener: holdover_config::ListenerName,
-    peer: SocketAddr,
-    acceptor: Option<Acceptor>,
+async fn accept(
+    bound: Bound,
+    occupancy: Arc<Occupancy>,
     context: Arc<Context>,
+    tracker: TaskTracker,
+) {
+    let (telemetry, stop) = (context.telemetry.clone(), context.stop.clone());
+    let arrived = |arrival| {
+        tracker.spawn(serve(arrival, Arc::clone(&context)));
+    };
+    bound.accept(occupancy, telemetry, stop, arrived).await;
 }
 
-impl Arrival {
-    async fn serve(self, stream: TcpStream) {
-        let Self {
-            listener,
-            peer,
-            acceptor,
-            context,
-        } = self;
-        let closed = |reason| {
-            let listener = listener.clone();
-            ConnectionClosed {
-                listener,
-                peer,
-                reason,
-            }
-            .emit(&context.telemetry);
-        };
-        let local = transport::tune(&stream).and_then(|()| stream.local_addr());
-        let Ok(local) = local else {
-            return closed(ConnectionEnd::Network);
-        };
-        let stream = match &acceptor {
-            None => Stream::Tcp(stream),
-            // Boxed: the handshake's state is large and gone once it is done.
-            Some(acceptor) => {
-                let (stop, telemetry) = (&context.stop, &context.telemetry);
-                match Box::pin(acceptor.meet(stream, peer, stop, telemetry)).await {
-                    Ok(stream) => Stream::Tls(Box::new(stream)),
-                    Err(Unmet::Stopped) => return closed(ConnectionEnd::Draining),
-                    Err(Unmet::Failed) => return closed(ConnectionEnd::Fault),
-                }
-            }
-        };
-        let seed = rand::random();
-        connection::serve(stream, Arc::clone(&context), local, peer, listener, seed).await;
+async fn serve(arrival: Arrival, context: Arc<Context>) {
+    let (listener, peer) = (arrival.listener.clone(), arrival.peer);
+    let reason = match arrival.meet(&context.stop, &context.telemetry).await {
+        Ok(met) => connection::serve(met, Arc::clone(&context), peer, rand::random()).await,
+        Err(end) => end,
+    };
+    ConnectionClosed {
+        listener,
+        peer,
+        reason,
     }
+    .emit(&context.telemetry);
+}
+
+/// So many connections as the system has descriptors for: peers are trusted, and whether they are few is their business.
+fn occupancy() -> Occupancy {
+    let most = Most {
+        connections: CONNECTIONS,
+        per_address: CONNECTIONS,
+        bytes_per_address: usize::MAX,
+        unfinished_bytes: usize::MAX,
+    };
+    let unfinished = UnfinishedBytes::new(most.unfinished_bytes);
+    let descriptors = Descriptors::raised(descriptors::OWN);
+    Occupancy::new(most, Arc::new(unfinished), Arc::new(descriptors))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod accept;
 mod driver;
+pub(crate) mod occupancy;
 mod outbox;
 pub mod tls;
 
@@ -16,8 +17,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-pub(crate) use accept::AcceptFailures;
+pub use accept::Bound;
+pub(crate) use accept::{Accepting, Arrival, Met};
 pub(crate) use driver::{Driver, Incoming, Progress};
+pub use occupancy::{Most, Occupancy, UnfinishedBytes};
 use outbox::Outbox;
 
 /// Silence after which the kernel probes a peer, so that a machine that was switched off is noticed.

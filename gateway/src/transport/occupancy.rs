@@ -112,7 +112,7 @@ struct OfAddress {
 
 /// The right to be connected; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     occupancy: Arc<Occupancy>,
     /// The address that it counts for.
     address: Option<IpAddr>,
@@ -121,7 +121,7 @@ pub(super) struct Permit {
 
 impl Permit {
     /// The peer has shown who it is: others from its address may come for their own, however many it brings.
-    pub(super) fn trust(&mut self) {
+    pub(crate) fn trust(&mut self) {
         if let Some(address) = self.address.take() {
             self.occupancy.leave(address);
         }
@@ -134,7 +134,7 @@ impl Permit {
     /// # Errors
     ///
     /// There is no memory for it: the connection is to be closed.
-    pub(super) fn hold(&mut self, bytes: usize, is_signed_in: bool) -> Result<(), ConnectionEnd> {
+    pub(crate) fn hold(&mut self, bytes: usize, is_signed_in: bool) -> Result<(), ConnectionEnd> {
         let held = match bytes {
             0..=FREE => Held::Nothing,
             _ if is_signed_in => Held::User(bytes),
@@ -228,7 +228,7 @@ impl Occupancy {
     }
 
     /// Admits a client, if there is room.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, ConnectionRefusal> {
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, ConnectionRefusal> {
         let address = source(address);
         if self.all.fetch_add(1, Ordering::AcqRel) >= self.most.load(Ordering::Acquire) {
             self.all.fetch_sub(1, Ordering::AcqRel);

@@ -13,13 +13,13 @@ use super::group::{Groups, Seat};
 use super::lookups::Lookups;
 use super::server::{FrontEndServer, FrontEndSettings, METHODS, Output};
 use crate::answer;
-use crate::listener::occupancy::Permit;
 use crate::listener::pump::{MessageLimits, Pump, Woken, too_late, too_much};
 use crate::listener::tell::Teller;
 use crate::peer::{ConnectionNumber, SentBy, Way};
 use crate::queue;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
 use crate::telemetry::events::connection::ConnectionEnd;
+use crate::transport::occupancy::Permit;
 use crate::transport::{Incoming, Stream};
 
 /// Messages of one session that may wait to be written: its answers, and what it sends by itself.
