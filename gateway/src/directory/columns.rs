@@ -78,10 +78,11 @@ impl Header {
             faults.push(fault);
         };
         for (number, name) in record.iter().enumerate() {
-            let name = String::from_utf8_lossy(name.trim_ascii());
+            let name = String::from_utf8_lossy(name);
+            let name = bare(&name);
             let known = Column::ALL
                 .into_iter()
-                .find(|column| column.as_str() == name);
+                .find(|column| column.as_str().eq_ignore_ascii_case(name));
             let at = place(Some(number));
             match known {
                 None if name.is_empty() && record.len() > 1 => columns.push(None),
@@ -95,7 +96,7 @@ impl Header {
                 Some(column) => columns.push(Some(column)),
                 None => fault(
                     Fault::new(at, code::HEADER, format!("unknown column `{name}`"))
-                        .help(suggest::help(&name, &names, "the columns are")),
+                        .help(suggest::help(name, &names, "the columns are")),
                 ),
             }
         }
@@ -112,6 +113,11 @@ impl Header {
         }
         (!wrong).then_some(Self(columns))
     }
+}
+
+/// A field without what says nothing: white space and byte order marks around it.
+pub(super) fn bare(field: &str) -> &str {
+    field.trim_matches(|letter: char| letter.is_ascii_whitespace() || letter == '\u{feff}')
 }
 
 /// One line of the file, by column. Columns that the file does not have are empty.

@@ -25,7 +25,7 @@ impl Format {
         let header = lines.find(|line| !is_blank(line) && !is_preface(line));
         let mut preface = start.split(|byte| matches!(byte, b'\n' | b'\r'));
         // Excel says what it uses.
-        let told = preface.find_map(|line| match without_mark(line).strip_prefix(b"sep=")? {
+        let told = preface.find_map(|line| match told_separator(line)? {
             [delimiter, ..] if DELIMITERS.contains(delimiter) => Some(*delimiter),
             _ => None,
         });
@@ -55,16 +55,28 @@ const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Whether a line before the columns says something about the file: `#TYPE …` of PowerShell's `Export-Csv`, `sep=;` of Excel.
 pub(super) fn is_preface(line: &[u8]) -> bool {
+    let text = without_mark(line);
+    text.starts_with(b"#TYPE") || text.starts_with(b"\"#TYPE") || told_separator(line).is_some()
+}
+
+/// What follows `sep=`, in whatever case and between quotes or not.
+fn told_separator(line: &[u8]) -> Option<&[u8]> {
     let line = without_mark(line);
-    line.starts_with(b"#TYPE") || line.starts_with(b"\"#TYPE") || line.starts_with(b"sep=")
+    let line = line.strip_prefix(b"\"").unwrap_or(line);
+    let (key, separator) = line.split_at_checked(b"sep=".len())?;
+    key.eq_ignore_ascii_case(b"sep=").then_some(separator)
 }
 
 fn is_blank(line: &[u8]) -> bool {
     without_mark(line).trim_ascii().is_empty()
 }
 
-fn without_mark(line: &[u8]) -> &[u8] {
-    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
+/// `text` without the byte order marks before it: files that were put together have one where each began.
+pub(super) fn without_mark(mut text: &[u8]) -> &[u8] {
+    while let Some(rest) = text.strip_prefix(b"\xef\xbb\xbf") {
+        text = rest;
+    }
+    text
 }
 
 fn known_columns(header: &[u8], delimiter: u8) -> usize {
@@ -76,7 +88,7 @@ fn known_columns(header: &[u8], delimiter: u8) -> usize {
             let name = name.strip_suffix(b"\"").unwrap_or(name).trim_ascii();
             Column::ALL
                 .iter()
-                .any(|column| column.as_str().as_bytes() == name)
+                .any(|column| column.as_str().as_bytes().eq_ignore_ascii_case(name))
         })
         .count()
 }
@@ -124,6 +136,9 @@ mod tests {
                 false,
             ),
             ("sep=;\r\nlegacy;pool\r\n", b';', false),
+            ("\"sep=;\"\r\nlegacy;pool\r\n", b';', false),
+            ("SEP=;\r\nwhat,ever\r\n", b';', false),
+            ("\u{feff}\u{feff}Legacy;Pool;State\r\n", b';', false),
             ("legacy,migrated\ra,b\r", b',', true),
             ("what;ever", b',', false),
             ("", b',', false),

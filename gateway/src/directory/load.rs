@@ -13,7 +13,7 @@ use holdover_config::settings::{Directory as Settings, Unlisted};
 use holdover_config::{Diagnostics, PoolName, file, suggest};
 use holdover_protocol::room::RoomUri;
 
-use super::columns::{Column, Header, Row};
+use super::columns::{Column, Header, Row, bare};
 use super::entry::{Entry, Shared, State};
 use super::faults::{Fault, Faults, Place, code};
 use super::format::{self, Format, Lines};
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         }
         let format = Format::of(&start);
         let lines = Lines {
-            file: start.as_slice().chain(file),
+            file: format::without_mark(&start).chain(file),
             has_returns: format.has_returns,
         };
         // Every line ends in a line feed, the last one too: lines are counted by them. A quote that is never closed takes in
@@ -174,8 +174,10 @@ impl<'a> Reader<'a> {
                 .line()
                 .saturating_sub(u64::from(!is_open) + breaks);
             let line = u32::try_from(line).unwrap_or(u32::MAX);
-            // Excel writes separators in rows that are empty.
-            if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
+            // Excel writes separators in rows that are empty; `copy` of DOS ends files by its sign for that.
+            if record.iter().all(|cell| cell.trim_ascii().is_empty())
+                || record.as_slice().trim_ascii() == b"\x1a"
+            {
                 continue;
             }
             if header.is_none() && format::is_preface(record.as_slice()) {
@@ -251,7 +253,7 @@ impl<'a> Reader<'a> {
         for (number, (&column, cell)) in header.0.iter().zip(record).enumerate() {
             match std::str::from_utf8(cell) {
                 Ok(text) => match column {
-                    Some(column) => row.set(column, text.trim_ascii()),
+                    Some(column) => row.set(column, bare(text)),
                     None if text.trim_ascii().is_empty() => {}
                     None => {
                         let message = format!("`{}` is in a column without a name", shown(text));

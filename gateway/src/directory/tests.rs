@@ -329,6 +329,32 @@ fn files_are_read_as_programs_write_them() {
             format!("\r\n{};;;;;\r\n", plain.replace(',', ";")),
         ),
         ("no line end", plain.trim_end().to_owned()),
+        (
+            "columns in capitals",
+            plain
+                .replace("legacy,pool", "Legacy,POOL")
+                .replace(',', ";"),
+        ),
+        (
+            "a hint between quotes",
+            format!("\"sep=;\"\r\n{}", plain.replace(',', ";")),
+        ),
+        (
+            "a mark behind the hint",
+            format!("\u{feff}SEP=;\r\n\u{feff}{}", plain.replace(',', ";")),
+        ),
+        ("two marks", format!("\u{feff}\u{feff}{quoted}")),
+        (
+            "a mark in the quotes",
+            quoted.replace("\"legacy", "\"\u{feff}legacy"),
+        ),
+        (
+            "files put together by copy",
+            plain
+                .replace("/1,migrated", "/1\u{feff},migrated")
+                .replace("ma-chan://old.example/2", "\u{feff}ma-chan://old.example/2")
+                + "\u{1a}",
+        ),
     ] {
         let loaded = load_texts(&[&text]);
         let loaded = loaded.unwrap_or_else(|faults| panic!("{what}: {}", faults.render(false)));
