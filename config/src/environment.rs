@@ -163,7 +163,7 @@ impl FileUse {
         };
         let text = String::from_utf8_lossy(&bytes);
         if !labels.iter().any(|label| text.contains(label)) {
-            let help = if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            let help = if file::not_text(&bytes).is_some_and(|what| what.contains("UTF-16")) {
                 "the file is UTF-16 text: save it as UTF-8"
             } else if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
                 "the key is encrypted: decrypt it with `openssl pkey -in KEY -out PLAIN`"

@@ -6,8 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::check::{self, RuleFiles};
-use crate::codes;
+use crate::check::{self, RuleFiles, Unread};
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::environment::{FileUse, unreadable};
 use crate::file::{self, without_mark};
@@ -177,10 +176,7 @@ impl Loader {
                     read.insert(path.clone(), (text, Arc::clone(&list)));
                     Ok(list)
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Err((codes::FILE_MISSING, "does not exist".to_owned()))
-                }
-                Err(error) => Err((codes::FILE_UNREADABLE, format!("cannot be read: {error}"))),
+                Err(error) => Err(Unread::of(&error)),
             };
             rules.users.insert(path, list);
         }

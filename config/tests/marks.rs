@@ -101,5 +101,6 @@ fn utf_16_is_told_as_such() {
             "{name}: {shown}"
         );
         assert!(!shown.contains('\0'), "{name}: {shown}");
+        assert!(shown.contains("save the file as UTF-8"), "{name}: {shown}");
     }
 }

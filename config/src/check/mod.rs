@@ -32,7 +32,7 @@ use crate::settings::{
 };
 use crate::uri::ServiceUri;
 
-pub(crate) use rules::{RuleFiles, user_files};
+pub(crate) use rules::{RuleFiles, Unread, user_files};
 
 /// The settings that `raw` says. `faults` were found while reading it.
 pub(crate) fn check(

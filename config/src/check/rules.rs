@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,32 @@ use crate::{codes, suggest};
 pub(crate) struct RuleFiles {
     pub(crate) files: Vec<Arc<RuleFile>>,
     /// What became of each file of users. A file that is not here was not looked for.
-    pub(crate) users: HashMap<PathBuf, Result<Arc<UserList>, (&'static str, String)>>,
+    pub(crate) users: HashMap<PathBuf, Result<Arc<UserList>, Unread>>,
+}
+
+/// Why a file of users could not be read, so that it can follow the file's name.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    code: &'static str,
+    problem: String,
+    help: Option<&'static str>,
+}
+
+impl Unread {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self {
+                code: codes::FILE_MISSING,
+                problem: "does not exist".to_owned(),
+                help: Some("relative paths start at the folder of the configuration file"),
+            },
+            kind => Self {
+                code: codes::FILE_UNREADABLE,
+                problem: format!("cannot be read: {error}"),
+                help: (kind == io::ErrorKind::InvalidData).then_some("save the file as UTF-8"),
+            },
+        }
+    }
 }
 
 /// What rules may name. `None`: not all are known, so that nothing can be said.
@@ -305,13 +331,14 @@ impl Checker<'_> {
             let users = match given.users.get(&full) {
                 None => continue,
                 Some(Ok(list)) => Arc::clone(list.users()),
-                Some(Err(error)) => {
-                    let (code, problem) = error;
+                Some(Err(unread)) => {
+                    let problem = &unread.problem;
                     let message = format!("the file of users `{}` {problem}", full.display());
-                    let fault = source.error(code, path.span(), message);
-                    self.faults.push(
-                        fault.help("relative paths start at the folder of the configuration file"),
-                    );
+                    let fault = source.error(unread.code, path.span(), message);
+                    self.faults.push(match unread.help {
+                        Some(help) => fault.help(help),
+                        None => fault,
+                    });
                     continue;
                 }
             };

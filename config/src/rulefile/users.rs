@@ -36,7 +36,10 @@ impl UserList {
                 .find(|before| before.is_empty() || before.ends_with(char::is_whitespace));
             let said = comment.unwrap_or(line);
             let blanks = line.len() - line.trim_start().len();
-            let said = said.trim();
+            let said = said.trim_matches(|letter: char| {
+                // Marks and, of `copy` of DOS, the sign for the end of a file.
+                letter.is_whitespace() || matches!(letter, '\u{feff}' | '\u{1a}')
+            });
             if said.is_empty() {
                 continue;
             }
@@ -90,6 +93,7 @@ mod tests {
             "\u{feff}# pilots\nann@contoso.com\n\u{feff}\u{feff}bob@contoso.com\n",
             "\u{feff}# pilots\rann@contoso.com\rbob@contoso.com\r",
             "\u{feff}\r\nann@contoso.com\r\n\tbob@contoso.com\t# since May\r\n",
+            "ann@contoso.com \u{feff}\r\nbob@contoso.com\u{feff}\r\n \u{feff}\r\n\u{1a}",
         ] {
             let list = UserList::parse("pilots.txt", text);
             assert!(list.faults().is_empty(), "{}", list.faults());
