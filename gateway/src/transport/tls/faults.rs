@@ -5,7 +5,7 @@ use std::io;
 
 use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
-use rustls::{CertificateError, Error, OtherError};
+use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
 use webpki::Error as Rule;
 
 /// What is wrong with a certificate.
@@ -52,22 +52,39 @@ impl fmt::Display for NotListed {
         write!(f, "the certificate has none of the listed names; ")?;
         match &*self.presented {
             [] => f.write_str("it has no name at all (subjectAltName)"),
-            names => {
-                let names: Vec<&str> = names.iter().map(|name| plain(name)).collect();
-                write!(f, "its names are {}", names.join(", "))
-            }
+            names => write!(f, "its names are {}", plain(names)),
         }
     }
 }
 
 impl std::error::Error for NotListed {}
 
-/// A name of a certificate as people write it: rustls gives it with its kind, as `DnsName("localhost")`.
-fn plain(name: &str) -> &str {
-    let inner = name.split_once("(\"").map(|(_, rest)| rest);
-    inner
-        .and_then(|rest| rest.strip_suffix("\")"))
-        .unwrap_or(name)
+/// Names of a certificate as people write them: rustls gives each with its kind, as `DnsName("localhost")` or
+/// `IpAddress(10.0.0.5)`.
+fn plain(names: &[String]) -> String {
+    let plain = |name: &String| {
+        let inner = name
+            .split_once('(')
+            .and_then(|(_, rest)| rest.strip_suffix(')'));
+        inner.map_or_else(|| name.clone(), |inner| inner.replace('"', ""))
+    };
+    names.iter().map(plain).collect::<Vec<_>>().join(", ")
+}
+
+/// A purpose of a certificate. Those without a name have the numbers of their object identifier.
+fn purpose(purpose: &ExtendedKeyPurpose) -> String {
+    match purpose {
+        ExtendedKeyPurpose::Other(numbers) => {
+            let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+            match &*numbers.join(".") {
+                "1.3.6.1.5.5.7.3.3" => "code signing".to_owned(),
+                "1.3.6.1.5.5.7.3.4" => "e-mail protection".to_owned(),
+                "2.5.29.37.0" => "any purpose".to_owned(),
+                other => other.to_owned(),
+            }
+        }
+        named => named.to_string(),
+    }
 }
 
 impl CertificateFault {
@@ -172,7 +189,9 @@ fn words(error: &CertificateError) -> String {
                 .to_owned()
         }
         CertificateError::BadSignature => {
-            "the certificate is not signed by the authority of this name that is trusted".to_owned()
+            "the certificate is not signed by the authority of this name that is trusted, or a key is too short (RSA \
+             needs 2048 bits)"
+                .to_owned()
         }
         CertificateError::ExpiredContext { not_after, .. } => {
             format!("a certificate of the chain expired at {}", time(*not_after))
@@ -196,7 +215,7 @@ fn words(error: &CertificateError) -> String {
                 ),
                 names => format!(
                     "the certificate is not for `{expected}`, but for {}",
-                    names.join(", ")
+                    plain(names)
                 ),
             }
         }
@@ -204,7 +223,7 @@ fn words(error: &CertificateError) -> String {
             required,
             presented,
         } => {
-            let presented: Vec<String> = presented.iter().map(ToString::to_string).collect();
+            let presented: Vec<String> = presented.iter().map(purpose).collect();
             format!(
                 "the certificate's extended key usage must allow {required}, and allows {} only: have one issued for both \
                  server and client authentication",
@@ -318,6 +337,34 @@ mod tests {
         assert!(error.to_string().contains("RSA and SHA-1"), "{error}");
         assert!(tls_error(&error).is_some());
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn names_and_purposes_are_told_as_people_write_them() {
+        let presented = ["DnsName(\"fe9.contoso.com\")", "IpAddress(10.1.1.1)"];
+        let presented: Vec<String> = presented.map(str::to_owned).to_vec();
+        let not_listed = NotListed {
+            presented: presented.clone(),
+        };
+        let names = "fe9.contoso.com, 10.1.1.1";
+        assert!(not_listed.to_string().ends_with(names), "{not_listed}");
+        let expected = "pool.contoso.com".try_into().unwrap();
+        let said = words(&CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        });
+        assert!(said.ends_with(names), "{said}");
+        let said = words(&CertificateError::InvalidPurposeContext {
+            required: ExtendedKeyPurpose::ServerAuth,
+            presented: vec![
+                ExtendedKeyPurpose::Other(vec![1, 3, 6, 1, 5, 5, 7, 3, 4]),
+                ExtendedKeyPurpose::Other(vec![1, 3, 6, 1, 4, 1]),
+            ],
+        });
+        assert!(
+            said.contains("e-mail protection, 1.3.6.1.4.1 only"),
+            "{said}"
+        );
     }
 
     #[test]
