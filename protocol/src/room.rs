@@ -218,19 +218,27 @@ impl RoomUri {
 }
 
 /// The number of a GUID in one of the spellings that tools print: groups of 8, 4, 4, 4 and 12 hexadecimal digits of
-/// either case with hyphens between them, alone or in braces. `None` for any other text.
+/// either case with hyphens between them, alone, in braces or parentheses, or behind `urn:uuid:`; or all 32 digits without
+/// hyphens. `None` for any other text.
 pub fn guid(value: &str) -> Option<[u8; 16]> {
-    let bare = match value.strip_prefix('{') {
-        Some(rest) => rest.strip_suffix('}')?,
-        None => value,
+    const URN: &str = "urn:uuid:";
+    let bare = match value.len() {
+        32 | 36 => value,
+        38 => value
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+            .or_else(|| value.strip_prefix('(')?.strip_suffix(')'))?,
+        45 => {
+            let (urn, rest) = value.split_at_checked(URN.len())?;
+            urn.eq_ignore_ascii_case(URN).then_some(rest)?
+        }
+        _ => return None,
     };
-    if bare.len() != 36 {
-        return None;
-    }
+    let has_hyphens = bare.len() == 36;
     let mut number = [0; 16];
     let mut rest = bare.as_bytes();
     for (at, octet) in number.iter_mut().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
+        if has_hyphens && matches!(at, 4 | 6 | 8 | 10) {
             rest = rest.strip_prefix(b"-")?;
         }
         let (pair, behind) = rest.split_first_chunk::<2>()?;
@@ -316,13 +324,20 @@ mod tests {
             format!("{{{GUID}}}"),
             format!("{{{}}}", GUID.to_uppercase()),
             GUID.replacen("fad", "fAd", 1),
+            GUID.replace('-', ""),
+            GUID.replace('-', "").to_uppercase(),
+            format!("({GUID})"),
+            format!("urn:uuid:{GUID}"),
+            format!("URN:UUID:{}", GUID.to_uppercase()),
         ] {
             assert!(lower.is_same_room(&room("Contoso.COM", &same)), "{same}");
         }
         for other in [
             format!("{{{GUID}"),
             format!("{GUID}}}"),
-            GUID.replace('-', ""),
+            GUID.replacen('-', "", 1),
+            format!("{{{GUID})"),
+            format!("urn:guid:{GUID}"),
             GUID.replacen('0', "1", 1),
             GUID.replacen('0', "+", 1),
             GUID.replacen("fad5b-", "fad-5b", 1),
