@@ -22,7 +22,7 @@ pub struct Proposal {
     pub expires: Option<SessionExpires>,
     /// Its Min-SE in seconds.
     pub min_se: Option<u32>,
-    /// Whether its Supported header has `timer`.
+    /// Whether its Supported header, or its Require header, has `timer`.
     pub supported: bool,
 }
 
@@ -37,7 +37,9 @@ impl Proposal {
         Ok(Self {
             expires: headers.session_expires()?,
             min_se: headers.min_se()?,
-            supported: headers.lists(Name::Supported, "timer"),
+            // Whoever demands it knows it.
+            supported: headers.lists(Name::Supported, "timer")
+                || headers.lists(Name::Require, "timer"),
         })
     }
 }
@@ -164,6 +166,11 @@ mod tests {
             expires: Some(expires(600, Some(Refresher::Uas))),
             min_se: Some(120),
             supported: true,
+        };
+        assert_eq!(Proposal::of(&request), Ok(proposal));
+        let demanding = text.replace("Supported: 100rel, Timer", "Require: timer");
+        let Message::Request(request) = Message::parse(demanding.as_bytes()).unwrap() else {
+            panic!("not a request");
         };
         assert_eq!(Proposal::of(&request), Ok(proposal));
     }
