@@ -64,6 +64,8 @@ impl UserUri {
         let user = user.split(':').next().unwrap_or_default();
         let host = rest.split([';', '?']).next().unwrap_or_default();
         let domain = without_port(host);
+        // A name of DNS may end in the dot of its root.
+        let domain = domain.strip_suffix('.').unwrap_or(domain);
         if user.is_empty() {
             return Err(UserError::NoUser);
         }
@@ -274,6 +276,8 @@ mod tests {
             "SIP:Ann@Contoso.COM",
             "sips:ann@contoso.com;transport=tls",
             "sip:ann@contoso.com:5061",
+            "sip:ann@contoso.com.",
+            "sip:ann@Contoso.com.:5061;user=phone",
             "sip:ann:secret@contoso.com;user=phone?subject=x",
         ] {
             assert_eq!(UserUri::parse(spelling).unwrap(), plain, "{spelling}");
