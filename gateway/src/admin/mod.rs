@@ -164,8 +164,8 @@ async fn shadow(State(state): State<AdminState>) -> impl IntoResponse {
 }
 
 async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> impl IntoResponse {
-    let accept = headers.get(header::ACCEPT);
-    let format = Format::accepted(accept.and_then(|accept| accept.to_str().ok()));
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let format = Format::accepted(accept.filter_map(|accept| accept.to_str().ok()));
     let headers = [
         (header::CONTENT_TYPE, format.content_type()),
         (header::VARY, header::ACCEPT.as_str()),

@@ -11,11 +11,11 @@ pub enum Format {
 }
 
 impl Format {
-    /// What an `Accept` header asks for; `None`: there is none.
+    /// What all `Accept` headers of a request together ask for.
     #[must_use]
-    pub fn accepted(accept: Option<&str>) -> Self {
+    pub fn accepted<'a>(accept: impl IntoIterator<Item = &'a str>) -> Self {
         let (mut open_metrics, mut text) = (0, 0);
-        for range in accept.unwrap_or_default().split(',') {
+        for range in accept.into_iter().flat_map(|accept| accept.split(',')) {
             let mut parts = range.split(';').map(str::trim);
             let kind = parts.next().unwrap_or_default();
             let (mut quality, mut version) = (1_000, None);
@@ -142,6 +142,9 @@ mod tests {
         ] {
             assert_eq!(Format::accepted(accept), expected, "{accept:?}");
         }
+        // Two headers are one list (RFC 9110 §5.3).
+        let several = ["text/plain;q=0.1", "application/openmetrics-text;q=0.9"];
+        assert_eq!(Format::accepted(several), Format::OpenMetrics);
     }
 
     #[test]
