@@ -31,6 +31,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
+use holdover_config::file;
 use holdover_protocol::room::{IdError, RoomUri};
 use holdover_protocol::user::UserUri;
 use holdover_protocol::xccos::PermissionMask;
@@ -323,15 +324,21 @@ impl Drop for EmbeddedLeg {
     }
 }
 
+/// Opens the lock file at `path`, which is made if it does not exist and `is_made`. To open a pipe in its place would wait for a
+/// reader.
+fn open_lock(path: &Path, is_made: bool) -> io::Result<File> {
+    if path.exists() {
+        file::check_writable(path)?;
+    }
+    let mut options = OpenOptions::new();
+    options.create(is_made).truncate(false).write(true);
+    options.open(path)
+}
+
 /// Takes the lock that says "this database is being served". The system frees it when the process ends, however it ends.
 fn lock(database: &Path) -> Result<File, PoolError> {
     let path = lock_path(database);
-    let opened = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
-    let file = match opened {
+    let file = match open_lock(&path, true) {
         Ok(file) => file,
         Err(source) => return Err(PoolError::Lock { path, source }),
     };
@@ -357,7 +364,7 @@ fn lock_path(database: &Path) -> PathBuf {
 pub fn check(database: &Path) -> Result<(), PoolError> {
     let path = lock_path(database);
     if path.exists()
-        && let Err(source) = OpenOptions::new().write(true).open(&path)
+        && let Err(source) = open_lock(&path, false)
     {
         return Err(PoolError::Lock { path, source });
     }

@@ -373,6 +373,20 @@ fn what_hinders_the_lock_is_named() {
     assert!(told.to_string().contains(&lock), "{told}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_the_lock_is_not_waited_for() {
+    let folder = Folder::new();
+    let path = folder.path();
+    let mut lock = path.clone().into_os_string();
+    lock.push(".lock");
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &lock, kind, 0o600.into(), 0).unwrap();
+    let opened = EmbeddedPool::open(&path, EmbeddedOptions::new("contoso.com"));
+    assert!(matches!(opened, Err(PoolError::Lock { .. })));
+    assert!(matches!(check(&path), Err(PoolError::Lock { .. })));
+}
+
 #[test]
 fn a_domain_that_no_identifier_can_have_is_refused() {
     let folder = Folder::new();
