@@ -63,10 +63,13 @@ pub struct ReadFile {
     pub is_ended: bool,
 }
 
+/// What [`Amount::what`] calls the rules of a file.
+pub(super) const RULES: &str = "rules";
+
 /// How much there is of something of which little may be left when a file is cut short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount {
-    /// What is counted: "rooms" or "users".
+    /// What is counted: "rooms", "users" or [`RULES`].
     pub what: &'static str,
     /// In which file, as people know it.
     pub file: String,
@@ -87,7 +90,7 @@ pub struct Version {
     pub users: HashMap<PathBuf, Arc<Users>>,
     /// The files, the configuration file first.
     pub files: Vec<ReadFile>,
-    /// How many rooms there are, and users in each file of users.
+    /// How many rooms there are, users in each file of users, and rules in each file of rules.
     pub amounts: Vec<Amount>,
     /// Text of the configuration file, without a byte order mark.
     pub text: Arc<str>,
@@ -210,7 +213,11 @@ impl Reader {
                 amounts.push(Amount {
                     what: "users",
                     file: source.path.display().to_string(),
-                    number: source.text.lines().filter(|line| is_entry(line)).count(),
+                    number: source
+                        .text
+                        .split(['\n', '\r'])
+                        .filter(|line| is_entry(line))
+                        .count(),
                 });
             }
             files.push(self.text_file(source.path.to_owned(), kind, source.text));
@@ -265,6 +272,20 @@ impl Reader {
             file: path.display().to_string(),
             number: users.len(),
         }));
+        let mut of_file: HashMap<&str, usize> = HashMap::new();
+        for rule in &loaded.settings.live.rules {
+            *of_file.entry(&rule.place.file).or_default() += 1;
+        }
+        for file in &files {
+            if matches!(file.kind, FileKind::Main | FileKind::Rules) {
+                let name = file.path.display().to_string();
+                amounts.push(Amount {
+                    what: RULES,
+                    number: of_file.get(name.as_str()).copied().unwrap_or_default(),
+                    file: name,
+                });
+            }
+        }
         let version = Version {
             amounts,
             settings: loaded.settings.clone(),

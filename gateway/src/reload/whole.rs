@@ -7,7 +7,8 @@
 use holdover_config::settings::Whole;
 use holdover_config::{Diagnostic, Diagnostics, Severity};
 
-use super::read::{Amount, CHANGING, Version};
+use super::read::{Amount, CHANGING, RULES, Version};
+use crate::hash::Hash;
 
 /// Stable code of a file whose last line has no end.
 const NO_LINE_END: &str = "HT003";
@@ -38,6 +39,9 @@ pub(super) fn doubts(running: &Version, version: &Version) -> Diagnostics {
             .amounts
             .iter()
             .find(|before| (before.what, &before.file) == (now.what, &now.file));
+        if now.what == RULES && !may_lack_rules(running, version, now) {
+            continue;
+        }
         if let Some(before) = before.filter(|before| is_few(before, now, keep_percent)) {
             let (what, number, before) = (now.what, now.number, before.number);
             let message = format!(
@@ -55,6 +59,18 @@ pub(super) fn doubts(running: &Version, version: &Version) -> Diagnostics {
 
 fn is_few(before: &Amount, now: &Amount, percent: usize) -> bool {
     now.number.saturating_mul(100) < before.number.saturating_mul(percent)
+}
+
+/// Whether rules may be missing from a file of which few remain: they were not moved to another one, nor is the file's only rule
+/// gone, which is often removed or made a comment. A file without content is most likely about to be written.
+fn may_lack_rules(running: &Version, version: &Version, now: &Amount) -> bool {
+    let number = |version: &Version| version.settings.live.rules.len();
+    let is_empty = version
+        .files
+        .iter()
+        .any(|file| file.path.display().to_string() == now.file && file.hash == Hash::of(b""));
+    let lost = number(running).saturating_sub(number(version));
+    lost > 1 || (lost == 1 && is_empty)
 }
 
 /// The fault of files that go on changing.

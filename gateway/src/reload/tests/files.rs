@@ -95,6 +95,61 @@ fn a_version_with_far_fewer_rooms_or_users_is_applied_only_if_it_is_meant() {
     assert!(place.reload().1.is_some());
 }
 
+/// A cut rule can refuse everybody, and a missing one let in whom it refused.
+#[test]
+fn a_file_of_rules_with_far_fewer_rules_is_applied_only_if_it_is_meant() {
+    let rules = |rules: std::ops::Range<usize>| -> String {
+        let rule = |n| format!("[[rule]]\nname = \"r{n}\"\nthen = {{ refuse = \"No.\" }}\n");
+        rules.map(rule).collect()
+    };
+    let mut place = Place::new();
+    place.write("rules.d/r.toml", &rules(0..5));
+    assert!(place.reload().1.is_some());
+    place.write("rules.d/r.toml", &rules(0..2));
+    let (report, version) = place.reload();
+    assert!(version.is_none());
+    let Report::Rejected { faults, .. } = &report else {
+        panic!("{report:?}");
+    };
+    let fault = faults.iter().next().unwrap();
+    assert_eq!(fault.code(), "HT004");
+    assert!(fault.message().starts_with("2 of 5 rules "), "{fault}");
+    assert!(fault.file().ends_with("rules.d/r.toml"), "{fault}");
+    // They moved.
+    place.write("rules.d/s.toml", &rules(2..5));
+    assert!(place.reload().1.is_some());
+    // Half of two may go, and the only one; a file that was emptied may be about to be written.
+    place.write("rules.d/r.toml", &rules(0..1));
+    assert!(place.reload().1.is_some());
+    place.write("rules.d/r.toml", "");
+    assert!(place.reload().1.is_none());
+    place.write("rules.d/r.toml", "# none\n");
+    assert!(place.reload().1.is_some());
+}
+
+/// Old Macintoshes end lines in another way.
+#[test]
+fn users_are_counted_however_lines_end() {
+    let list = |users: usize, end: &str| -> String {
+        (0..users)
+            .map(|n| format!("user{n}@contoso.com{end}"))
+            .collect()
+    };
+    let rule = "[[rule]]\nname = \"r\"\nwhen = { user_file = \"list.txt\" }\nthen = { refuse = \"No.\" }\n";
+    let mut place = Place::new();
+    place.write("rules.d/r.toml", rule);
+    for (users, end, is_applied) in [
+        (10, "\n", true),
+        (9, "\r", true),
+        (4, "\r", false),
+        (9, "\r\n", true),
+    ] {
+        place.write("list.txt", &list(users, end));
+        let (report, version) = place.reload();
+        assert_eq!(version.is_some(), is_applied, "{users} {end:?} {report:?}");
+    }
+}
+
 /// Whoever writes a file pauses in the middle of it.
 #[test]
 fn files_are_read_when_they_have_settled() {
