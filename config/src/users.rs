@@ -103,6 +103,16 @@ impl Users {
         self.hashes.get(user).map(|hashes| &**hashes)
     }
 
+    /// One of the users who are not of `domain`, the first by name, and how many there are.
+    #[must_use]
+    pub fn foreign(&self, domain: &Domain) -> Option<(&UserUri, usize)> {
+        let foreign = || {
+            let users = self.hashes.keys();
+            users.filter(|user| user.domain() != domain.as_str())
+        };
+        foreign().min().map(|first| (first, foreign().count()))
+    }
+
     /// Number of users.
     pub fn len(&self) -> usize {
         self.hashes.len()

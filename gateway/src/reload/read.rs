@@ -11,8 +11,8 @@ use holdover_config::settings::{
     Directory as DirectorySettings, Fixed, Peers, PoolKind, Security, SignIn,
 };
 use holdover_config::{
-    Diagnostic, Diagnostics, Loaded, Loader, PoolName, Settings, Severity, SourceKind, Users,
-    check_environment, file,
+    Diagnostic, Diagnostics, Domain, Loaded, Loader, PoolName, Settings, Severity, SourceKind,
+    Users, check_environment, file,
 };
 
 use super::stamp::Stamps;
@@ -26,6 +26,9 @@ use crate::transport::tls::{Acceptor, TlsError};
 const UNUSABLE_CERTIFICATE: &str = "HT001";
 /// Stable code of a database that a pool cannot use.
 const UNUSABLE_DATABASE: &str = "HT007";
+
+/// Stable code of users of a domain that is not served.
+const FOREIGN_USERS: &str = "HT008";
 
 /// Stable code of files that do not stop changing.
 pub(super) const CHANGING: &str = "HT002";
@@ -253,6 +256,9 @@ impl Reader {
             check_parts(&loaded.settings.fixed, &mut found);
         }
         let users = self.users(&loaded, &mut files);
+        for (path, users) in &users {
+            found.append(foreign(path, users, &loaded.settings.fixed.gateway.domain));
+        }
         let directory = self.directory(&loaded.settings, &mut files, &mut found)?;
         let (Some((directory, directory_took)), false) = (directory, found.has_errors()) else {
             return Some(Read {
@@ -398,6 +404,25 @@ impl Reader {
             is_ended,
         }
     }
+}
+
+/// What is odd about a file with users who cannot sign in.
+fn foreign(path: &Path, users: &Users, domain: &Domain) -> Diagnostics {
+    let Some((user, number)) = users.foreign(domain) else {
+        return Diagnostics::new();
+    };
+    let others = match number {
+        1 => String::new(),
+        _ => format!(" and {} more", number - 1),
+    };
+    let message = format!(
+        "`{}`{others} cannot sign in: this gateway serves `{domain}` alone",
+        user.address()
+    );
+    let file = path.display().to_string();
+    Diagnostic::whole_file(Severity::Warning, FOREIGN_USERS, file, message)
+        .help("users of other domains are refused whatever their password; `domain` in `[gateway]` is the one that is served")
+        .into()
 }
 
 /// Whether a line of a list of users names one, as far as counting goes.

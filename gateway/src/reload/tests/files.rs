@@ -150,6 +150,23 @@ fn users_are_counted_however_lines_end() {
     }
 }
 
+#[test]
+fn users_who_cannot_sign_in_are_warned_of() {
+    let mut place = Place::new();
+    let more = "\"bob@fabrikam.com\" = \"939e7578ed9e3c518a452acee763bce9\"\n";
+    place.write("users.toml", &format!("{USERS}{more}"));
+    let version = place.reload().1.unwrap();
+    let warning = version.warnings.iter().next().unwrap();
+    assert_eq!(warning.code(), "HT008");
+    let told = warning.message();
+    assert!(
+        told.starts_with("`bob@fabrikam.com` cannot sign in"),
+        "{told}"
+    );
+    place.write("users.toml", USERS);
+    assert!(place.reload().1.unwrap().warnings.is_empty());
+}
+
 /// Whoever writes a file pauses in the middle of it.
 #[test]
 fn files_are_read_when_they_have_settled() {
