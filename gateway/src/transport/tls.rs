@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 pub use acceptor::{Acceptor, Unmet};
 pub use clients::ClientCertificates;
 use faults::{CertificateFault, tls_error};
-pub use faults::{Explained, in_words};
+pub use faults::{Explained, PemError, in_words};
 use hello::{Outdated, Overheard};
 
 use crate::telemetry::events::connection::{TlsFailure, TlsSuite};
@@ -45,7 +45,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// What was wrong with it.
-        source: rustls::pki_types::pem::Error,
+        source: PemError,
     },
     /// A file holds no certificate.
     #[error("{0}: there is no certificate in this file")]
@@ -225,7 +225,7 @@ fn pair(certificate: &Path, key: &Path) -> Result<(Chain, PrivateKeyDer<'static>
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|source| TlsError::Pem {
         path: key.to_owned(),
-        source,
+        source: PemError(source),
     })?;
     Ok((chain, private))
 }
@@ -249,7 +249,7 @@ fn certificates_in(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static
         .collect::<Result<_, _>>()
         .map_err(|source| TlsError::Pem {
             path: path.to_owned(),
-            source,
+            source: PemError(source),
         })?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate(path.to_owned()));

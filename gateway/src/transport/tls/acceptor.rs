@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::hello::Overheard;
 use super::{
-    ClientCertificates, Stream, TlsError, certificates_in, failure_of, in_words, provider, read,
+    ClientCertificates, PemError, Stream, TlsError, certificates_in, failure_of, in_words,
+    provider, read,
 };
 use crate::telemetry::events::connection::{
     CertificatesRejected, CertificatesRenewed, TlsCompleted, TlsFailed,
@@ -299,7 +300,7 @@ impl Files {
         let chain = certificates_in(&self.certificate, &content.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|source| TlsError::Pem {
             path: self.key.clone(),
-            source,
+            source: PemError(source),
         })?;
         let pair = |source: rustls::Error| TlsError::Pair {
             certificate: self.certificate.clone(),

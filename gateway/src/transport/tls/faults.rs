@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use jiff::Timestamp;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{UnixTime, pem};
 use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
 use webpki::Error as Rule;
 
@@ -161,6 +161,28 @@ impl From<Error> for Explained {
         }
     }
 }
+
+/// What is wrong with a PEM file, without what is in it.
+#[derive(Debug)]
+pub struct PemError(pub(super) pem::Error);
+
+impl fmt::Display for PemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            pem::Error::MissingSectionEnd { .. } => {
+                f.write_str("a part has no END line: the file may be cut short")
+            }
+            pem::Error::IllegalSectionStart { .. } => f.write_str("a BEGIN line is malformed"),
+            pem::Error::Base64Decode(_) => {
+                f.write_str("what is between BEGIN and END is no base64")
+            }
+            pem::Error::NoItemsFound => f.write_str("there is nothing of the kind in it"),
+            other => other.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PemError {}
 
 /// The library's error in one of a connection, if that is why it failed.
 pub(super) fn tls_error(error: &io::Error) -> Option<&Error> {
@@ -365,6 +387,20 @@ mod tests {
             said.contains("e-mail protection, 1.3.6.1.4.1 only"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_is_told_without_octets() {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject as _;
+        for (file, said) in [
+            ("-----BEGIN CERTIFICATE-----\nMIIB\n", "no END line"),
+            ("-----BEGIN CERTIFICATE\n", "BEGIN line is malformed"),
+            ("no part\n", "nothing of the kind"),
+        ] {
+            let error = PemError(CertificateDer::from_pem_slice(file.as_bytes()).unwrap_err());
+            assert!(error.to_string().contains(said), "{error}");
+        }
     }
 
     #[test]
