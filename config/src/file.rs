@@ -20,7 +20,7 @@ pub const ROOMS_BYTES: u64 = 1_024 * 1_024 * 1_024;
 pub const SETTLE: Duration = Duration::from_millis(500);
 
 /// How long a file may take to be read.
-const PATIENCE: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The mark with which some editors begin UTF-8 text. It is not part of the text.
 const MARK: &str = "\u{feff}";
@@ -49,7 +49,7 @@ pub fn open(path: &Path, most: u64) -> io::Result<Bounded> {
         file,
         most,
         left: most,
-        until: Instant::now() + PATIENCE,
+        until: Instant::now() + READ_TIMEOUT,
     })
 }
 

@@ -12,9 +12,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 ///
 /// # Errors
 ///
-/// Another process did not give it back within `patience`, or the system has no locks for it.
-pub fn lock_within(file: &File, patience: Duration) -> io::Result<()> {
-    let until = Instant::now() + patience;
+/// Another process did not give it back within `limit`, or the system has no locks for it.
+pub fn lock_within(file: &File, limit: Duration) -> io::Result<()> {
+    let until = Instant::now() + limit;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),

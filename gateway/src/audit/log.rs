@@ -13,7 +13,7 @@ use super::{Entry, lock_within};
 use crate::hash::Hash;
 
 /// How long another process may have the file.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest line that is looked for at the end.
 const TAIL: u64 = 4 * 1_024 * 1_024;
@@ -66,7 +66,7 @@ impl AuditLog {
             // The gateway adds to it too.
             file::adopt(&file, &self.path)?;
         }
-        lock_within(&file, LOCK_PATIENCE)?;
+        lock_within(&file, LOCK_TIMEOUT)?;
         let tail = Tail::of(&mut file)?;
         let torn = (tail.torn > 0).then_some(tail.torn);
         if torn.is_some() {

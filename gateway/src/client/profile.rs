@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 /// How long a client waits for each answer unless it is told otherwise.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A password. Shows itself to nobody.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ impl Profile {
             password: None,
             user_agent: concat!("Holdover/", env!("CARGO_PKG_VERSION"), " chat").into(),
             epid: format!("{:012x}", seed & 0xffff_ffff_ffff).into(),
-            patience: PATIENCE,
+            patience: ANSWER_TIMEOUT,
             seed,
         }
     }

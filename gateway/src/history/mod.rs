@@ -31,7 +31,7 @@ use crate::hash::Hash;
 use crate::reload::{ReadFile, Version};
 
 /// How long another process may keep the folder locked.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Largest index, in octets, whoever wrote it.
 const INDEX_BYTES: u64 = 64 * 1_024 * 1_024;
@@ -166,7 +166,7 @@ impl History {
         let file = options.open(&path)?;
         // A gateway that is not root's has to be able to lock it as well.
         file::adopt(&file, &path)?;
-        lock_within(&file, LOCK_PATIENCE)?;
+        lock_within(&file, LOCK_TIMEOUT)?;
         Ok(file)
     }
 

@@ -23,7 +23,7 @@ use crate::telemetry::{Emit as _, Telemetry};
 use crate::transport::{Most, Occupancy};
 
 /// How long sessions may be in the middle of asking a version that is not in use any more. They ask for microseconds.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LONGEST_USE: Duration = Duration::from_secs(1);
 
 /// What was in use until another version was published. Taking ten thousand rules apart keeps a thread busy for milliseconds, so
 /// it is not left to whichever session asked last.
@@ -35,7 +35,7 @@ impl Retired {
     /// Waits until nobody uses it, and frees it here. Blocks.
     pub(super) fn take_apart(self) {
         let Some(routing) = self.0 else { return };
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LONGEST_USE;
         while Arc::strong_count(&routing) > 1 && Instant::now() < until {
             thread::sleep(Duration::from_millis(1));
         }

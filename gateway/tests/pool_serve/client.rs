@@ -10,7 +10,7 @@ use holdover_protocol::sip::{
 };
 
 /// Longest wait for something that must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One user's dialog.
 pub(crate) struct User {
@@ -46,7 +46,7 @@ pub(crate) struct Client<S> {
 impl Client<TcpStream> {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self::over(stream)
     }
 }

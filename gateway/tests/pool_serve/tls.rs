@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::client::{Client, PATIENCE, User};
+use crate::client::{Client, TIMEOUT, User};
 use crate::server::Server;
 
 type TlsStream = StreamOwned<ClientConnection, TcpStream>;
@@ -95,7 +95,7 @@ fn connect(address: SocketAddr, trusted: &Authority, own: Option<&Pair>) -> TlsS
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     StreamOwned::new(connection, stream)
 }
 
@@ -113,7 +113,7 @@ fn is_refused(mut stream: TlsStream) -> bool {
 fn eventually(mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIMEOUT);
         std::thread::yield_now();
     }
 }

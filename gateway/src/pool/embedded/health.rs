@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::store::StoreError;
 
 /// How long the thread may be at one thing. A batch is a second's work at the worst.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// What the pool's thread says of itself, for others to look at.
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl Health {
         let is_new = asked == now;
         let silent = now.saturating_duration_since(asked);
         let verdict = match &state.failed {
-            _ if silent >= PATIENCE => {
+            _ if silent >= SILENCE => {
                 Err(format!("it has not answered for {} s", silent.as_secs()))
             }
             Some(failed) => Err(failed.to_string()),
@@ -103,11 +103,11 @@ mod tests {
         let health = Health::default();
         let now = Instant::now();
         assert_eq!(health.look(now), (Ok(()), true));
-        assert_eq!(health.look(now + PATIENCE / 2), (Ok(()), false));
-        let (verdict, _) = health.look(now + PATIENCE);
+        assert_eq!(health.look(now + SILENCE / 2), (Ok(()), false));
+        let (verdict, _) = health.look(now + SILENCE);
         assert_eq!(verdict.unwrap_err(), "it has not answered for 10 s");
         health.answered(false);
-        assert_eq!(health.look(now + PATIENCE), (Ok(()), true));
+        assert_eq!(health.look(now + SILENCE), (Ok(()), true));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::*;
 use crate::pool::{LegEvent, Receipt};
 
 /// Longest wait for something that must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 const ROOMS: &str = r#"
 [[category]]
@@ -57,7 +57,7 @@ impl Session {
     }
 
     fn event(&self) -> LegEvent {
-        self.events.recv_timeout(PATIENCE).expect("an event")
+        self.events.recv_timeout(TEST_TIMEOUT).expect("an event")
     }
 
     fn send(&mut self, document: Bytes) -> SendId {
@@ -242,7 +242,7 @@ fn nothing_is_told_before_it_is_durable() {
         assert_eq!(ann.message(), "hello");
         // Seen at the receipt and at the copy.
         for _ in 0..2 {
-            let head = heads.recv_timeout(PATIENCE).unwrap();
+            let head = heads.recv_timeout(TEST_TIMEOUT).unwrap();
             assert_eq!(head.id, number);
         }
     }
@@ -457,7 +457,7 @@ fn many_legs_hear_the_same_in_the_same_order() {
 
 /// Looks until the pool says so.
 fn looks(pool: &EmbeddedPool, wanted: impl Fn(&Result<(), String>) -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TEST_TIMEOUT;
     loop {
         let looked = pool.look();
         if wanted(&looked) {
@@ -488,7 +488,7 @@ fn a_panic_of_the_thread_is_told_at_once() {
     looks(&pool, Result::is_ok);
     fails.store(true, Ordering::Release);
     ann.send(post("poison"));
-    let what = told.recv_timeout(PATIENCE).unwrap();
+    let what = told.recv_timeout(TEST_TIMEOUT).unwrap();
     assert!(what.starts_with("its thread ended by a fault"), "{what}");
     looks(&pool, |looked| looked == &Err(what.clone()));
     pool.shutdown();

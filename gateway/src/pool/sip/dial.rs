@@ -18,7 +18,7 @@ use crate::transport::tls::{Connector, TlsError};
 use crate::transport::{self, Stream};
 
 /// How long the name, the connection and TLS may take, each.
-const PATIENCE: Duration = Duration::from_secs(4);
+const DIAL_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long certificates are waited for that somebody writes.
 const UNSETTLED: Duration = Duration::from_secs(2);
@@ -217,7 +217,7 @@ async fn load(tls: PoolTls) -> Result<Connector, DialError> {
 }
 
 async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    match timeout(PATIENCE, work).await {
+    match timeout(DIAL_TIMEOUT, work).await {
         Ok(done) => done,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }

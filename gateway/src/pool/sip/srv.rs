@@ -20,7 +20,7 @@ use crate::telemetry::events::pool::{PoolServersFound, PoolSrvFailed};
 use crate::telemetry::{Detail, Emit as _};
 
 /// How long a lookup may take, all tries together.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long records are used at least and at most, whatever their time to live.
 const LIFE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3600));
@@ -127,7 +127,7 @@ impl Watch {
         };
         // With the dot at its end no search list is tried.
         let lookup = resolver.srv_lookup(format!("{}.", self.name));
-        let found = tokio::time::timeout(PATIENCE, lookup)
+        let found = tokio::time::timeout(LOOKUP_TIMEOUT, lookup)
             .await
             .map_err(|_| SrvError::Silent)??;
         let records = found

@@ -8,7 +8,7 @@ use holdover_protocol::sip::{MessageBuilder, Method, Name, Response, Status};
 use crate::pool::sip::leg::Context;
 
 /// How long a server may take to answer OPTIONS.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Silence after something was sent, beyond which the server is asked.
 const SUSPICION: Duration = Duration::from_secs(2);
@@ -149,7 +149,7 @@ impl Ping {
     /// When [`due`](Self::due) has something to say.
     pub(super) fn poll_timeout(&self) -> Instant {
         match (self.asked, self.interval) {
-            (Some(asked), _) => asked + PATIENCE,
+            (Some(asked), _) => asked + ANSWER_TIMEOUT,
             (None, Some(interval)) => {
                 let suspicious = self.unheard.map(|since| since + SUSPICION);
                 let quiet = self.heard + interval;
