@@ -10,6 +10,17 @@ use holdover_protocol::sip::{
 
 use crate::peer::Attachment;
 
+/// What is understood where there are calls, and no registrations.
+pub(crate) const METHODS: &[Method] = &[
+    Method::Invite,
+    Method::Ack,
+    Method::Cancel,
+    Method::Bye,
+    Method::Info,
+    Method::Update,
+    Method::Options,
+];
+
 /// What lookup and channel dialogs understand.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, INFO, UPDATE";
 

@@ -18,15 +18,7 @@ use crate::registrar::user_of;
 use crate::telemetry::events::serve::DialogEnd;
 
 /// What this server does.
-pub(super) const METHODS: &[Method] = &[
-    Method::Invite,
-    Method::Ack,
-    Method::Cancel,
-    Method::Bye,
-    Method::Info,
-    Method::Update,
-    Method::Options,
-];
+pub(super) const METHODS: &[Method] = answer::METHODS;
 
 /// Option tags that may stand in Require.
 const EXTENSIONS: &[&str] = &["timer"];

@@ -30,15 +30,7 @@ use crate::session::table::{SessionHandle, SessionTable};
 use crate::telemetry::events::sign_in::AssertionFault;
 
 /// What this server does. Registrations and subscriptions are the front end's: what of them comes here is answered 405.
-pub(super) const METHODS: &[Method] = &[
-    Method::Invite,
-    Method::Ack,
-    Method::Cancel,
-    Method::Bye,
-    Method::Info,
-    Method::Update,
-    Method::Options,
-];
+pub(super) const METHODS: &[Method] = answer::METHODS;
 
 /// Sessions of one user: one for each endpoint. Few people have more than three.
 const MOST_OF_USER: usize = 8;

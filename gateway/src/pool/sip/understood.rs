@@ -3,20 +3,11 @@
 use bytes::Bytes;
 use holdover_protocol::sip::{Method, Name, Request, Status, Uas, respond};
 
-/// The methods that a leg understands.
-pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, INFO, UPDATE, OPTIONS";
+use crate::answer;
 
 /// What a leg can do (RFC 3261 §8.2).
 pub(super) const UAS: Uas<'static> = Uas {
-    methods: &[
-        Method::Invite,
-        Method::Ack,
-        Method::Bye,
-        Method::Cancel,
-        Method::Info,
-        Method::Update,
-        Method::Options,
-    ],
+    methods: answer::METHODS,
     schemes: &["sip", "sips"],
     extensions: &["timer"],
     bodies: &[
@@ -24,6 +15,11 @@ pub(super) const UAS: Uas<'static> = Uas {
         (Method::Info, &["text/plain"]),
     ],
 };
+
+/// The methods that a leg understands, as an Allow field names them.
+pub(super) fn allow() -> String {
+    Method::list(UAS.methods)
+}
 
 /// What is understood outside of dialogs.
 pub(super) const OUTSIDE: Uas<'static> = Uas {
@@ -34,7 +30,7 @@ pub(super) const OUTSIDE: Uas<'static> = Uas {
 /// Says what this side can do.
 pub(super) fn options(request: &Request, tag: Option<&str>) -> Bytes {
     respond(request, Status::OK, tag)
-        .header(Name::Allow, ALLOW)
+        .header(Name::Allow, allow())
         .header(Name::Accept, "text/plain, application/sdp")
         .header(Name::Supported, "timer")
         .finish()

@@ -9,7 +9,7 @@ use holdover_protocol::sip::transaction;
 use holdover_protocol::sip::{Method, Name, Response, SessionExpires, Status, sdp};
 use holdover_protocol::user::UserUri;
 
-use super::super::understood::ALLOW;
+use super::super::understood::allow;
 use super::Context;
 use crate::random::Random;
 
@@ -95,7 +95,7 @@ impl Call {
             raised => invite.header(Name::MinSe, raised),
         };
         invite
-            .header(Name::Allow, ALLOW)
+            .header(Name::Allow, allow())
             .body("application/sdp", sdp::offer(&context.address).as_bytes())
             .finish()
     }

@@ -93,7 +93,7 @@ impl LegCore {
         };
         let accepted = respond(request, Status::OK, None)
             .header(Name::Contact, self.context.contact(&self.user))
-            .header(Name::Allow, understood::ALLOW);
+            .header(Name::Allow, understood::allow());
         let accepted = terms.put_on(accepted);
         let address = &self.context.address;
         let accepted = match with_description(accepted, request, address, WithoutOffer::Offer) {

@@ -462,7 +462,11 @@ fn documents_of_the_pool_are_delivered_once_and_in_order() {
 fn other_requests_are_answered_as_they_should() {
     let mut bench = Bench::open(1, "");
     bench.ask("OPTIONS", "", "");
-    assert!(bench.sent_text().contains("\r\nAllow: INVITE, ACK, BYE"));
+    assert!(
+        bench
+            .sent_text()
+            .contains("\r\nAllow: INVITE, ACK, CANCEL, BYE")
+    );
     bench.ask("MESSAGE", "", "");
     bench.ask("FROBNICATE", "", "");
     bench.ask("INFO", "Require: magic\r\n", "");
