@@ -1,20 +1,43 @@
 //! Asking the admin server of a running gateway.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use axum::body::{Body, Bytes, to_bytes};
 use holdover_config::Settings;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
 
-/// Longest time to connect, and longest silence after that.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What an answer may take.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Until all of it is there.
+    time: Duration,
+    /// Bytes of its body.
+    bytes: usize,
+}
 
-/// Longest silence of a gateway that reads its files: it waits until they have settled.
-const RELOAD: Duration = Duration::from_secs(90);
+/// Of a question about what the gateway knows.
+const QUESTION: Bounds = Bounds {
+    time: Duration::from_secs(10),
+    bytes: 64 << 20,
+};
 
-/// Longest answer.
-const BYTES: u64 = 64 * 1_024 * 1_024;
+/// Of a reload: the gateway reads its files, and waits until they have settled.
+const RELOAD: Bounds = Bounds {
+    time: Duration::from_secs(90),
+    bytes: 64 << 20,
+};
+
+/// Longest time to connect.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Where the admin server of this configuration is to be found on this machine.
 ///
@@ -48,9 +71,7 @@ pub(super) fn get(
     path: &str,
     query: &[(&str, &str)],
 ) -> anyhow::Result<String> {
-    let target = target(path, query);
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    let (status, body) = exchange(address, &request, PATIENCE)?;
+    let (status, body) = exchange(address, Method::GET, &target(path, query), QUESTION)?;
     if status != 200 {
         bail!("the admin server at {address} answers {status}: {body}");
     }
@@ -67,11 +88,7 @@ pub(super) fn post(
     path: &str,
     query: &[(&str, &str)],
 ) -> anyhow::Result<(u16, String)> {
-    let target = target(path, query);
-    let request = format!(
-        "POST {target} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    exchange(address, &request, RELOAD)
+    exchange(address, Method::POST, &target(path, query), RELOAD)
 }
 
 /// A path with a query, whose values are escaped.
@@ -88,31 +105,79 @@ fn target(path: &str, query: &[(&str, &str)]) -> String {
     target
 }
 
-/// Status and body of the answer to a request.
+/// Status and body of the answer to a request without content.
 fn exchange(
     address: SocketAddr,
-    request: &str,
-    silence: Duration,
+    method: Method,
+    target: &str,
+    bounds: Bounds,
 ) -> anyhow::Result<(u16, String)> {
     let reach = || format!("cannot ask the admin server at {address}");
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(reach)?;
-    stream.set_read_timeout(Some(silence))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(request.as_bytes()).with_context(reach)?;
-    let mut answer = Vec::new();
-    stream
-        .take(BYTES)
-        .read_to_end(&mut answer)
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .header(header::HOST, address.to_string())
+        .header(header::CONNECTION, "close")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(String::new())
         .with_context(reach)?;
-    let answer = String::from_utf8(answer).context("the admin server's answer is no text")?;
-    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
-        bail!("the admin server at {address} does not speak HTTP");
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let asked = runtime.with_context(reach)?.block_on(async {
+        timeout(bounds.time, ask(address, request, bounds.bytes))
+            .await
+            .unwrap_or_else(|_| {
+                let seconds = bounds.time.as_secs_f32();
+                Err(anyhow!("it did not answer within {seconds} seconds"))
+            })
+    });
+    let (status, body) = asked.with_context(reach)?;
+    let body = Vec::from(body);
+    let body = String::from_utf8(body).context("the admin server's answer is no text")?;
+    Ok((status, body))
+}
+
+async fn ask(
+    address: SocketAddr,
+    request: Request<String>,
+    bytes: usize,
+) -> anyhow::Result<(u16, Bytes)> {
+    let stream = timeout(CONNECT, TcpStream::connect(address))
+        .await
+        .context("no connection in time")??;
+    let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with the runtime.
+    let _connection = tokio::spawn(connection);
+    let answer = requests
+        .send_request(request)
+        .await
+        .map_err(|error| match error.is_parse() {
+            true => anyhow!("it does not speak HTTP"),
+            false => in_words(error),
+        })?;
+    let status = answer.status().as_u16();
+    let body = to_bytes(Body::new(answer.into_body()), bytes).await;
+    let body = body.map_err(|error| match error.into_inner().downcast::<axum::Error>() {
+        Ok(error) => in_words(error),
+        Err(_) => anyhow!("its answer is longer than {bytes} bytes"),
+    })?;
+    Ok((status, body))
+}
+
+/// An error by its cause: what the library says before it is for programmers.
+fn in_words(error: impl Error + 'static) -> anyhow::Error {
+    let mut cause: &dyn Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let is_cut = match (cause.downcast_ref::<hyper::Error>(), cause.downcast_ref()) {
+        (Some(error), _) => error.is_incomplete_message(),
+        (None, Some(error)) => io::Error::kind(error) == io::ErrorKind::UnexpectedEof,
+        (None, None) => false,
     };
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    let status = status
-        .parse()
-        .context("the admin server's answer has no status")?;
-    Ok((status, body.to_owned()))
+    match is_cut {
+        true => anyhow!("the connection was closed before the answer's end"),
+        false => anyhow!("{cause}"),
+    }
 }
 
 /// Appends a value so that it cannot be taken for anything else in a query.
@@ -128,6 +193,7 @@ fn escape(value: &str, target: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::thread;
 
@@ -175,6 +241,62 @@ mod tests {
         assert!(
             error.starts_with("cannot ask the admin server at"),
             "{error}"
+        );
+    }
+    #[test]
+    fn an_answer_in_pieces_is_put_together_and_one_cut_short_is_not_taken() {
+        let (address, served) = server(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;a=b\r\n}\r\n0\r\n\r\n",
+        );
+        assert_eq!(get(address, "/v1/config", &[]).unwrap(), "{}");
+        served.join().unwrap();
+        for (answer, expected) in [
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
+                "closed before the answer's end",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-",
+                "closed before the answer's end",
+            ),
+            ("", "closed before the answer's end"),
+            ("SIP/2.0 400 Bad Request\r\n\r\n", "it does not speak HTTP"),
+        ] {
+            let (address, served) = server(answer);
+            let error = format!("{:#}", get(address, "/", &[]).unwrap_err());
+            assert!(
+                error.starts_with("cannot ask the admin server at"),
+                "{error}"
+            );
+            assert!(error.ends_with(expected), "{answer:?}: {error}");
+            served.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn an_answer_is_bounded_in_size_and_time() {
+        let bounds = Bounds {
+            time: Duration::from_secs(60),
+            bytes: 3,
+        };
+        let (address, served) = server("HTTP/1.1 200 OK\r\n\r\n1234");
+        let error = exchange(address, Method::GET, "/", bounds).unwrap_err();
+        assert!(
+            format!("{error:#}").ends_with("longer than 3 bytes"),
+            "{error:#}"
+        );
+        served.join().unwrap();
+        // Connections wait to be accepted, and nobody does.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let bounds = Bounds {
+            time: Duration::from_millis(20),
+            bytes: 3,
+        };
+        let address = listener.local_addr().unwrap();
+        let error = exchange(address, Method::POST, "/", bounds).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("did not answer within"),
+            "{error:#}"
         );
     }
 }
