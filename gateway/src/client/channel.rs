@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use holdover_protocol::sip::call::Window;
 use holdover_protocol::sip::{Method, Response, Status};
 use holdover_protocol::xccos::{Command, Envelope, GroupChat, Reply, ReplyData, ReplyView, Verb};
 
@@ -18,11 +19,8 @@ pub(super) type Ended = (Ticket, Result<Answer, Refusal>);
 #[derive(Debug)]
 struct Pending {
     ticket: Ticket,
-    /// The number of its INFO.
-    cseq: u32,
     /// The command, if it has a reply.
     command: Option<(Verb, String)>,
-    deadline: Instant,
 }
 
 /// What a response in the dialog means.
@@ -40,7 +38,10 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Channel {
     dialog: Dialog,
-    pending: Vec<Pending>,
+    /// The INFOs whose outcome is not known.
+    pending: Window<Pending>,
+    /// How long an outcome is waited for.
+    patience: Duration,
     /// Time between refreshes of the session, if the server wants any.
     refresh: Option<Duration>,
     refresh_at: Option<Instant>,
@@ -48,7 +49,12 @@ pub(super) struct Channel {
 
 impl Channel {
     /// `session_expires` is that of the *lookup's* 200: real clients read it there and refresh here.
-    pub(super) fn new(now: Instant, dialog: Dialog, session_expires: Option<u32>) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        dialog: Dialog,
+        session_expires: Option<u32>,
+        patience: Duration,
+    ) -> Self {
         let refresh = session_expires.map(|seconds| {
             let early = if seconds > 10 { seconds - 10 } else { seconds };
             Duration::from_secs(early.max(1).into())
@@ -56,7 +62,8 @@ impl Channel {
         let refresh_at = refresh.map(|interval| now + interval);
         Self {
             dialog,
-            pending: Vec::new(),
+            pending: Window::default(),
+            patience,
             refresh,
             refresh_at,
         }
@@ -74,42 +81,37 @@ impl Channel {
     /// Sends a post. Its receipt is its answer.
     pub(super) fn post(
         &mut self,
+        now: Instant,
         identity: &Identity,
         envid: u32,
         ticket: Ticket,
         post: &GroupChat,
-        deadline: Instant,
     ) -> Bytes {
         let info = self.info(identity, &Envelope::new(envid).group_chat(1, post).finish());
-        let cseq = self.dialog.cseq();
-        self.pending.push(Pending {
-            ticket,
-            cseq,
-            command: None,
-            deadline,
-        });
+        self.await_outcome(now, ticket, None);
         info
     }
 
     /// Sends a command. Its reply is its answer.
     pub(super) fn command(
         &mut self,
+        now: Instant,
         identity: &Identity,
         envid: u32,
         ticket: Ticket,
         command: &Command,
-        deadline: Instant,
     ) -> Bytes {
         let info = self.info(identity, &Envelope::new(envid).command(1, command).finish());
-        let cseq = self.dialog.cseq();
-        let command = Some((command.verb(), envid.to_string()));
-        self.pending.push(Pending {
-            ticket,
-            cseq,
-            command,
-            deadline,
-        });
+        let command = (command.verb(), envid.to_string());
+        self.await_outcome(now, ticket, Some(command));
         info
+    }
+
+    /// Remembers what the last INFO was for.
+    fn await_outcome(&mut self, now: Instant, ticket: Ticket, command: Option<(Verb, String)>) {
+        let pending = Pending { ticket, command };
+        self.pending
+            .push(self.dialog.cseq(), Method::Info, now, pending);
     }
 
     /// A document that nobody waits for.
@@ -133,17 +135,11 @@ impl Channel {
             self.refresh_at = self.refresh.map(|interval| now + interval);
             return Verdict::Continues;
         }
-        let Some(at) = self
-            .pending
-            .iter()
-            .position(|pending| pending.cseq == cseq.number)
-        else {
+        let at = self.pending.position(cseq.number, &cseq.method);
+        let Some(sent) = at.and_then(|at| self.pending.iter().nth(at)) else {
             return Verdict::Continues;
         };
-        let has_reply = self
-            .pending
-            .get(at)
-            .is_some_and(|pending| pending.command.is_some());
+        let has_reply = sent.what.command.is_some();
         // Real clients take nothing but 200 for success, not even 202.
         let result = match status {
             Status::OK if has_reply => return Verdict::Continues,
@@ -153,19 +149,22 @@ impl Channel {
                 text: words(response),
             }),
         };
-        Verdict::Ended((self.pending.remove(at).ticket, result))
+        match self.pending.take(cseq.number, &cseq.method) {
+            Some(pending) => Verdict::Ended((pending.ticket, result)),
+            None => Verdict::Continues,
+        }
     }
 
     /// Takes a reply. `None` if nothing waits for it.
     pub(super) fn handle_reply(&mut self, view: ReplyView<'_>, reply: Reply) -> Option<Ended> {
         let envid = view.command_id().map(|id| id.envid);
-        let at = self.pending.iter().position(|pending| {
+        let pending = self.pending.take_where(|pending| {
             pending.command.as_ref().is_some_and(|(verb, asked)| {
                 // Real clients go by the verb alone; a server that names the command is taken at its word.
                 *verb.reply() == reply.verb && envid.as_ref().is_none_or(|envid| envid == asked)
             })
         })?;
-        Some((self.pending.remove(at).ticket, read(reply)))
+        Some((pending.ticket, read(reply)))
     }
 
     /// The refresh of the session that is due, if it is.
@@ -176,27 +175,25 @@ impl Channel {
 
     /// What has waited too long.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Ended> {
-        let at = self
-            .pending
-            .iter()
-            .position(|pending| pending.deadline <= now)?;
-        Some((self.pending.remove(at).ticket, Err(Refusal::Unanswered)))
+        let sent_at = self.pending.oldest()?;
+        if sent_at + self.patience > now {
+            return None;
+        }
+        let pending = self.pending.take_where(|_| true)?;
+        Some((pending.ticket, Err(Refusal::Unanswered)))
     }
 
     /// What waits, when nothing will come any more.
     pub(super) fn abandon(&mut self) -> impl Iterator<Item = Ended> {
-        std::mem::take(&mut self.pending)
-            .into_iter()
+        self.pending
+            .drain()
             .map(|pending| (pending.ticket, Err(Refusal::SessionLost)))
     }
 
     /// When [`Self::refresh`] or [`Self::expire`] has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.pending
-            .iter()
-            .map(|pending| pending.deadline)
-            .chain(self.refresh_at)
-            .min()
+        let unanswered = self.pending.oldest().map(|sent_at| sent_at + self.patience);
+        unanswered.into_iter().chain(self.refresh_at).min()
     }
 }
 

@@ -157,10 +157,9 @@ impl Client {
             chat: text.replace("\r\n", "\n").replace('\n', "\r\n"),
         };
         let (ticket, envid) = (self.ticket(), self.next_envid());
-        let deadline = now + self.patience;
         match &mut self.stage {
             Stage::Ready(channel) => {
-                let info = channel.post(&self.identity, envid, ticket, &post, deadline);
+                let info = channel.post(now, &self.identity, envid, ticket, &post);
                 self.send(now, info);
             }
             _ => self.done((ticket, Err(Refusal::NotReady))),
@@ -171,10 +170,9 @@ impl Client {
     /// Sends any command.
     pub fn command(&mut self, now: Instant, command: &Command) -> Ticket {
         let (ticket, envid) = (self.ticket(), self.next_envid());
-        let deadline = now + self.patience;
         match &mut self.stage {
             Stage::Ready(channel) => {
-                let info = channel.command(&self.identity, envid, ticket, command, deadline);
+                let info = channel.command(now, &self.identity, envid, ticket, command);
                 self.send(now, info);
             }
             _ => self.done((ticket, Err(Refusal::NotReady))),

@@ -199,7 +199,7 @@ impl Client {
             return;
         }
         let channel: Box<str> = dialog.remote().into();
-        let mut ready = Channel::new(now, dialog, self.session_expires);
+        let mut ready = Channel::new(now, dialog, self.session_expires, self.patience);
         // Real clients ask and do not look at the answer.
         let domain = self.identity.user.domain().into();
         let since = InvitationBlock {

@@ -51,6 +51,12 @@ impl<T> Window<T> {
         self.0.iter().position(is_it)
     }
 
+    /// Takes out the oldest request of which this is wanted, as something else than a response answered it.
+    pub fn take_where(&mut self, mut is_wanted: impl FnMut(&T) -> bool) -> Option<T> {
+        let at = self.0.iter().position(|sent| is_wanted(&sent.what))?;
+        self.0.remove(at).map(|sent| sent.what)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
