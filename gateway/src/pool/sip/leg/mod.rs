@@ -325,7 +325,7 @@ impl LegCore {
             && let Some(body) = self.outbox.next(now)
         {
             if let Some(cseq) = self.info(&body) {
-                self.outbox.sent(cseq);
+                self.outbox.sent(now, cseq);
             }
         }
     }

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use holdover_protocol::sip::Status;
+use holdover_protocol::sip::call::Window;
+use holdover_protocol::sip::{Method, Status};
 
 use crate::pool::{LegClosed, Receipt, SendId};
 use crate::random::Random;
@@ -34,24 +35,18 @@ struct Document {
     body: Bytes,
     /// When its fate must be told.
     deadline: Instant,
-    stage: Delivery,
     tries: u8,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delivery {
-    /// Not under way. → `Sent`
-    Waiting,
-    /// Under way with this CSeq. → `Held`, or its fate is known.
-    Sent(u32),
-    /// Refused with 503 under this CSeq; will be sent again. → `Waiting`
-    Held(u32),
+    /// Refused with 503 under this CSeq, and to be sent again.
+    held: Option<u32>,
 }
 
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    documents: VecDeque<Document>,
+    /// Those that are under way.
+    sent: Window<Document>,
+    /// Those that are not, in the order in which they go: first those that are held, then those that never left.
+    waiting: VecDeque<Document>,
     bytes: usize,
     /// How many may be under way.
     window: usize,
@@ -59,7 +54,7 @@ pub(super) struct Outbox {
     limit: Duration,
     /// The highest CSeq that was accepted.
     accepted: u32,
-    /// When held documents may be sent again.
+    /// When held documents may be sent again. `None`: none is held.
     retry_at: Option<Instant>,
 }
 
@@ -69,7 +64,8 @@ pub(super) type Told = (SendId, Receipt);
 impl Outbox {
     pub(super) fn new(window: usize, limit: Duration) -> Self {
         Self {
-            documents: VecDeque::new(),
+            sent: Window::default(),
+            waiting: VecDeque::new(),
             bytes: 0,
             window: window.max(1),
             limit,
@@ -85,64 +81,59 @@ impl Outbox {
     /// [`LegClosed::Overflow`] when too much waits.
     pub(super) fn push(&mut self, now: Instant, id: SendId, body: Bytes) -> Result<(), LegClosed> {
         let bytes = self.bytes.saturating_add(body.len());
-        if self.documents.len() >= DOCUMENTS || (bytes > BYTES && !self.documents.is_empty()) {
+        let documents = self.sent.len() + self.waiting.len();
+        if documents >= DOCUMENTS || (bytes > BYTES && documents > 0) {
             return Err(LegClosed::Overflow);
         }
         self.bytes = bytes;
-        self.documents.push_back(Document {
+        self.waiting.push_back(Document {
             id,
             body,
             deadline: now + self.limit,
-            stage: Delivery::Waiting,
             tries: 0,
+            held: None,
         });
         Ok(())
     }
 
     /// The next document to send now, if there is one. Tell [`sent`](Self::sent) then.
     pub(super) fn next(&mut self, now: Instant) -> Option<Bytes> {
-        let under_way = self.under_way();
         if let Some(retry_at) = self.retry_at {
-            if under_way > 0 || now < retry_at {
+            if !self.sent.is_empty() || now < retry_at {
                 return None;
             }
             self.retry_at = None;
-            for document in &mut self.documents {
-                document.stage = Delivery::Waiting;
+            for document in &mut self.waiting {
+                document.held = None;
             }
         }
-        if under_way >= self.window {
+        if self.sent.len() >= self.window {
             return None;
         }
-        self.waiting().map(|document| document.body.clone())
+        self.waiting.front().map(|document| document.body.clone())
     }
 
     /// Notes that what [`next`](Self::next) gave went out under this CSeq.
-    pub(super) fn sent(&mut self, cseq: u32) {
-        if let Some(document) = self.waiting() {
-            document.stage = Delivery::Sent(cseq);
+    pub(super) fn sent(&mut self, now: Instant, cseq: u32) {
+        if let Some(mut document) = self.waiting.pop_front() {
             document.tries += 1;
+            self.sent.push(cseq, Method::Info, now, document);
         }
     }
 
     /// The pool accepted what went out under `cseq`.
     pub(super) fn accepted(&mut self, cseq: u32, told: &mut Vec<Told>) {
-        let Some(document) = self.take(Delivery::Sent(cseq)) else {
+        let Some(document) = self.sent.take(cseq, &Method::Info) else {
             return;
         };
-        told.push((document.id, Receipt::Accepted));
+        self.tell(document, Receipt::Accepted, told);
         self.accepted = self.accepted.max(cseq);
-        // Those held back would now come too late for their place.
-        while let Some(late) = self
-            .documents
-            .iter()
-            .find_map(|document| match document.stage {
-                Delivery::Held(held) if held < cseq => Some(document.stage),
-                _ => None,
-            })
-            .and_then(|stage| self.take(stage))
+        // Those held back would now come too late for their place. They are the first, by their numbers.
+        let is_late = |document: &Document| document.held.is_some_and(|held| held < cseq);
+        while self.waiting.front().is_some_and(is_late)
+            && let Some(late) = self.waiting.pop_front()
         {
-            told.push((late.id, busy()));
+            self.tell(late, busy(), told);
         }
     }
 
@@ -154,9 +145,9 @@ impl Outbox {
         reason: &str,
         told: &mut Vec<Told>,
     ) {
-        if let Some(document) = self.take(Delivery::Sent(cseq)) {
+        if let Some(document) = self.sent.take(cseq, &Method::Info) {
             let (status, reason) = (status.code(), reason.into());
-            told.push((document.id, Receipt::Refused { status, reason }));
+            self.tell(document, Receipt::Refused { status, reason }, told);
         }
     }
 
@@ -170,11 +161,7 @@ impl Outbox {
         random: &mut Random,
         told: &mut Vec<Told>,
     ) {
-        let Some(document) = self
-            .documents
-            .iter_mut()
-            .find(|document| document.stage == Delivery::Sent(cseq))
-        else {
+        let Some(mut document) = self.sent.take(cseq, &Method::Info) else {
             return;
         };
         let wait = FIRST_WAIT * (1 << document.tries.min(TRIES).saturating_sub(1));
@@ -182,82 +169,77 @@ impl Outbox {
         let wait = random.jitter(wait) + Duration::from_secs(asked.into());
         let retry_at = now + wait;
         if document.tries >= TRIES || retry_at >= document.deadline || self.accepted > cseq {
-            if let Some(document) = self.take(Delivery::Sent(cseq)) {
-                told.push((document.id, busy()));
-            }
-            return;
+            return self.tell(document, busy(), told);
         }
-        document.stage = Delivery::Held(cseq);
+        document.held = Some(cseq);
+        let is_before = |other: &&Document| other.held.is_some_and(|held| held < cseq);
+        let at = self.waiting.iter().take_while(is_before).count();
+        self.waiting.insert(at, document);
         self.retry_at = Some(self.retry_at.map_or(retry_at, |other| other.max(retry_at)));
     }
 
     /// Tells the fate of documents whose time is over. Returns whether any of them was under way.
     pub(super) fn expire(&mut self, now: Instant, told: &mut Vec<Told>) -> bool {
         let mut unanswered = false;
-        // All have the same limit, so they expire in order.
-        while let Some(document) = self
-            .documents
-            .front()
-            .filter(|document| document.deadline <= now)
-        {
-            let stage = document.stage;
-            let Some(document) = self.take(stage) else {
-                break;
+        // All have the same limit, so they expire in order, those that are under way and those that are not.
+        loop {
+            let is_over = |document: &Document| document.deadline <= now;
+            let sent = self.sent.iter().next().map(|sent| &sent.what);
+            let waiting = self.waiting.front().filter(|document| is_over(document));
+            let sent = sent.filter(|document| is_over(document));
+            let is_sent = match (sent, waiting) {
+                (None, None) => return unanswered,
+                (Some(sent), Some(waiting)) => sent.id.0 < waiting.id.0,
+                (sent, _) => sent.is_some(),
             };
-            let receipt = match stage {
-                Delivery::Sent(_) => {
-                    unanswered = true;
-                    Receipt::Unknown
-                }
-                Delivery::Held(_) => busy(),
-                // It never left: that is a refusal, not a doubt.
-                Delivery::Waiting => Receipt::Refused {
-                    status: Status::SERVER_TIMEOUT.code(),
-                    reason: "the pool did not take it in time".into(),
-                },
+            let (document, receipt) = if is_sent {
+                unanswered = true;
+                (self.sent.take_where(|_| true), Receipt::Unknown)
+            } else {
+                let document = self.waiting.pop_front();
+                let is_held = document
+                    .as_ref()
+                    .is_some_and(|document| document.held.is_some());
+                let receipt = match is_held {
+                    true => busy(),
+                    // It never left: that is a refusal, not a doubt.
+                    false => Receipt::Refused {
+                        status: Status::SERVER_TIMEOUT.code(),
+                        reason: "the pool did not take it in time".into(),
+                    },
+                };
+                (document, receipt)
             };
-            told.push((document.id, receipt));
+            if let Some(document) = document {
+                self.tell(document, receipt, told);
+            }
         }
-        unanswered
     }
 
     /// When [`expire`](Self::expire) or [`next`](Self::next) has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let expiry = self.documents.front().map(|document| document.deadline);
-        let retry = self.retry_at.filter(|_| self.under_way() == 0);
-        expiry.into_iter().chain(retry).min()
+        let sent = self.sent.iter().next().map(|sent| sent.what.deadline);
+        let waiting = self.waiting.front().map(|document| document.deadline);
+        let retry = self.retry_at.filter(|_| self.sent.is_empty());
+        sent.into_iter().chain(waiting).chain(retry).min()
     }
 
-    fn under_way(&self) -> usize {
-        self.documents
-            .iter()
-            .filter(|document| matches!(document.stage, Delivery::Sent(_)))
-            .count()
-    }
-
-    fn waiting(&mut self) -> Option<&mut Document> {
-        self.documents
-            .iter_mut()
-            .find(|document| document.stage == Delivery::Waiting)
-    }
-
-    /// Takes out the first document in this stage.
-    fn take(&mut self, stage: Delivery) -> Option<Document> {
-        let at = self
-            .documents
-            .iter()
-            .position(|document| document.stage == stage)?;
-        let document = self.documents.remove(at)?;
+    /// Tells the fate of a document that was taken out.
+    fn tell(&mut self, document: Document, receipt: Receipt, told: &mut Vec<Told>) {
         self.bytes -= document.body.len();
-        let held = |document: &Document| matches!(document.stage, Delivery::Held(_));
-        if !self.documents.iter().any(held) {
+        told.push((document.id, receipt));
+        if self
+            .waiting
+            .front()
+            .is_none_or(|first| first.held.is_none())
+        {
             self.retry_at = None;
         }
-        if self.documents.is_empty() {
-            // An idle leg keeps no memory for documents.
-            self.documents = VecDeque::new();
+        // An idle leg keeps no memory for documents.
+        self.sent.release();
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
         }
-        Some(document)
     }
 }
 
@@ -305,7 +287,7 @@ mod tests {
             let mut sent = Vec::new();
             while let Some(body) = self.outbox.next(self.now) {
                 self.cseq += 1;
-                self.outbox.sent(self.cseq);
+                self.outbox.sent(self.now, self.cseq);
                 sent.push(String::from_utf8(body.to_vec()).unwrap());
             }
             sent
