@@ -168,10 +168,11 @@ impl Pools {
         id: PoolId,
         user: UserUri,
         sink: Arc<dyn LegSink>,
+        why: Opening,
     ) -> Result<Leg, LegClosed> {
         match self.0.get(usize::from(id.0)) {
             Some((_, Pool::Embedded(pool))) => Ok(Leg::Embedded(pool.open_leg(user, sink))),
-            Some((_, Pool::Sip(pool))) => pool.open_leg(user, sink).map(Leg::Sip),
+            Some((_, Pool::Sip(pool))) => pool.open_leg(user, sink, why).map(Leg::Sip),
             None => Err(LegClosed::Unreachable),
         }
     }
@@ -278,6 +279,15 @@ pub enum Receipt {
     },
     /// No answer within the time limit: it may or may not have happened.
     Unknown,
+}
+
+/// Why a leg is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Somebody waits for what is sent on it first.
+    First,
+    /// One was lost. All who lost theirs come at about the same time, and can wait.
+    Again,
 }
 
 /// Why a leg ended.

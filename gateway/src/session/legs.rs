@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::core::SessionCore;
 use super::output::Output;
-use crate::pool::{PoolId, SendId};
+use crate::pool::{Opening, PoolId, SendId};
 
 /// Histories that are remembered as answered, so that what comes again, or too late, is known as such.
 const LOOKS: usize = 16;
@@ -34,7 +34,8 @@ impl SessionCore {
         let known = self.legs.iter().position(|leg| leg.pool == pool);
         let at = known.unwrap_or(self.legs.len());
         if known.is_none() {
-            self.outputs.push_back(Output::OpenLeg(pool));
+            self.outputs
+                .push_back(Output::OpenLeg(pool, Opening::First));
             self.legs.push(Leg {
                 pool,
                 state: LegState::Up,
@@ -75,7 +76,8 @@ impl SessionCore {
                 self.tracks.leg_back(pool);
                 continue;
             }
-            self.outputs.push_back(Output::OpenLeg(pool));
+            self.outputs
+                .push_back(Output::OpenLeg(pool, Opening::Again));
             self.rejoin(now, pool);
         }
     }

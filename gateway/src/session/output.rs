@@ -10,7 +10,7 @@ use holdover_protocol::room::RoomUri;
 use holdover_protocol::xccos::Verb;
 
 use crate::decide::{Decided, RefusalReason, Target};
-use crate::pool::{PoolId, SendId};
+use crate::pool::{Opening, PoolId, SendId};
 use crate::shadow::Difference;
 
 /// One effect.
@@ -22,7 +22,7 @@ pub enum Output {
     /// (`facts/sipe-client.md`: it comes back with one `cmd:bjoin`).
     CloseConnection(CloseReason),
     /// Open a leg on this pool. What is sent on it may follow at once.
-    OpenLeg(PoolId),
+    OpenLeg(PoolId, Opening),
     /// Send a document on a leg.
     Send {
         /// The leg's pool.

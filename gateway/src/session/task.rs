@@ -22,7 +22,7 @@ use crate::answer;
 use crate::decide::{Decided, Target};
 use crate::decision_log::{DecisionLog, Record, Verdict};
 use crate::peer::{Attachment, Caller, ConnectionNumber, Endpoint, Way};
-use crate::pool::{Leg, LegClosed, LegEvent, LegSink, PoolId, Pools};
+use crate::pool::{Leg, LegClosed, LegEvent, LegSink, Opening, PoolId, Pools};
 use crate::queue::{self, TrySendError};
 use crate::routing::Router;
 use crate::shadow::{Differed, ShadowReport};
@@ -399,7 +399,7 @@ impl Task {
                     }
                 }
                 Output::CloseConnection(reason) => self.close_connection(reason),
-                Output::OpenLeg(pool) => self.open_leg(pool),
+                Output::OpenLeg(pool, why) => self.open_leg(pool, why),
                 Output::Send { pool, id, body } => {
                     let leg = self.legs.iter().find(|leg| leg.pool == pool);
                     let sent =
@@ -489,7 +489,7 @@ impl Task {
         self.context.decided.record(&self.context.telemetry, record);
     }
 
-    fn open_leg(&mut self, pool: PoolId) {
+    fn open_leg(&mut self, pool: PoolId, why: Opening) {
         self.epoch = self.epoch.wrapping_add(1);
         let epoch = self.epoch;
         let overflowed = Arc::new(AtomicBool::new(false));
@@ -500,7 +500,8 @@ impl Task {
             overflowed: Arc::clone(&overflowed),
         };
         let user = self.core.user().clone();
-        match self.context.pools.open_leg(pool, user, Arc::new(sink)) {
+        let opened = self.context.pools.open_leg(pool, user, Arc::new(sink), why);
+        match opened {
             Ok(leg) => {
                 self.teller.leg_opened(pool, &self.context.pools);
                 self.legs.push(OpenLeg {

@@ -25,7 +25,7 @@ use holdover_protocol::xccos;
 use super::*;
 use crate::decide::{Decided, Decisions, Moment, Refusal, RefusalReason, Target};
 use crate::peer::{Attachment, ClientNumber, ConnectionNumber, SentBy, Way};
-use crate::pool::{LegClosed, LegEvent, PoolId, Receipt, SendId};
+use crate::pool::{LegClosed, LegEvent, Opening, PoolId, Receipt, SendId};
 
 const POOL: PoolId = PoolId(0);
 const POOL_TIMEOUT: Duration = Duration::from_secs(10);

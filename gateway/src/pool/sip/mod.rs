@@ -39,7 +39,7 @@ use self::dial::Network;
 use self::leg::LegSettings;
 use self::link::{Common, Gate, Link, LinkHandle};
 use self::servers::{Server, Servers};
-use super::{LegClosed, LegSink, SendId};
+use super::{LegClosed, LegSink, Opening, SendId};
 use crate::random::Random;
 use crate::telemetry::Telemetry;
 use crate::transport::tls::TlsError;
@@ -141,15 +141,20 @@ impl SipPool {
     ///
     /// # Errors
     ///
-    /// [`LegClosed::Unreachable`] when no server can be reached now, [`LegClosed::Pool`] after a shutdown. Nothing is told
-    /// to `sink` then.
-    pub fn open_leg(&self, user: UserUri, sink: Arc<dyn LegSink>) -> Result<SipLeg, LegClosed> {
+    /// [`LegClosed::Unreachable`] when no server can be reached now, [`LegClosed::Pool`] after a shutdown,
+    /// [`LegClosed::Unopened`] when too many open legs [again](Opening::Again). Nothing is told to `sink` then.
+    pub fn open_leg(
+        &self,
+        user: UserUri,
+        sink: Arc<dyn LegSink>,
+        why: Opening,
+    ) -> Result<SipLeg, LegClosed> {
         if self.shutdown.is_cancelled() {
             return Err(LegClosed::Pool);
         }
         let link = self.servers.choose().ok_or(LegClosed::Unreachable)?;
         let number = self.next_leg.fetch_add(1, Ordering::Relaxed);
-        let gate = link.open(number, user, sink)?;
+        let gate = link.open(number, user, sink, why)?;
         Ok(SipLeg { number, link, gate })
     }
 

@@ -7,7 +7,10 @@ fn a_post_is_acknowledged_when_the_pool_has_it() {
     let mut session = Session::attached();
     let outputs = session.post("x");
     assert!(
-        matches!(&outputs[..], [Output::OpenLeg(POOL), Output::Send { .. }]),
+        matches!(
+            &outputs[..],
+            [Output::OpenLeg(POOL, Opening::First), Output::Send { .. }]
+        ),
         "{outputs:?}"
     );
     let outputs = session.receipt(1, Receipt::Accepted);

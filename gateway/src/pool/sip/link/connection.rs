@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use super::ping::{Due, Ping, Verdict};
-use super::{Command, Common, Gate, LinkHandle, LinkState, lost, refuse};
+use super::{Command, Common, Gate, LinkHandle, LinkState, Rejoining, lost, refuse};
 use crate::answer;
 use crate::pool::sip::dial::{DialError, Dialled, host};
 use crate::pool::sip::leg::{Context, LegCore, Output};
@@ -54,6 +54,8 @@ struct Leg {
     sink: Arc<dyn LegSink>,
     gate: Arc<Gate>,
     user: holdover_protocol::user::UserUri,
+    /// Given back by the first that is delivered.
+    rejoining: Option<Rejoining>,
     /// When it stands in `timers`. It may be earlier than needed: then it is woken once for nothing, which is cheaper than
     /// to move it with each message.
     armed: Option<Instant>,
@@ -290,6 +292,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 user,
                 sink,
                 gate,
+                rejoining,
             } => {
                 let context = Arc::clone(&self.context);
                 let seed = self.random.draw();
@@ -299,6 +302,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                     sink,
                     gate,
                     user,
+                    rejoining,
                     armed: None,
                 };
                 self.legs.insert(number, Box::new(leg));
@@ -322,6 +326,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             }
             Command::Close { leg: number } => {
                 if let Some(leg) = self.legs.get_mut(&number) {
+                    leg.rejoining = None;
                     leg.core.close(now);
                 }
                 self.carry_out(now, number);
@@ -430,6 +435,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                     }
                 }
                 Output::Deliver(event) => {
+                    leg.rejoining = None;
                     let is_last = matches!(event, LegEvent::Closed(_));
                     if leg.sink.deliver(event).is_err() && !is_last {
                         leg.gate.overflowed.store(true, Ordering::Relaxed);

@@ -24,7 +24,7 @@ use self::connection::{Connection, Ended};
 use super::dial::{Dial, DialError};
 use super::leg::LegSettings;
 use super::servers::Server;
-use crate::pool::{LegClosed, LegEvent, LegSink, SendId};
+use crate::pool::{LegClosed, LegEvent, LegSink, Opening, SendId};
 use crate::random::Random;
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::pool::ServerLoss;
@@ -35,6 +35,10 @@ const PER_LEG: usize = 128;
 
 /// Bytes of documents that may wait for the link, all legs together.
 const BYTES: usize = 32 << 20;
+
+/// Sessions that may be joining their rooms again at one time: what they all send fits in [`BYTES`]. The others are turned
+/// away and come again a few seconds later, so that a pool that is back is not met by all at once.
+const REJOINING: usize = 256;
 
 /// Pause after the first failed try; doubled for each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -63,6 +67,7 @@ pub(super) enum Command {
         user: UserUri,
         sink: Arc<dyn LegSink>,
         gate: Arc<Gate>,
+        rejoining: Option<Rejoining>,
     },
     Send {
         leg: u64,
@@ -84,6 +89,26 @@ pub(super) struct Gate {
     overflowed: AtomicBool,
 }
 
+/// A place among those that may be [joining again](REJOINING) at one time. Kept until the pool has said something on the
+/// leg, or the leg is gone.
+#[derive(Debug)]
+pub(super) struct Rejoining(Arc<LinkHandle>);
+
+impl Rejoining {
+    fn on(link: &Arc<LinkHandle>) -> Option<Self> {
+        let count = &link.rejoining;
+        let more = |count| (count < REJOINING).then_some(count + 1);
+        let taken = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Self(Arc::clone(link)))
+    }
+}
+
+impl Drop for Rejoining {
+    fn drop(&mut self) {
+        self.0.rejoining.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// How far a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -103,6 +128,7 @@ pub(super) struct LinkHandle {
     stage: AtomicU8,
     waiting_bytes: AtomicUsize,
     legs: AtomicUsize,
+    rejoining: AtomicUsize,
 }
 
 impl LinkHandle {
@@ -113,6 +139,7 @@ impl LinkHandle {
             stage: AtomicU8::new(LinkState::Connecting as u8),
             waiting_bytes: AtomicUsize::new(0),
             legs: AtomicUsize::new(0),
+            rejoining: AtomicUsize::new(0),
         };
         (Arc::new(handle), inbox)
     }
@@ -138,19 +165,26 @@ impl LinkHandle {
     ///
     /// # Errors
     ///
-    /// [`LegClosed::Pool`] when the pool is shut down.
+    /// [`LegClosed::Pool`] when the pool is shut down, [`LegClosed::Unopened`] when the leg is to take the place of a lost
+    /// one and [too many](REJOINING) are about to.
     pub(super) fn open(
-        &self,
+        self: &Arc<Self>,
         leg: u64,
         user: UserUri,
         sink: Arc<dyn LegSink>,
+        why: Opening,
     ) -> Result<Arc<Gate>, LegClosed> {
+        let rejoining = match why {
+            Opening::First => None,
+            Opening::Again => Some(Rejoining::on(self).ok_or(LegClosed::Unopened)?),
+        };
         let gate = Arc::new(Gate::default());
         let open = Command::Open {
             leg,
             user,
             sink,
             gate: Arc::clone(&gate),
+            rejoining,
         };
         self.queue.send(open).map_err(|_| LegClosed::Pool)?;
         Ok(gate)

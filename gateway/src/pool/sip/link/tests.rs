@@ -13,7 +13,7 @@ use crate::pool::sip::dial::Dialled;
 use crate::pool::sip::servers::Servers;
 
 /// Longer than anything here may take on the wound clock.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TEST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// One end of a pipe, with or without TLS.
 trait Ends: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -94,7 +94,11 @@ impl Peer {
                 other => panic!("{other:?}"),
             }
             let read = self.stream.read_buf(self.decoder.buffer());
-            assert_ne!(timeout(PATIENCE, read).await.unwrap().unwrap(), 0, "closed");
+            assert_ne!(
+                timeout(TEST_TIMEOUT, read).await.unwrap().unwrap(),
+                0,
+                "closed"
+            );
         }
     }
 
@@ -219,8 +223,17 @@ impl Bench {
     }
 
     fn open(&self, leg: u64, session: &Arc<Session>) -> Arc<Gate> {
+        self.try_open(leg, session, Opening::First).unwrap()
+    }
+
+    fn try_open(
+        &self,
+        leg: u64,
+        session: &Arc<Session>,
+        why: Opening,
+    ) -> Result<Arc<Gate>, LegClosed> {
         let user = UserUri::parse(&format!("sip:user{leg}@contoso.com")).unwrap();
-        self.handle.open(leg, user, session.clone()).unwrap()
+        self.handle.open(leg, user, session.clone(), why)
     }
 
     fn send(&self, leg: u64, gate: &Arc<Gate>, id: u64, body: &'static [u8]) {
@@ -248,7 +261,7 @@ fn connection(pipes: &mpsc::UnboundedSender<End>, room: usize) -> Peer {
 async fn until(what: impl Fn() -> bool) {
     let begun = Clock::now();
     while !what() {
-        assert!(begun.elapsed() < PATIENCE, "it never came to be");
+        assert!(begun.elapsed() < TEST_TIMEOUT, "it never came to be");
         advance(Duration::from_millis(1)).await;
         tokio::task::yield_now().await;
     }
@@ -569,7 +582,7 @@ async fn the_end_says_goodbye_to_both_sides() {
     bench.task.await.unwrap();
     assert_eq!(session.take(), [LegEvent::Closed(LegClosed::Pool)]);
     let user = UserUri::parse("sip:late@contoso.com").unwrap();
-    let late = bench.handle.open(2, user, session.clone());
+    let late = bench.handle.open(2, user, session.clone(), Opening::First);
     assert_eq!(late.unwrap_err(), LegClosed::Pool);
 }
 
@@ -636,4 +649,36 @@ async fn a_server_that_fails_calls_is_left_alone_while_there_is_another() {
         ["ejected", "down"]
     );
     assert_eq!(chosen(&bench.handle), 4);
+}
+
+/// A pool that is back after a failure is met by as many sessions at a time as it has answered.
+#[tokio::test(start_paused = true)]
+async fn those_who_lost_their_legs_come_again_at_the_pools_pace() {
+    let (bench, mut peer) = Bench::new(Some(30));
+    let session = Session::new(2 * REJOINING);
+    let again = |leg| bench.try_open(leg, &session, Opening::Again).map(drop);
+    peer.prove().await;
+    until(|| bench.handle.stage() == LinkState::Ready).await;
+    let most = REJOINING as u64;
+    for leg in 1..=most {
+        again(leg).unwrap();
+    }
+    assert_eq!(again(1_001), Err(LegClosed::Unopened));
+    // Somebody new does not wait for them.
+    bench.open(1_002, &session);
+    // That the pool took the call says nothing yet: the rooms are not joined.
+    let invite = peer.request(Method::Invite).await;
+    peer.answer(&invite, Status::OK).await;
+    assert_eq!(again(1_003), Err(LegClosed::Unopened));
+    while !matches!(peer.receive().await, Message::Request(ack) if *ack.method() == Method::Ack) {}
+    peer.inform(&invite, 1, "<joined/>").await;
+    until(|| !session.take().is_empty()).await;
+    again(1_004).unwrap();
+    assert_eq!(again(1_005), Err(LegClosed::Unopened));
+    // One that is given up makes room, and so do all when the connection is lost.
+    bench.handle.close(2);
+    until(|| again(1_006).is_ok()).await;
+    assert_eq!(again(1_007), Err(LegClosed::Unopened));
+    drop(peer);
+    until(|| bench.handle.rejoining.load(Ordering::Relaxed) == 0).await;
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::pool::sip::{SipLeg, SipOptions, SipPool};
-use crate::pool::{LegClosed, LegEvent, LegSink};
+use crate::pool::{LegClosed, LegEvent, LegSink, Opening};
 use crate::telemetry::Telemetry;
 
 const NAME: &str = "_sipinternaltls._tcp.contoso.com";
@@ -195,7 +195,9 @@ impl World {
 
     fn open(&self) -> SipLeg {
         let user = UserUri::parse("sip:ann@contoso.com").unwrap();
-        self.pool.open_leg(user, Arc::new(Deaf)).unwrap()
+        self.pool
+            .open_leg(user, Arc::new(Deaf), Opening::First)
+            .unwrap()
     }
 
     fn counted(&self, metric: &str) -> u64 {

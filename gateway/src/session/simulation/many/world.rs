@@ -306,7 +306,7 @@ impl World {
                 let pause = self.random.delay(Duration::from_millis(100));
                 self.plan(pause, Event::ConnectionEnds(self.connection));
             }
-            Output::OpenLeg(pool) => self.open_leg(pool),
+            Output::OpenLeg(pool, _) => self.open_leg(pool),
             Output::Send { pool, id, body } => self.send_up(pool, id, body),
             Output::CloseLeg(pool) => self.close_leg(pool),
             Output::Event(event) => self.told(event),

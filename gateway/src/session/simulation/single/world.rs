@@ -293,7 +293,7 @@ impl World {
                 let pause = self.random.delay(Duration::from_millis(100));
                 self.plan(pause, Event::ConnectionEnds(self.connection));
             }
-            Output::OpenLeg(pool) => {
+            Output::OpenLeg(pool, _) => {
                 assert_eq!(pool, POOL);
                 self.pool.open();
                 (self.up, self.down) = (self.now, self.now);
