@@ -16,6 +16,8 @@ mod readme;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod room_limits;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod sign_in;
