@@ -98,7 +98,7 @@ impl Driver {
     fn carry_out(&mut self) {
         while let Some(output) = self.client.poll_output() {
             match output {
-                Output::Send(octets) => self.octets.queue(&octets),
+                Output::Send(octets) => self.octets.send(octets),
                 Output::Event(event) => self.events.push_back(event),
                 Output::Close => self.is_over = true,
             }

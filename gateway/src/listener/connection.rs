@@ -184,7 +184,7 @@ impl Connection {
         if let Some(mut message) = message {
             message.came_from(self.handle.peer);
             if let Some(answer) = fault.answer(&message, &tag, METHODS) {
-                self.pump.queue(&answer.finish());
+                self.pump.send(answer);
             }
         }
         self.teller.fault(self.uas.user(), fault, fatal);
@@ -194,7 +194,7 @@ impl Connection {
     fn carry_out(&mut self) -> Option<ConnectionEnd> {
         while let Some(output) = self.uas.poll_output() {
             match output {
-                UasOutput::Send(message) => self.pump.queue(&message),
+                UasOutput::Send(message) => self.pump.send(message),
                 UasOutput::Open {
                     channel,
                     endpoint,
@@ -245,8 +245,7 @@ impl Connection {
             None => Err((request, Status::NO_SUCH_DIALOG)),
         };
         if let Err((request, status)) = offered {
-            self.pump
-                .queue(&answer::refuse(&request, status, None, None));
+            self.pump.send(answer::refuse(&request, status, None, None));
         }
     }
 

@@ -5,13 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use holdover_protocol::sip::{Decoded, Fault, Limits, Status};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::queue;
 use crate::telemetry::events::connection::ConnectionEnd;
-use crate::transport::{Driver, Incoming, Progress, STALL, Stream, now};
+use crate::transport::{Driver, Incoming, Outgoing, Progress, STALL, Stream, now};
 
 /// Octets waiting in a pump beyond which it takes no more from the sessions and reads no more requests.
 const PENDING_BYTES: usize = 64 * 1024;
@@ -70,19 +70,19 @@ pub(super) enum Woken {
 }
 
 /// The octets of one connection.
-pub(super) struct Pump {
-    octets: Driver,
+pub(super) struct Pump<S = Stream> {
+    octets: Driver<S>,
     /// Messages of the sessions.
-    inbound: queue::Receiver<Bytes>,
+    inbound: queue::Receiver<Outgoing>,
     /// When the message that has come in part must be there.
     unfinished_until: Option<Instant>,
     message_timeout: Duration,
 }
 
-impl Pump {
+impl<S: AsyncRead + AsyncWrite> Pump<S> {
     pub(super) fn new(
-        stream: Stream,
-        inbound: queue::Receiver<Bytes>,
+        stream: S,
+        inbound: queue::Receiver<Outgoing>,
         limits: &MessageLimits,
     ) -> Self {
         Self {
@@ -109,11 +109,13 @@ impl Pump {
                 () = close.cancelled() => return Woken::Close,
                 // Before anything new is read: answers make room for questions.
                 message = self.inbound.recv(), if has_room => {
-                    self.queue(&message.unwrap_or_default());
+                    if let Some(message) = message {
+                        self.send(message);
+                    }
                     while self.octets.unsent() < PENDING_BYTES
                         && let Some(message) = self.inbound.try_recv()
                     {
-                        self.queue(&message);
+                        self.send(message);
                     }
                 }
                 progress = self.octets.next(has_room) => match progress {
@@ -167,16 +169,137 @@ impl Pump {
         self.octets.decoder().give_up(fault)
     }
 
-    /// Puts octets behind those that are to be written.
-    pub(super) fn queue(&mut self, message: &[u8]) {
-        self.octets.queue(message);
+    /// Puts a message behind what is to be written.
+    pub(super) fn send(&mut self, message: impl Into<Outgoing>) {
+        self.octets.send(message);
+    }
+
+    /// Puts a ping behind what is to be written.
+    pub(super) fn ping(&mut self) {
+        self.octets.ping(b"\r\n");
     }
 
     /// Writes what was promised, if the peer takes it: the refusal that explains the end. And closes.
     pub(super) async fn finish(&mut self) {
         while let Some(message) = self.inbound.try_recv() {
-            self.queue(&message);
+            self.send(message);
         }
         self.octets.finish().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdover_protocol::sip::{Decoder, Message, MessageBuilder, Method, Name, respond};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::transport::testing::Numbers;
+
+    const BODY: usize = 8_000;
+    const WAITING: usize = 32;
+
+    fn info() -> MessageBuilder {
+        MessageBuilder::request(&Method::Info, "sip:a@contoso.com")
+            .header(Name::CSeq, "1 INFO")
+            .body("text/plain", &[b'x'; BODY])
+    }
+
+    /// All that the peer was sent until the connection was closed.
+    fn messages(octets: &[u8]) -> Vec<(Message, u32)> {
+        let mut decoder = Decoder::new(Limits::default());
+        decoder.push(octets);
+        let mut all = Vec::new();
+        loop {
+            let message = match decoder.decode() {
+                Decoded::Message(message) => message,
+                Decoded::Malformed {
+                    message: Some(message),
+                    ..
+                } => message,
+                Decoded::KeepAlive(_) => continue,
+                _ => return all,
+            };
+            let numbers: Vec<&str> = message
+                .headers()
+                .iter()
+                .filter(|(_, value)| value.contains(";by="))
+                .map(|(_, value)| value.split(';').next().unwrap())
+                .collect();
+            let [number] = numbers[..] else {
+                panic!("signed {} times", numbers.len());
+            };
+            all.push((message.clone(), number.parse().unwrap()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_are_numbered_in_the_order_in_which_they_are_written_and_bounded_as_they_are()
+    {
+        let (ours, theirs) = tokio::io::duplex(1_000);
+        let (sender, inbound) = queue::bounded(WAITING);
+        let limits = MessageLimits {
+            sip: Limits::default(),
+            sign_in_body: 1_000,
+            timeout: Duration::from_secs(10),
+        };
+        let mut pump = Pump::new(ours, inbound, &limits);
+        pump.octets.finish_by(Box::<Numbers>::default());
+        let close = CancellationToken::new();
+        // More than fits: what is dropped must not leave a hole in the numbers.
+        let taken = (0..WAITING + 8).filter(|number| {
+            let message = match number % 2 {
+                0 => info().into(),
+                _ => Outgoing::from(info().finish()),
+            };
+            sender.try_send(message).is_ok()
+        });
+        assert_eq!(taken.count(), WAITING);
+        // The peer asks, and reads nothing.
+        let (mut reads, mut writes) = tokio::io::split(theirs);
+        let question = b"OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nFrom: <sip:a@h>;tag=1\r\n\
+            To: <sip:h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        writes.write_all(question).await.unwrap();
+        pump.ping();
+        assert_eq!(
+            pump.next(&close, now() + Duration::from_secs(1)).await,
+            Woken::Timeout
+        );
+        let bound = PENDING_BYTES..PENDING_BYTES + BODY + 1_000;
+        assert!(bound.contains(&pump.unsent()), "{}", pump.unsent());
+        let waiting = WAITING - sender.capacity();
+        assert!(waiting > WAITING / 2, "{waiting} are left in the queue");
+        // Now it reads, and what it asked is answered before what waits then.
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            reads.read_to_end(&mut all).await.unwrap();
+            all
+        });
+        let mut answers = 0;
+        loop {
+            let until = now() + Duration::from_secs(1);
+            match pump.next(&close, until).await {
+                // Before the answer is made, a session has something more to say.
+                Woken::Read => sender.try_send(info().into()).unwrap(),
+                Woken::Timeout => break,
+                other => panic!("{other:?}"),
+            }
+            assert!(pump.unsent() < bound.end);
+            while let Some(Incoming::Message(Message::Request(request))) = pump.decode() {
+                pump.send(respond(&request, Status::OK, Some("t")));
+                answers += 1;
+            }
+        }
+        pump.finish().await;
+        drop((pump, writes));
+        let sent = messages(&reading.await.unwrap());
+        assert_eq!(answers, 1);
+        assert_eq!(sent.len(), WAITING + 1 + answers);
+        let numbers: Vec<u32> = sent.iter().map(|(_, number)| *number).collect();
+        assert_eq!(numbers, (1..=34).collect::<Vec<_>>());
+        let answer = sent
+            .iter()
+            .position(|(message, _)| matches!(message, Message::Response(_)));
+        assert_eq!(answer, Some(WAITING), "the answer overtook nothing");
     }
 }

@@ -177,7 +177,7 @@ impl Connection {
         if let Some(mut message) = message {
             message.came_from(self.peer);
             if let Some(answer) = fault.answer(&message, &tag, METHODS) {
-                self.octets.queue(&answer.finish());
+                self.octets.send(answer);
             }
         }
         ProtocolFault {
@@ -193,7 +193,7 @@ impl Connection {
     fn carry_out(&mut self) -> Option<ConnectionEnd> {
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Send(message) => self.octets.queue(&message),
+                Output::Send(message) => self.octets.send(message),
                 Output::Open {
                     dialog,
                     user,

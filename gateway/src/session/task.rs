@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use holdover_config::rules::Act;
 use holdover_protocol::room::RoomUri;
 use holdover_protocol::sip::dialog::Dialog;
@@ -27,6 +26,7 @@ use crate::queue::{self, TrySendError};
 use crate::routing::Router;
 use crate::shadow::{Differed, ShadowReport};
 use crate::telemetry::{SessionId, Telemetry};
+use crate::transport::Outgoing;
 
 /// What can happen to a session.
 #[derive(Debug)]
@@ -94,8 +94,8 @@ pub struct Moved {
 /// The way to a connection's writer.
 #[derive(Clone, Debug)]
 pub struct ConnectionHandle {
-    /// Octets to write, bounded.
-    pub outbound: queue::Sender<Bytes>,
+    /// Messages to write, bounded.
+    pub(crate) outbound: queue::Sender<Outgoing>,
     /// Cancelled to close the connection. `None`: it is a front end's, and others are on it.
     pub close: Option<CancellationToken>,
     /// The client's address.
@@ -260,7 +260,7 @@ impl Task {
                 && let Some(connection) = &self.connection
             {
                 let refused = answer::refuse(&request, Status::NO_SUCH_DIALOG, None, None);
-                let _gone = connection.outbound.try_send(refused);
+                let _gone = connection.outbound.try_send(refused.into());
             }
         }
     }
@@ -388,7 +388,7 @@ impl Task {
             match output {
                 Output::Downstream(message) => {
                     let connection = self.connection.as_ref();
-                    match connection.map(|to| to.outbound.try_send(message)) {
+                    match connection.map(|to| to.outbound.try_send(message.into())) {
                         None | Some(Ok(())) => {}
                         Some(Err(TrySendError::Full(_))) => {
                             let queued = self.core.queued();

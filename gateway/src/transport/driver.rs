@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use holdover_protocol::sip::{Decoded, Decoder, Fault, KeepAlive, Limits, Message};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
 
-use super::{Outbox, Stream};
+use super::outgoing::{Finish, print};
+use super::{Outbox, Outgoing, Stream};
 
 /// Octets read at once on a connection that is mostly idle.
 const READ_SIZE: usize = 16 * 1024;
@@ -60,6 +61,8 @@ pub(crate) struct Driver<S = Stream> {
     write: WriteHalf<S>,
     decoder: Decoder,
     outbox: Outbox,
+    /// What completes messages. `None`: they are complete as they come.
+    finish: Option<Box<dyn Finish>>,
     is_busy: bool,
 }
 
@@ -81,6 +84,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
             write,
             decoder: Decoder::new(limits),
             outbox: Outbox::default(),
+            finish: None,
             is_busy,
         }
     }
@@ -165,9 +169,24 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         &mut self.decoder
     }
 
-    /// Puts octets behind those that are to be written.
-    pub(crate) fn queue(&mut self, octets: &[u8]) {
-        self.outbox.queue(octets);
+    /// Has each message completed by this when it is printed.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "no connection signs its messages yet")
+    )]
+    pub(crate) fn finish_by(&mut self, finish: Box<dyn Finish>) {
+        self.finish = Some(finish);
+    }
+
+    /// Prints a message and puts it behind what is to be written: from here on nothing overtakes it.
+    pub(crate) fn send(&mut self, message: impl Into<Outgoing>) {
+        let message = print(message.into(), self.finish.as_deref_mut());
+        self.outbox.queue(&message);
+    }
+
+    /// Puts a ping behind what is to be written: line ends, which are no message.
+    pub(crate) fn ping(&mut self, line_ends: &'static [u8]) {
+        self.outbox.queue(line_ends);
     }
 
     /// How many octets wait to be written.
@@ -176,8 +195,8 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
     }
 
     /// When the peer has taken nothing for so long, if it takes nothing until then.
-    pub(crate) fn stalls_at(&self, patience: Duration) -> Option<Instant> {
-        self.outbox.stalls_at(patience)
+    pub(crate) fn stalls_at(&self, limit: Duration) -> Option<Instant> {
+        self.outbox.stalls_at(limit)
     }
 
     /// Writes what was promised, if the peer takes it, and closes.
@@ -188,6 +207,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use tokio::io::AsyncWriteExt as _;
     use tokio::time::{Instant as Clock, advance};
 
@@ -199,7 +219,7 @@ mod tests {
     async fn what_tls_holds_back_leaves_without_another_message() {
         let (ours, mut theirs) = pair(4096).await;
         let mut driver = Driver::new(ours, Limits::default());
-        driver.queue(&[b'x'; 30_000]);
+        driver.send(Bytes::from(vec![b'x'; 30_000]));
         let reading = tokio::spawn(async move {
             // The window is closed for a while.
             tokio::time::sleep(Duration::from_secs(3)).await;
@@ -220,13 +240,13 @@ mod tests {
     async fn a_peer_that_takes_nothing_of_what_tls_holds_stalls() {
         let (ours, _theirs) = pair(4096).await;
         let mut driver = Driver::new(ours, Limits::default());
-        driver.queue(&[b'x'; 30_000]);
+        driver.send(Bytes::from(vec![b'x'; 30_000]));
         let _written = driver.next(true).await;
         assert_eq!(driver.unsent(), 0, "TLS has it all");
         let stalls_at = driver.stalls_at(STALL).unwrap();
         // What comes later does not begin the time anew.
         advance(Duration::from_secs(5)).await;
-        driver.queue(b"more");
+        driver.send(Bytes::from_static(b"more"));
         assert_eq!(driver.stalls_at(STALL), Some(stalls_at));
     }
 

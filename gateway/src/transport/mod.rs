@@ -7,6 +7,7 @@ mod accept;
 mod driver;
 pub(crate) mod occupancy;
 mod outbox;
+mod outgoing;
 pub mod tls;
 
 use std::io;
@@ -22,6 +23,9 @@ pub(crate) use accept::{Accepting, Arrival, Met};
 pub(crate) use driver::{Driver, Incoming, Progress};
 pub use occupancy::{Most, Occupancy, UnfinishedBytes};
 use outbox::Outbox;
+pub(crate) use outgoing::Outgoing;
+#[cfg(test)]
+pub(crate) use outgoing::testing;
 
 /// Silence after which the kernel probes a peer, so that a machine that was switched off is noticed.
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);

@@ -43,8 +43,8 @@ impl Outbox {
     }
 
     /// When the peer has taken nothing for so long, if it takes nothing until then.
-    pub(crate) fn stalls_at(&self, patience: Duration) -> Option<Instant> {
-        self.stalled_since.map(|since| since + patience)
+    pub(crate) fn stalls_at(&self, limit: Duration) -> Option<Instant> {
+        self.stalled_since.map(|since| since + limit)
     }
 
     /// Hands over what the transport takes, and sees to it that it leaves: TLS encrypts more than the socket takes, and

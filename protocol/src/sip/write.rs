@@ -7,6 +7,7 @@ use super::headers::{Name, Via};
 use super::message::{Method, Request, Source};
 use super::status::Status;
 use bytes::Bytes;
+use memchr::memmem;
 
 /// Writes one message, fields in the order of the calls.
 ///
@@ -47,6 +48,19 @@ impl MessageBuilder {
         builder.push(" ");
         builder.one_line(&[reason]);
         builder
+    }
+
+    /// Opens a message again that a builder printed, so that fields can be added behind those it has. `None`: none did.
+    #[must_use]
+    pub fn reopen(printed: &[u8]) -> Option<Self> {
+        let end = memmem::find(printed, b"\r\n\r\n")?;
+        let (head, body) = printed.split_at_checked(end + 4)?;
+        // The length is written last, always.
+        let start = memmem::rfind(head, Name::ContentLength.line_start().as_bytes())?;
+        Some(Self {
+            head: head.get(..start)?.to_vec(),
+            body: body.to_vec(),
+        })
     }
 
     fn empty() -> Self {

@@ -149,7 +149,7 @@ impl Connection<'_> {
             let now = Instant::now();
             if keep_alive_at <= now {
                 // An empty line before a message is skipped (RFC 3261 §7.5), and nobody answers a single one.
-                self.pump.queue(b"\r\n");
+                self.pump.ping();
                 keep_alive_at = now + KEEP_ALIVE;
                 self.seat.sweep();
             }
@@ -198,7 +198,7 @@ impl Connection<'_> {
         if let Some(mut message) = message {
             message.came_from(self.teller.peer());
             if let Some(answer) = fault.answer(&message, &tag, METHODS) {
-                self.pump.queue(&answer.finish());
+                self.pump.send(answer);
             }
         }
         self.teller.fault(None, fault, fatal);
@@ -208,7 +208,7 @@ impl Connection<'_> {
     fn carry_out(&mut self) {
         while let Some(output) = self.server.poll_output() {
             match output {
-                Output::Send(message) => self.pump.queue(&message),
+                Output::Send(message) => self.pump.send(message),
                 Output::Open {
                     endpoint,
                     dialog,
@@ -234,8 +234,7 @@ impl Connection<'_> {
                         self.seat.bring(&session);
                     }
                     if let Err((request, status)) = session.offer(request) {
-                        self.pump
-                            .queue(&answer::refuse(&request, status, None, None));
+                        self.pump.send(answer::refuse(&request, status, None, None));
                     }
                 }
                 Output::Response(session, response) => {

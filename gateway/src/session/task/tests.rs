@@ -29,7 +29,7 @@ fn request(method: &str, cseq: u32, body: &str) -> Box<Request> {
 fn come(
     context: &Arc<SessionContext>,
     number: u64,
-) -> (Arc<SessionHandle>, queue::Receiver<Bytes>) {
+) -> (Arc<SessionHandle>, queue::Receiver<Outgoing>) {
     come_as(context, number, "0123456789ab")
 }
 
@@ -38,7 +38,7 @@ fn come_as(
     context: &Arc<SessionContext>,
     number: u64,
     epid: &str,
-) -> (Arc<SessionHandle>, queue::Receiver<Bytes>) {
+) -> (Arc<SessionHandle>, queue::Receiver<Outgoing>) {
     let (outbound, sent) = queue::bounded(16);
     let close = Some(CancellationToken::new());
     let connection = to(outbound, close);
@@ -47,7 +47,7 @@ fn come_as(
 }
 
 /// The way to a connection.
-fn to(outbound: queue::Sender<Bytes>, close: Option<CancellationToken>) -> ConnectionHandle {
+fn to(outbound: queue::Sender<Outgoing>, close: Option<CancellationToken>) -> ConnectionHandle {
     ConnectionHandle {
         outbound,
         close,
@@ -123,8 +123,11 @@ async fn send(session: &SessionHandle, input: SessionInput) {
     session.mailbox().send(input).await.unwrap();
 }
 
-async fn text(sent: &mut queue::Receiver<Bytes>) -> String {
-    String::from_utf8(sent.recv().await.unwrap().to_vec()).unwrap()
+async fn text(sent: &mut queue::Receiver<Outgoing>) -> String {
+    let Some(Outgoing::Printed(message)) = sent.recv().await else {
+        panic!("not printed");
+    };
+    String::from_utf8(message.to_vec()).unwrap()
 }
 
 #[tokio::test]

@@ -241,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             }
             Some(Due::Ask) => self.ask(now),
             Some(Due::KeepAlive) => {
-                self.octets.queue(b"\r\n\r\n");
+                self.octets.ping(b"\r\n\r\n");
                 self.ping.kept_alive(now);
             }
             None => {}
@@ -273,7 +273,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     fn ask(&mut self, now: Instant) {
         let unique = self.random.draw();
         let question = self.ping.ask(now, &self.context, unique);
-        self.octets.queue(&question);
+        self.octets.send(question);
     }
 
     fn prove(&mut self) {
@@ -364,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         if let Some(answer) =
             message.and_then(|message| fault.answer(message, &tag, understood::UAS.methods))
         {
-            self.octets.queue(&answer.finish());
+            self.octets.send(answer);
         }
         PoolFault {
             pool: self.common.pool.clone(),
@@ -394,7 +394,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 Ok(()) => answer::plain(request, Status::NO_SUCH_DIALOG, Some(&tag)),
             },
         };
-        self.octets.queue(&answer);
+        self.octets.send(answer);
     }
 
     fn response(&mut self, now: Instant, response: &Response) -> Option<Ended> {
@@ -428,11 +428,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         while let Some(output) = leg.core.poll_output() {
             match output {
                 Output::Send(message) => {
-                    self.octets.queue(&message);
                     // Neither a response nor an ACK is answered.
                     if !message.starts_with(b"SIP/2.0") && !message.starts_with(b"ACK ") {
                         self.ping.sent(now);
                     }
+                    self.octets.send(message);
                 }
                 Output::Deliver(event) => {
                     leg.rejoining = None;
