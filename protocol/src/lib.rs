@@ -9,6 +9,7 @@ pub mod fold;
 pub mod fuzzing;
 pub mod room;
 pub mod sip;
+pub mod trace;
 pub mod translate;
 pub mod user;
 pub mod xccos;

@@ -25,6 +25,7 @@ mod reload;
 mod rules;
 mod run;
 mod running;
+mod trace;
 mod user;
 
 use std::process::ExitCode;
@@ -69,6 +70,9 @@ enum Command {
     /// Find out whether the record of who changed what is as it was written
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Read logs of Microsoft's servers and clients, and report what in them Holdover does not know
+    #[command(subcommand)]
+    Trace(trace::TraceCommand),
     /// Fill, show and serve an embedded pool
     #[command(subcommand)]
     Pool(pool::PoolCommand),
@@ -92,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::User(command) => user::user(&command),
         Command::Config(command) => config::config(command),
         Command::Audit(command) => audit::audit(command),
+        Command::Trace(command) => trace::trace(&command),
         Command::Pool(command) => pool::pool(command),
     };
     let code = result.unwrap_or_else(|error| {

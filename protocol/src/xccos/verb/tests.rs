@@ -1,6 +1,6 @@
 //! Every verb, both ways: read from text in the form of the wire, and written to the same meaning.
 
-mod samples;
+pub(in crate::xccos) mod samples;
 
 use bytes::Bytes;
 
