@@ -22,6 +22,7 @@ mod secrets;
 #[cfg(test)]
 mod sign_in;
 #[cfg(test)]
+mod traces;
 mod unfinished;
 #[cfg(test)]
 mod unread_log;
