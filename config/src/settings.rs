@@ -313,6 +313,10 @@ pub struct Limits {
     pub connections: usize,
     /// Number of connections from one IPv4 address, or one IPv6 network (/64), at one time.
     pub connections_per_address: usize,
+    /// Number of requests of one client that are read in a second.
+    pub requests_per_second: u32,
+    /// Number of requests of all clients from one IPv4 address, or one IPv6 network (/64), that are read in a second.
+    pub requests_per_second_per_address: u32,
     /// Number of messages that wait for a client that reads slowly.
     pub queue_messages: usize,
     /// Bytes of messages that wait for a client that reads slowly; at least `body_bytes`.

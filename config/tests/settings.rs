@@ -43,6 +43,8 @@ fn what_is_left_out_has_its_default() {
             headers: 256,
             connections: 20_000,
             connections_per_address: 1_000,
+            requests_per_second: 200,
+            requests_per_second_per_address: 2_000,
             queue_messages: 512,
             queue_bytes: 1_048_576,
             rooms_per_command: 1_000,

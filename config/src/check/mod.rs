@@ -197,6 +197,8 @@ impl Checker<'_> {
             headers: count(&raw.headers),
             connections: count(&raw.connections),
             connections_per_address: count(&raw.connections_per_address),
+            requests_per_second: raw.requests_per_second.value(),
+            requests_per_second_per_address: raw.requests_per_second_per_address.value(),
             queue_messages: count(&raw.queue_messages),
             queue_bytes: count(&raw.queue_bytes),
             rooms_per_command: count(&raw.rooms_per_command),

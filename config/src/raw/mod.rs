@@ -282,6 +282,12 @@ tables! {
         optional connections: Int<1, 1_000_000, 20_000>,
         /// Number of connections from one IPv4 address, or one IPv6 network (/64), at one time.
         optional connections_per_address: Int<1, 1_000_000, 1_000>,
+        /// Number of requests of one client that are read in a second, in the long run; it may be 5 seconds ahead of that.
+        /// What comes faster waits until it is read. Front ends have no such limit.
+        optional requests_per_second: Int<10, 10_000_000, 200>,
+        /// The same of all clients from one IPv4 address or IPv6 network (/64) together, which may be one second ahead. Each
+        /// connection counts as four requests.
+        optional requests_per_second_per_address: Int<100, 10_000_000, 2_000>,
         /// Number of messages that wait for a client that reads slowly.
         optional queue_messages: Int<16, 65_536, 512>,
         /// Bytes of messages that wait for a client that reads slowly; at least `body_bytes`.

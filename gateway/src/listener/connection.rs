@@ -16,8 +16,9 @@ use crate::peer::{Attachment, ConnectionNumber, SentBy, Way};
 use crate::queue;
 use crate::session::table::SessionHandle;
 use crate::session::task::{Attach, ConnectionHandle, SessionContext, SessionInput, attach};
-use crate::telemetry::events::connection::ConnectionEnd;
+use crate::telemetry::events::connection::{ConnectionEnd, PaceLimit};
 use crate::transport::occupancy::Permit;
+use crate::transport::pace::{Pace, Rate};
 use crate::transport::{Incoming, Stream};
 
 /// Messages of sessions that may wait to be written, beyond one for each request that can wait for a session: a client
@@ -84,6 +85,8 @@ pub(super) fn serve(
         channels: Vec::new(),
         teller,
         permit,
+        pace: Pace::default(),
+        is_pace_told: false,
     };
     async move {
         let end = connection.run(&close).await;
@@ -105,6 +108,9 @@ struct Connection {
     teller: Teller,
     /// To be here; given back at the end.
     permit: Permit,
+    pace: Pace,
+    /// It was told that the client asks faster than it may.
+    is_pace_told: bool,
 }
 
 impl Connection {
@@ -135,7 +141,10 @@ impl Connection {
 
     /// Takes what was read apart.
     fn decode(&mut self) -> Option<ConnectionEnd> {
+        let mut requests = 0;
         while let Some(incoming) = self.pump.decode() {
+            let is_response = matches!(&incoming, Incoming::Message(Message::Response(_)));
+            requests += u32::from(!is_response);
             let end = match incoming {
                 Incoming::Message(message) => {
                     self.uas.handle(Instant::now(), wall_clock(), message);
@@ -157,7 +166,27 @@ impl Connection {
                 return end;
             }
         }
+        if requests > 0 {
+            self.pace(requests);
+        }
         self.account()
+    }
+
+    /// Counts requests, and reads no more for a while where they came faster than they may.
+    fn pace(&mut self, requests: u32) {
+        let now = Instant::now();
+        let rate = Rate::of_connection(self.context.limits.requests_per_second);
+        let of_own = self.pace.count(now, requests, rate);
+        let of_address = self.permit.pace(now, requests);
+        self.pump.read_at(of_own.max(of_address));
+        let reason = match (of_own, of_address) {
+            (None, None) => return,
+            (own, address) if own > address => PaceLimit::Connection,
+            _ => PaceLimit::Address,
+        };
+        if !std::mem::replace(&mut self.is_pace_told, true) {
+            self.teller.paced(self.uas.user(), reason);
+        }
     }
 
     /// Counts the memory of what has come in part and, before sign-in, of what the peer does not read.

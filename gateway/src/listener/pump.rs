@@ -25,6 +25,8 @@ pub struct MessageLimits {
     pub sign_in_body: usize,
     /// Time from a message's first octet to its last.
     pub timeout: Duration,
+    /// Requests of one client that are read in a second.
+    pub requests_per_second: u32,
 }
 
 impl MessageLimits {
@@ -77,6 +79,8 @@ pub(super) struct Pump<S = Stream> {
     /// When the message that has come in part must be there.
     unfinished_until: Option<Instant>,
     message_timeout: Duration,
+    /// When the peer is read again: it asked faster than it may.
+    reads_at: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite> Pump<S> {
@@ -90,7 +94,13 @@ impl<S: AsyncRead + AsyncWrite> Pump<S> {
             inbound,
             unfinished_until: None,
             message_timeout: limits.timeout,
+            reads_at: None,
         }
+    }
+
+    /// Reads nothing more before `at`.
+    pub(super) fn read_at(&mut self, at: Option<Instant>) {
+        self.reads_at = at;
     }
 
     /// Moves octets until there is something to do.
@@ -98,11 +108,13 @@ impl<S: AsyncRead + AsyncWrite> Pump<S> {
         loop {
             let stalled = self.octets.stalls_at(STALL);
             let has_room = self.octets.unsent() < PENDING_BYTES;
-            if !has_room && let Some(until) = &mut self.unfinished_until {
+            self.reads_at = self.reads_at.filter(|at| *at > now());
+            let reads = has_room && self.reads_at.is_none();
+            if !reads && let Some(until) = &mut self.unfinished_until {
                 // Nothing is read: the peer cannot be late.
                 *until = now() + self.message_timeout;
             }
-            let others = [stalled, self.unfinished_until];
+            let others = [stalled, self.unfinished_until, self.reads_at];
             let deadline = others.into_iter().flatten().fold(until, Instant::min);
             tokio::select! {
                 biased;
@@ -118,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite> Pump<S> {
                         self.send(message);
                     }
                 }
-                progress = self.octets.next(has_room) => match progress {
+                progress = self.octets.next(reads) => match progress {
                     Progress::Written => {}
                     Progress::Read => return Woken::Read,
                     Progress::Closed => return Woken::Ended(ConnectionEnd::Client),
@@ -132,7 +144,9 @@ impl<S: AsyncRead + AsyncWrite> Pump<S> {
                     if self.unfinished_until.as_ref().is_some_and(is_over) {
                         return Woken::Unfinished;
                     }
-                    return Woken::Timeout;
+                    if until <= now() {
+                        return Woken::Timeout;
+                    }
                 }
             }
         }
@@ -242,6 +256,7 @@ mod tests {
             sip: Limits::default(),
             sign_in_body: 1_000,
             timeout: Duration::from_secs(10),
+            requests_per_second: 200,
         };
         let mut pump = Pump::new(ours, inbound, &limits);
         pump.octets.finish_by(Box::<Numbers>::default());

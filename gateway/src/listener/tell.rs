@@ -10,7 +10,7 @@ use super::front_end;
 use super::uas::UasEvent;
 use crate::registrar::Refused;
 use crate::telemetry::events::connection::{
-    ConnectionClosed, ConnectionEnd, FrontEndConnected, FrontEndLost,
+    ConnectionClosed, ConnectionEnd, ConnectionPaced, FrontEndConnected, FrontEndLost, PaceLimit,
 };
 use crate::telemetry::events::protocol::{FaultKind, ProtocolFault};
 use crate::telemetry::events::sign_in::{
@@ -78,6 +78,17 @@ impl Teller {
             user,
             kind,
             detail,
+        }
+        .emit(&self.telemetry);
+    }
+
+    /// The client asks faster than it may.
+    pub(super) fn paced(&self, user: Option<&UserUri>, reason: PaceLimit) {
+        ConnectionPaced {
+            listener: self.listener.clone(),
+            peer: self.peer,
+            user: user.cloned(),
+            reason,
         }
         .emit(&self.telemetry);
     }

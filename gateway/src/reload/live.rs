@@ -126,6 +126,7 @@ pub(crate) fn message_limits(limits: &LimitSettings) -> MessageLimits {
         sip: sip_limits(limits),
         sign_in_body: limits.sign_in_body_bytes,
         timeout: limits.message_timeout,
+        requests_per_second: limits.requests_per_second,
     }
 }
 
@@ -136,6 +137,7 @@ pub(crate) fn occupancy_limits(limits: &LimitSettings) -> Most {
         per_address: limits.connections_per_address,
         bytes_per_address: limits.sign_in_bytes_per_address,
         unfinished_bytes: limits.unfinished_bytes,
+        requests_per_address: limits.requests_per_second_per_address,
     }
 }
 

@@ -31,7 +31,7 @@ default_pool = \"here\"
 ";
 
 /// Every key of `[limits]`, each with a value that is not its default.
-const OTHERS: [(&str, u64); 18] = [
+const OTHERS: [(&str, u64); 20] = [
     ("head_bytes", 8_192),
     ("body_bytes", 32_768),
     ("sign_in_body_bytes", 2_048),
@@ -41,6 +41,8 @@ const OTHERS: [(&str, u64); 18] = [
     ("headers", 64),
     ("connections", 7),
     ("connections_per_address", 3),
+    ("requests_per_second", 30),
+    ("requests_per_second_per_address", 300),
     ("queue_messages", 99),
     ("queue_bytes", 2_000_000),
     ("rooms_per_command", 300),
@@ -62,11 +64,13 @@ fn in_use(live: &Live) -> LimitSettings {
         per_address: connections_per_address,
         bytes_per_address: sign_in_bytes_per_address,
         unfinished_bytes,
+        requests_per_address: requests_per_second_per_address,
     } = live.occupancies.first().unwrap().limits();
     let MessageLimits {
         sip,
         sign_in_body: sign_in_body_bytes,
         timeout: message_timeout,
+        requests_per_second,
     } = context.limits;
     for pool in live.sessions.pools.over_sip() {
         assert_eq!(pool.limits(), (sip, sessions.xccos));
@@ -88,6 +92,8 @@ fn in_use(live: &Live) -> LimitSettings {
         headers,
         connections,
         connections_per_address,
+        requests_per_second,
+        requests_per_second_per_address,
         queue_messages: sessions.queue.messages,
         queue_bytes: sessions.queue.bytes,
         rooms_per_command: sessions.rooms_per_command,

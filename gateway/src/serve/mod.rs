@@ -197,6 +197,7 @@ fn occupancy() -> Occupancy {
         per_address: CONNECTIONS,
         bytes_per_address: usize::MAX,
         unfinished_bytes: usize::MAX,
+        requests_per_address: u32::MAX,
     };
     let unfinished = UnfinishedBytes::new(most.unfinished_bytes);
     let descriptors = Descriptors::raised(descriptors::OWN);

@@ -76,6 +76,7 @@ catalogue! {
     AcceptFailed,
     ConnectionOpened,
     ConnectionRefused,
+    ConnectionPaced,
     ConnectionClosed,
     FrontEndConnected,
     FrontEndLost,

@@ -136,6 +136,13 @@ pub(super) fn samples() -> Vec<Event> {
             reason: ConnectionRefusal::Limit,
         }
         .into(),
+        ConnectionPaced {
+            listener: listener.clone(),
+            peer,
+            user: Some(user()),
+            reason: PaceLimit::Connection,
+        }
+        .into(),
         ConnectionClosed {
             listener: listener.clone(),
             peer,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::occupancy::{Occupancy, Permit};
 use super::tls::{Acceptor, Unmet};
-use super::{Stream, now, tune};
+use super::{Stream, now, pace, tune};
 use crate::address;
 use crate::telemetry::events::connection::{
     AcceptFailed, ConnectionEnd, ConnectionOpened, ConnectionRefused, ListenerOpened,
@@ -132,7 +132,7 @@ pub(crate) struct Met {
 }
 
 impl Arrival {
-    /// Prepares the socket and does the TLS handshake, which `stop` breaks off.
+    /// Waits until its address may connect again, prepares the socket and does the TLS handshake, which `stop` breaks off.
     ///
     /// # Errors
     ///
@@ -149,6 +149,12 @@ impl Arrival {
             acceptor,
             ..
         } = self;
+        if let Some(at) = permit.pace(now(), pace::CONNECTION) {
+            tokio::select! {
+                () = stop.cancelled() => return Err(ConnectionEnd::Draining),
+                () = tokio::time::sleep_until(at.into()) => {}
+            }
+        }
         let local = tune(&stream).and_then(|()| stream.local_addr());
         let local = address::canonical(local.map_err(|_| ConnectionEnd::Network)?);
         let (stream, name) = match acceptor {
@@ -327,6 +333,7 @@ mod tests {
             per_address: 1,
             bytes_per_address: 0,
             unfinished_bytes: 0,
+            requests_per_address: 100,
         };
         let descriptors = Arc::new(Descriptors::new(None, 0));
         let unfinished = Arc::new(UnfinishedBytes::new(0));

@@ -8,6 +8,7 @@ mod driver;
 pub(crate) mod occupancy;
 mod outbox;
 mod outgoing;
+pub(crate) mod pace;
 pub mod tls;
 
 use std::io;

@@ -1,12 +1,14 @@
-//! How many may be connected at a time, and how much memory their unfinished messages may take: in all, and from one source
-//! (an IPv4 address, or a /64 network over IPv6).
+//! How many may be connected at a time, how much memory their unfinished messages may take, and how fast their requests are
+//! read: in all, and from one source (an IPv4 address, or a /64 network over IPv6).
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use dashmap::DashMap;
 
+use super::pace::{Pace, Rate};
 use crate::address::source;
 use crate::descriptors::Descriptors;
 use crate::telemetry::events::connection::{ConnectionEnd, ConnectionRefusal};
@@ -14,6 +16,9 @@ use crate::telemetry::events::connection::{ConnectionEnd, ConnectionRefusal};
 /// Bytes of each connection's unfinished message that are not counted: heads that come in two pieces are nobody's fault, and
 /// must not be refused because others fill the memory.
 const FREE: usize = 2048;
+
+/// Sources without a connection that are remembered for how much they asked.
+const REMEMBERED: usize = 1_024;
 
 /// The memory for messages that have come in part, of all connections of all listeners.
 #[derive(Debug)]
@@ -88,6 +93,8 @@ pub struct Most {
     pub bytes_per_address: usize,
     /// Bytes of unfinished messages in all.
     pub unfinished_bytes: usize,
+    /// Requests from one source that are read in a second.
+    pub requests_per_address: u32,
 }
 
 /// Counts the connections of all listeners.
@@ -96,7 +103,10 @@ pub struct Occupancy {
     most: AtomicUsize,
     most_per_address: AtomicUsize,
     bytes_per_address: AtomicUsize,
+    requests_per_address: AtomicU32,
     all: AtomicUsize,
+    /// Sources without a connection in `by_address`, at most.
+    remembered: AtomicUsize,
     by_address: DashMap<IpAddr, OfAddress>,
     unfinished: Arc<UnfinishedBytes>,
     /// What clients and front ends share.
@@ -108,6 +118,7 @@ struct OfAddress {
     connections: usize,
     /// Of unfinished messages, before sign-in.
     bytes: usize,
+    pace: Pace,
 }
 
 /// The right to be connected; given back when dropped.
@@ -129,6 +140,15 @@ impl Permit {
 }
 
 impl Permit {
+    /// Counts requests for the source. Returns when the next may be read, if that is not now. Who is trusted has no limit.
+    pub(crate) fn pace(&self, now: Instant, requests: u32) -> Option<Instant> {
+        let mut of_address = self.occupancy.by_address.get_mut(&self.address?)?;
+        let per_second = self.occupancy.requests_per_address.load(Ordering::Acquire);
+        of_address
+            .pace
+            .count(now, requests, Rate::of_address(per_second))
+    }
+
     /// Counts what the connection's unfinished message takes now, instead of what it took before.
     ///
     /// # Errors
@@ -169,7 +189,9 @@ impl Occupancy {
             most: AtomicUsize::new(most.connections),
             most_per_address: AtomicUsize::new(most.per_address),
             bytes_per_address: AtomicUsize::new(most.bytes_per_address),
+            requests_per_address: AtomicU32::new(most.requests_per_address),
             all: AtomicUsize::new(0),
+            remembered: AtomicUsize::new(0),
             by_address: DashMap::new(),
             unfinished,
         }
@@ -183,6 +205,8 @@ impl Occupancy {
             .store(most.per_address, Ordering::Release);
         self.bytes_per_address
             .store(most.bytes_per_address, Ordering::Release);
+        self.requests_per_address
+            .store(most.requests_per_address, Ordering::Release);
         self.unfinished.limit(most.unfinished_bytes);
     }
 
@@ -224,6 +248,7 @@ impl Occupancy {
             per_address: self.most_per_address.load(Ordering::Acquire),
             bytes_per_address: self.bytes_per_address.load(Ordering::Acquire),
             unfinished_bytes: self.unfinished.most.load(Ordering::Acquire),
+            requests_per_address: self.requests_per_address.load(Ordering::Acquire),
         }
     }
 
@@ -243,8 +268,7 @@ impl Occupancy {
             self.all.fetch_sub(1, Ordering::AcqRel);
             if of_address.connections == 0 {
                 drop(of_address);
-                self.by_address
-                    .remove_if(&address, |_, of_address| of_address.connections == 0);
+                self.forget(address);
             }
             return Err(ConnectionRefusal::Descriptors);
         }
@@ -260,8 +284,26 @@ impl Occupancy {
         if let Some(mut of_address) = self.by_address.get_mut(&address) {
             of_address.connections = of_address.connections.saturating_sub(1);
         }
-        self.by_address
-            .remove_if(&address, |_, of_address| of_address.connections == 0);
+        self.forget(address);
+    }
+
+    /// Forgets a source without a connection, unless it would gain by coming again.
+    fn forget(&self, address: IpAddr) {
+        let now = Instant::now();
+        let is_gone = |of_address: &OfAddress| of_address.connections == 0;
+        let Some(of_address) = self.by_address.get(&address) else {
+            return;
+        };
+        let stays = is_gone(&of_address) && !of_address.pace.is_over(now);
+        drop(of_address);
+        if !stays {
+            self.by_address
+                .remove_if(&address, |_, of_address| is_gone(of_address));
+        } else if self.remembered.fetch_add(1, Ordering::AcqRel) >= REMEMBERED {
+            self.remembered.store(0, Ordering::Release);
+            self.by_address
+                .retain(|_, of_address| !is_gone(of_address) || !of_address.pace.is_over(now));
+        }
     }
 }
 
@@ -284,6 +326,7 @@ mod tests {
             per_address,
             bytes_per_address: 10_000,
             unfinished_bytes: 100_000,
+            requests_per_address: 100,
         }
     }
 
@@ -381,6 +424,45 @@ mod tests {
             ConnectionRefusal::AddressLimit
         );
         let _other = admit("2001:db8:0:1::1").unwrap();
+    }
+
+    #[test]
+    fn connections_of_an_address_share_its_rate_and_coming_again_is_no_way_around_it() {
+        let occupancy = occupancy(3, 2);
+        let now = Instant::now();
+        let first = occupancy.admit(address(1)).unwrap();
+        assert_eq!(first.pace(now, 100), None);
+        let second = occupancy.admit(address(1)).unwrap();
+        let at = second.pace(now, 1).unwrap();
+        assert_eq!((at - now).as_millis(), 10);
+        drop((first, second));
+        let mut again = occupancy.admit(address(1)).unwrap();
+        assert!(again.pace(now, 1).is_some());
+        let other = occupancy.admit(address(2)).unwrap();
+        assert_eq!(other.pace(now, 1), None);
+        again.trust();
+        assert_eq!(again.pace(now, 1_000), None, "a front end");
+    }
+
+    #[test]
+    fn addresses_that_left_are_forgotten_once_their_rate_is_even() {
+        let occupancy = occupancy(3, 2);
+        let long_ago = Instant::now() - std::time::Duration::from_secs(60);
+        for number in 0..5_000_u32 {
+            let ahead = Instant::now() + std::time::Duration::from_secs(60);
+            let at = if number == 7 { ahead } else { long_ago };
+            let permit = occupancy.admit(IpAddr::from(number.to_be_bytes())).unwrap();
+            let _later = permit.pace(at, 1);
+        }
+        let left: Vec<u32> = occupancy
+            .by_address
+            .iter()
+            .map(|entry| match entry.key() {
+                IpAddr::V4(address) => address.to_bits(),
+                IpAddr::V6(_) => 0,
+            })
+            .collect();
+        assert_eq!(left, [7]);
     }
 
     #[test]

@@ -56,6 +56,8 @@ impl Running {
             [limits]
             connections = 100000
             connections_per_address = 100000
+            requests_per_second = 10000000
+            requests_per_second_per_address = 10000000
             "#,
             domain = samples::DOMAIN
         );

@@ -9,6 +9,8 @@ mod durability;
 #[cfg(test)]
 mod front_ends;
 #[cfg(test)]
+mod pace;
+#[cfg(test)]
 mod peers;
 mod pools;
 #[cfg(test)]

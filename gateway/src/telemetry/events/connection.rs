@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use holdover_config::ListenerName;
+use holdover_protocol::user::UserUri;
 use tracing::Value;
 
 use crate::telemetry::event::event;
@@ -159,6 +160,34 @@ event! {
     }
     WARN "connection.refused", counted as "connections_refused" by reason: ConnectionRefusal;
     "A client connected and was turned away before it could say anything."
+}
+
+label! {
+    /// Which limit a client has reached.
+    PaceLimit as "reason" {
+        /// `limits.requests_per_second`, of its connection.
+        Connection = "connection",
+        /// `limits.requests_per_second_per_address`, of all connections from its address.
+        Address = "address",
+    }
+}
+
+event! {
+    /// A client sends requests faster than it may.
+    ConnectionPaced {
+        /// Listener it came in on.
+        listener: ListenerName => listener,
+        /// The client's address.
+        peer: SocketAddr => downstream.addr,
+        /// The user, once signed in.
+        user: Option<UserUri> => user,
+        /// Which limit.
+        reason: PaceLimit => reason,
+    }
+    WARN "connection.paced", counted as "connections_paced" by reason: PaceLimit;
+    "A client sends requests faster than the limits allow. They are read as fast as that, and nothing is refused or lost. Once \
+     for each connection. If many people share an address, behind a proxy or on a terminal server, raise \
+     `limits.requests_per_second_per_address`."
 }
 
 event! {
