@@ -40,6 +40,7 @@ use crate::reload::{
     sip_limits,
 };
 use crate::routing::{KnownPools, Router, Routing};
+use crate::session::Large;
 use crate::session::SessionSettings;
 use crate::session::table::SessionTable;
 use crate::session::task::SessionContext;
@@ -247,6 +248,7 @@ impl Gateway {
             pools,
             table: SessionTable::default(),
             telemetry: telemetry.clone(),
+            large: Large::default(),
         });
         let shutdown = CancellationToken::new();
         let mut contexts = Vec::new();

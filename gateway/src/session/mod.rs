@@ -9,6 +9,7 @@ mod delivery;
 mod downstream;
 mod follow;
 mod gather;
+mod large;
 mod legs;
 mod lookup;
 mod not_joined;
@@ -33,4 +34,5 @@ mod upstream;
 
 pub use self::core::{SessionCore, SessionSettings};
 pub use downstream::QueueLimits;
+pub use large::Large;
 pub use output::{CloseReason, Event, FinishReason, Output, Side};

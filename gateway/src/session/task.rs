@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{SessionCore, SessionSettings};
+use super::large::Large;
 use super::output::{CloseReason, Event, FinishReason, Output};
 use super::table::{Claim, SessionHandle, SessionTable};
 use super::tell::Teller;
@@ -118,6 +119,8 @@ pub struct SessionContext {
     pub table: SessionTable,
     /// Where sessions tell what they do.
     pub telemetry: Telemetry,
+    /// How many large inputs may be worked on at a time.
+    pub large: Large,
 }
 
 /// Gives a client's channel dialog to the session that waits for it, or to a new one.
@@ -230,7 +233,7 @@ impl Task {
                             biased;
                             input = inbox.recv() => {
                                 let Some(input) = input else { break };
-                                self.handle_input(input);
+                                self.take_input(input).await;
                             }
                             () = tokio::time::sleep_until(deadline.into()) => {
                                 self.handle_timeout(&mut inbox).await;
@@ -241,13 +244,29 @@ impl Task {
                         let Some(input) = inbox.recv().await else {
                             break;
                         };
-                        self.handle_input(input);
+                        self.take_input(input).await;
                     }
                 }
                 self.finished = self.carry_out();
             }
             self.context.table.remove(&self.handle);
             self.refuse_the_rest(&mut inbox);
+        }
+    }
+
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` holds its arguments a second time, and there is one for each session"
+    )]
+    fn take_input(&mut self, input: SessionInput) -> impl Future<Output = ()> + Send {
+        async move {
+            if Large::is(&input) {
+                let context = Arc::clone(&self.context);
+                // Boxed: most inputs are small.
+                Box::pin(context.large.run(|| self.handle_input(input))).await;
+            } else {
+                self.handle_input(input);
+            }
         }
     }
 
@@ -601,6 +620,7 @@ impl SessionContext {
             pools: Arc::new(Pools::new(Vec::new())),
             table: SessionTable::default(),
             telemetry: Telemetry::new(),
+            large: Large::default(),
         })
     }
 }
