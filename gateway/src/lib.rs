@@ -32,3 +32,6 @@ pub mod session;
 pub mod shadow;
 pub mod telemetry;
 pub mod transport;
+
+/// Gives memory back to the system soon after a peak, which that of the C library does not.
+pub use tikv_jemallocator::Jemalloc as Allocator;

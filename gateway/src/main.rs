@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use holdover::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
 fn main() -> ExitCode {
     holdover::cli::main()
 }
