@@ -4,7 +4,8 @@
 //! an error and not a wait. A file that is replaced keeps its owner, group, mode and access control list, or is not replaced.
 
 use std::ffi::OsString;
-use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions, TryLockError};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,6 +22,12 @@ pub const SETTLE: Duration = Duration::from_millis(500);
 
 /// How long a file may take to be read.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a command waits for another one that changes files of the same folder.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause between two looks at whether it is done.
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The mark with which some editors begin UTF-8 text. It is not part of the text.
 const MARK: &str = "\u{feff}";
@@ -361,6 +368,53 @@ fn set_access_list(file: &File, list: Option<&[u8]>) -> io::Result<()> {
     done.map_err(io::Error::from)
 }
 
+/// While it exists no other command changes files of the same folder.
+#[derive(Debug)]
+#[must_use = "it is over when this is dropped"]
+pub struct Alone {
+    _folder: Option<File>,
+}
+
+/// Waits for other commands that change files beside `path`: whoever reads a file, changes it and writes it back would lose
+/// what another one wrote meanwhile. The gateway only reads, and waits for nobody. Without an effect where the file system has
+/// no locks.
+///
+/// # Errors
+///
+/// Another command is not done within ten seconds, or the folder cannot be opened.
+pub fn alone(path: &Path) -> io::Result<Alone> {
+    alone_within(path, LOCK_TIMEOUT)
+}
+
+fn alone_within(path: &Path, time: Duration) -> io::Result<Alone> {
+    if !cfg!(unix) {
+        return Ok(Alone { _folder: None });
+    }
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let folder = target
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or_else(|| Path::new(".")))?;
+    let until = Instant::now() + time;
+    loop {
+        match folder.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::Error(_)) => return Ok(Alone { _folder: None }),
+            Err(TryLockError::WouldBlock) if Instant::now() >= until => {
+                let message = format!(
+                    "another command has been changing files of this folder for {} seconds",
+                    time.as_secs()
+                );
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+        }
+    }
+    Ok(Alone {
+        _folder: Some(folder),
+    })
+}
+
 /// Puts a file of this content in the place of `path`, following a link to its target: a reader sees the old one or the new
 /// one, whole. A file that is there keeps its rights. A new one is for its owner alone, who is the folder's owner where root
 /// makes it.
@@ -384,11 +438,6 @@ pub fn replace_with(path: &Path, content: &[u8], rights: Option<&Rights>) -> io:
     })?;
     let own = Rights::of(&target)?;
     let aside = aside(&target);
-    // One may be left of a program that was killed.
-    match fs::remove_file(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let written = write_aside(&aside, content, own.as_ref().or(rights))
         .and_then(|()| fs::rename(&aside, &target));
     if written.is_err() {
@@ -437,17 +486,51 @@ pub fn adopt(file: &File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A name beside `path`, which no reader of configurations takes for a file of rules.
+/// A new name beside `path`, which no reader of configurations takes for a file of rules.
 fn aside(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(".new");
+    // Its keys are random.
+    let unique = RandomState::new().hash_one(std::process::id());
+    name.push(format!(".{unique:016x}.new"));
     path.with_file_name(name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn only_one_changes_files_of_a_folder_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (users, rules) = (folder.path().join("users"), folder.path().join("rules"));
+        let first = alone(&users).unwrap();
+        let refused = alone_within(&rules, Duration::ZERO).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+        drop(first);
+        let _second = alone_within(&rules, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn many_who_replace_a_file_at_once_leave_it_whole_and_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        replace(path, &[b'a' + number; 5_000]).unwrap();
+                    }
+                });
+            }
+        });
+        let content = fs::read(&path).unwrap();
+        assert_eq!(content.len(), 5_000);
+        assert!(content.windows(2).all(|pair| pair.first() == pair.last()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_mark_is_no_part_of_a_text() {

@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
-use crate::file::{replace, without_mark};
+use crate::file::{self, replace, without_mark};
 use crate::load::{load, read_text};
 use crate::raw;
 use crate::rulefile::{self, RuleFile};
 use crate::rules::{Place, Rule};
+use crate::users::unwritable;
 use crate::{codes, suggest};
 
 /// A rule that is as it was asked for.
@@ -63,6 +64,8 @@ impl From<Diagnostic> for ToggleError {
 /// # Errors
 /// [`ToggleError`]; then nothing was changed.
 pub fn toggle(config: &Path, name: &str, enabled: bool) -> Result<Toggled, ToggleError> {
+    let name_of_config = config.display().to_string();
+    let _alone = file::alone(config).map_err(|error| unwritable(&name_of_config, &error))?;
     let loaded = load(config).map_err(ToggleError::Wrong)?;
     let rules = &loaded.settings.live.rules;
     let Some(rule) = rules.iter().find(|rule| rule.name.as_str() == name) else {
@@ -91,14 +94,7 @@ pub fn toggle(config: &Path, name: &str, enabled: bool) -> Result<Toggled, Toggl
     };
     let mark = whole.strip_suffix(text).unwrap_or_default();
     let edited = format!("{mark}{edited}");
-    replace(&path, edited.as_bytes()).map_err(|error| {
-        Diagnostic::whole_file(
-            Severity::Error,
-            codes::UNREADABLE,
-            &*place.file,
-            format!("cannot be written: {error}"),
-        )
-    })?;
+    replace(&path, edited.as_bytes()).map_err(|error| unwritable(&place.file, &error))?;
     Ok(Toggled {
         place,
         edit: Some(Edit {

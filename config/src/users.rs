@@ -270,6 +270,7 @@ pub fn upsert(path: &Path, typed: &str, hashes: &[Ha1]) -> Result<Upserted, Diag
         Diagnostic::whole_file(Severity::Error, codes::BAD_USER, name.as_str(), message)
             .help(error.help())
     })?;
+    let _alone = file::alone(path).map_err(|error| unwritable(&name, &error))?;
     let exists = path
         .try_exists()
         .map_err(|error| unreadable(path, &error))?;
@@ -314,15 +315,15 @@ pub fn upsert(path: &Path, typed: &str, hashes: &[Ha1]) -> Result<Upserted, Diag
             Upserted::Added
         }
     };
-    replace(path, format!("{mark}{document}").as_bytes()).map_err(|error| {
-        Diagnostic::whole_file(
-            Severity::Error,
-            codes::UNREADABLE,
-            name.as_str(),
-            format!("cannot be written: {error}"),
-        )
-    })?;
+    replace(path, format!("{mark}{document}").as_bytes())
+        .map_err(|error| unwritable(&name, &error))?;
     Ok(upserted)
+}
+
+/// The file `name` cannot be written.
+pub(crate) fn unwritable(name: &str, error: &std::io::Error) -> Diagnostic {
+    let message = format!("cannot be written: {error}");
+    Diagnostic::whole_file(Severity::Error, codes::UNREADABLE, name, message)
 }
 
 #[cfg(test)]
@@ -333,6 +334,23 @@ mod tests {
 
     const HASH: &str = "939e7578ed9e3c518a452acee763bce9";
     const OTHER: &str = "0123456789abcdef0123456789ABCDEF";
+
+    #[test]
+    fn users_that_are_added_at_the_same_time_are_all_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.toml");
+        let hash = [Ha1::parse(HASH).unwrap()];
+        std::thread::scope(|scope| {
+            for number in 0..12 {
+                let (path, hash) = (&path, &hash);
+                scope.spawn(move || {
+                    let user = format!("user{number}@contoso.com");
+                    assert_eq!(upsert(path, &user, hash).unwrap(), Upserted::Added);
+                });
+            }
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 13);
+    }
 
     #[test]
     fn users_are_found_in_any_spelling() {

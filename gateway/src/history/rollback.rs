@@ -127,6 +127,7 @@ pub fn rollback(
     number: Option<u64>,
 ) -> Result<RolledBack, Problem> {
     let _lock = history.lock()?;
+    let _alone = file::alone(config)?;
     let Plan { to, changes, .. } = Plan::new(history, config, number)?;
     let replaced = keep_replaced(history, &changes)?;
     // What is not there any more comes back with the rights of the configuration file.
