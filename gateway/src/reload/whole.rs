@@ -7,7 +7,7 @@
 use holdover_config::settings::Whole;
 use holdover_config::{Diagnostic, Diagnostics, Severity};
 
-use super::read::{Amount, CHANGING, RULES, Version};
+use super::read::{Amount, CHANGING, FileKind, RULES, Version};
 use crate::hash::Hash;
 
 /// Stable code of a file whose last line has no end.
@@ -15,6 +15,9 @@ const NO_LINE_END: &str = "HT003";
 
 /// Stable code of a version that leaves few of the rooms or users there were.
 const FEWER: &str = "HT004";
+
+/// Stable code of a folder of rules that is gone.
+const NO_FOLDER: &str = "HT009";
 
 /// What makes it likely that a version was read from files that are not whole, compared with the one that is in use.
 pub(super) fn doubts(running: &Version, version: &Version) -> Diagnostics {
@@ -33,6 +36,7 @@ pub(super) fn doubts(running: &Version, version: &Version) -> Diagnostics {
             ),
         );
     }
+    doubts.extend(without_folder(running));
     let Whole { keep_percent, .. } = version.settings.live.whole;
     for now in &version.amounts {
         let before = running
@@ -55,6 +59,22 @@ pub(super) fn doubts(running: &Version, version: &Version) -> Diagnostics {
         }
     }
     doubts
+}
+
+/// The fault of a folder of rules that was there and is not: it was moved away for a while, or a disk is not mounted. Whoever
+/// needs no rules any more removes the files in it.
+fn without_folder(running: &Version) -> Option<Diagnostic> {
+    let mut files = running.files.iter();
+    let file = files.find(|file| file.kind == FileKind::Rules)?;
+    let folder = file.path.parent().filter(|folder| !folder.is_dir())?;
+    let (path, message) = (
+        folder.display().to_string(),
+        "the folder of rules is not there any more",
+    );
+    let fault = Diagnostic::whole_file(Severity::Error, NO_FOLDER, path, message);
+    Some(fault.help(
+        "bring it back; if its rules are to go, remove the files in it, or apply this with `holdover reload --accept-fewer`",
+    ))
 }
 
 fn is_few(before: &Amount, now: &Amount, percent: usize) -> bool {

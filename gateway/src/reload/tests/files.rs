@@ -127,6 +127,30 @@ fn a_file_of_rules_with_far_fewer_rules_is_applied_only_if_it_is_meant() {
     assert!(place.reload().1.is_some());
 }
 
+#[test]
+fn a_folder_of_rules_that_is_gone_keeps_its_rules_in_use() {
+    let mut place = Place::new();
+    let rule = "[[rule]]\nname = \"r\"\nthen = { refuse = \"No.\" }\n";
+    place.write("rules.d/r.toml", rule);
+    assert!(place.reload().1.is_some());
+    let folder = place.folder.path().join("rules.d");
+    let away = place.folder.path().join("away");
+    fs::rename(&folder, &away).unwrap();
+    let (report, version) = place.reload();
+    assert!(version.is_none());
+    let Report::Rejected { faults, .. } = &report else {
+        panic!("{report:?}");
+    };
+    assert_eq!(faults.iter().next().unwrap().code(), "HT009");
+    fs::rename(&away, &folder).unwrap();
+    assert!(matches!(place.reload().0, Report::Unchanged { .. }));
+    // Without the file, but with the folder, it is meant.
+    fs::remove_file(folder.join("r.toml")).unwrap();
+    assert!(place.reload().1.is_some());
+    fs::remove_dir(&folder).unwrap();
+    assert!(matches!(place.reload().0, Report::Unchanged { .. }));
+}
+
 /// Old Macintoshes end lines in another way.
 #[test]
 fn users_are_counted_however_lines_end() {
