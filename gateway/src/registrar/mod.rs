@@ -251,6 +251,9 @@ impl Registrar {
         }
         self.failures = 0;
         let requested = requested_expiry(request);
+        if misuses_all_contacts(request, requested) {
+            return refused(self, Some(user), Refused::Malformed);
+        }
         if requested == Some(0) {
             let answer = respond(request, Status::OK, Some(tag))
                 .header(Name::Expires, 0)
@@ -402,6 +405,14 @@ fn requested_expiry(request: &Request) -> Option<u32> {
         .contacts()
         .filter_map(|contact| contact.ok()?.expires());
     of_contacts.max().or_else(|| headers.expires())
+}
+
+/// Whether the request says `*`, which stands for all contacts, beside one of them, or to stay registered (RFC 3261 §10.3,
+/// step 6).
+fn misuses_all_contacts(request: &Request, requested: Option<u32>) -> bool {
+    let contacts = || request.headers().all(Name::Contact).map(str::trim);
+    let is_alone = contacts().eq(["*"]);
+    contacts().any(|contact| contact.starts_with('*')) && !(is_alone && requested == Some(0))
 }
 
 /// The credentials of a request that concern us: those for our realm. `None`: an unknown scheme counts as none (RFC 4475

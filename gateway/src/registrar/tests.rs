@@ -446,6 +446,20 @@ fn rfc3261_10_2_2_every_form_of_leaving() {
 }
 
 #[test]
+fn rfc3261_10_3_all_contacts_are_named_alone_and_to_leave() {
+    for lines in [
+        "Contact: *\r\n",
+        "Contact: *\r\nExpires: 600\r\n",
+        "Contact: *\r\nContact: <sip:ann@192.0.2.1>\r\nExpires: 0\r\n",
+    ] {
+        let mut client = Client::of(open());
+        let (answer, _) = client.send(&register("ann@contoso.com", lines));
+        assert!(answer.starts_with("SIP/2.0 400 "), "{lines}{answer}");
+        assert!(client.registrar.user().is_none(), "{lines}");
+    }
+}
+
+#[test]
 fn a_contact_that_stays_outweighs_the_header() {
     let mut client = Client::of(open());
     client.send(&register("ann@contoso.com", ""));
