@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use holdover_protocol::sip::digest::Verdict;
 use holdover_protocol::user::UserUri;
 
+use crate::address::source;
+
 /// How many wrong passwords of one user from one address are let pass.
 const FREE_OF_PAIR: u32 = 3;
 /// How many from one address.
@@ -87,7 +89,7 @@ impl Guesses {
     ) -> Result<Verdict, Paused> {
         // One after the other: what is under way on another connection is known before the next is let in.
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = network(address);
+        let address = source(address);
         let keys = [
             counts.hasher.hash_one((user, address)),
             counts.hasher.hash_one(address),
@@ -191,14 +193,6 @@ impl Count {
         let forgotten = 1 + since / FORGET;
         self.wrong
             .saturating_sub(forgotten.try_into().unwrap_or(u32::MAX))
-    }
-}
-
-/// What one subscriber has: an IPv4 address, or an IPv6 network of 64 bits.
-fn network(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => address.to_bits() >> 64 << 64,
     }
 }
 
