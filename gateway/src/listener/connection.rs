@@ -25,6 +25,9 @@ use crate::transport::{Incoming, Stream};
 /// that pipelines and reads its answers is not slow.
 const OUTBOUND_MESSAGES: usize = 256;
 
+/// Messages that are taken apart before it is others' turn on the thread.
+const TURN: usize = 16;
+
 /// What all connections of a listener share.
 #[derive(Clone)]
 pub struct ConnectionContext {
@@ -113,6 +116,16 @@ struct Connection {
     is_pace_told: bool,
 }
 
+/// What came of taking apart what was read.
+enum Turn {
+    /// Nothing whole is left.
+    Done,
+    /// There may be more.
+    More,
+    /// The connection ends.
+    Ended(ConnectionEnd),
+}
+
 impl Connection {
     async fn run(&mut self, close: &CancellationToken) -> ConnectionEnd {
         loop {
@@ -122,7 +135,13 @@ impl Connection {
                     Some(ConnectionEnd::Draining)
                 }
                 Woken::Close => Some(ConnectionEnd::Session),
-                Woken::Read => self.decode(),
+                Woken::Read => loop {
+                    match self.decode() {
+                        Turn::Ended(end) => break Some(end),
+                        Turn::Done => break None,
+                        Turn::More => tokio::task::yield_now().await,
+                    }
+                },
                 Woken::Timeout => {
                     self.uas.handle_timeout(Instant::now());
                     self.carry_out()
@@ -139,10 +158,14 @@ impl Connection {
         }
     }
 
-    /// Takes what was read apart.
-    fn decode(&mut self) -> Option<ConnectionEnd> {
+    /// Takes apart what was read.
+    fn decode(&mut self) -> Turn {
         let mut requests = 0;
-        while let Some(incoming) = self.pump.decode() {
+        for _ in 0..TURN {
+            let Some(incoming) = self.pump.decode() else {
+                self.pace(requests);
+                return self.account().map_or(Turn::Done, Turn::Ended);
+            };
             let is_response = matches!(&incoming, Incoming::Message(Message::Response(_)));
             requests += u32::from(!is_response);
             let end = match incoming {
@@ -162,18 +185,19 @@ impl Connection {
                     is_fatal.then_some(ConnectionEnd::Fault)
                 }
             };
-            if end.is_some() {
-                return end;
+            if let Some(end) = end {
+                return Turn::Ended(end);
             }
         }
-        if requests > 0 {
-            self.pace(requests);
-        }
-        self.account()
+        self.pace(requests);
+        Turn::More
     }
 
     /// Counts requests, and reads no more for a while where they came faster than they may.
     fn pace(&mut self, requests: u32) {
+        if requests == 0 {
+            return;
+        }
         let now = Instant::now();
         let rate = Rate::of_connection(self.context.limits.requests_per_second);
         let of_own = self.pace.count(now, requests, rate);
