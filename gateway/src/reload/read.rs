@@ -72,7 +72,7 @@ pub(super) const RULES: &str = "rules";
 /// How much there is of something of which little may be left when a file is cut short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount {
-    /// What is counted: "rooms", "users" or [`RULES`].
+    /// What is counted: "rooms", "users" or "rules".
     pub what: &'static str,
     /// In which file, as people know it.
     pub file: String,
