@@ -163,6 +163,11 @@ impl<S: AsyncRead + AsyncWrite> Pump<S> {
         incoming
     }
 
+    /// Has bodies over the limit refused without an end of the connection, which others share.
+    pub(super) fn skip_bodies(&mut self) {
+        self.octets.skip_bodies();
+    }
+
     /// Sets the longest body of messages to come.
     pub(super) fn limit_body(&mut self, bytes: usize) {
         self.octets.decoder().limit_body(bytes);

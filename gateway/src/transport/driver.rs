@@ -17,6 +17,9 @@ use super::{Outbox, Outgoing, Stream};
 /// Octets read at once on a connection that is mostly idle.
 const READ_SIZE: usize = 16 * 1024;
 
+/// Longest body over the limit that does not end a connection that many users share.
+const SKIPPED_BODY: usize = 64 * 1024 * 1024;
+
 /// Octets read at once on one that many users share.
 const BUSY_READ_SIZE: usize = 64 * 1024;
 
@@ -74,7 +77,14 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
 
     /// For one of the few that many users share: it reads more at once, and straight into its own buffer.
     pub(crate) fn busy(stream: S, limits: Limits) -> Self {
-        Self::over(stream, limits, true)
+        let mut driver = Self::over(stream, limits, true);
+        driver.skip_bodies();
+        driver
+    }
+
+    /// Has bodies over the limit refused without an end of the connection, which others share.
+    pub(crate) fn skip_bodies(&mut self) {
+        self.decoder.skip_bodies(SKIPPED_BODY);
     }
 
     fn over(stream: S, limits: Limits, is_busy: bool) -> Self {
@@ -248,6 +258,29 @@ mod tests {
         advance(Duration::from_secs(5)).await;
         driver.send(Bytes::from_static(b"more"));
         assert_eq!(driver.stalls_at(STALL), Some(stalls_at));
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_ends_no_connection_that_many_share() {
+        let limits = Limits {
+            body: 5,
+            ..Limits::default()
+        };
+        for is_shared in [false, true] {
+            let (ours, mut theirs) = tokio::io::duplex(4096);
+            let mut driver = match is_shared {
+                true => Driver::busy(ours, limits),
+                false => Driver::new(ours, limits),
+            };
+            let message = b"INFO sip:a@h SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nFrom: <sip:a@h>;tag=1\r\n\
+                            To: <sip:a@h>;tag=2\r\nCall-ID: c\r\nCSeq: 1 INFO\r\nContent-Length: 9\r\n\r\nhello you";
+            theirs.write_all(message).await.unwrap();
+            assert!(matches!(driver.next(true).await, Progress::Read));
+            let Some(Incoming::Fault { is_fatal, .. }) = driver.decode() else {
+                panic!("a body of nine bytes was taken");
+            };
+            assert_eq!(is_fatal, !is_shared);
+        }
     }
 
     #[tokio::test]

@@ -59,6 +59,8 @@ const COPIED_BODY: usize = 4096;
 pub struct Decoder {
     buffer: BytesMut,
     limits: Limits,
+    /// Longest body over the limit that is read and thrown away.
+    skipped: usize,
     state: State,
 }
 
@@ -77,6 +79,8 @@ enum State {
         problem: Option<Fault>,
         length: usize,
     },
+    /// The buffer starts with what is left of a body that was refused for its length. → `Between` when it is gone.
+    Skip { left: usize },
     /// Framing was lost.
     Dead,
 }
@@ -88,6 +92,7 @@ impl Decoder {
         Self {
             buffer: BytesMut::new(),
             limits,
+            skipped: 0,
             state: State::Between { after_crlf: false },
         }
     }
@@ -101,6 +106,12 @@ impl Decoder {
     /// Appends bytes to the buffer.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// A body over the limit and up to so many bytes does not end the connection: its message is [malformed](Decoded::Malformed),
+    /// and the body is thrown away as it comes. For connections that many share.
+    pub const fn skip_bodies(&mut self, bytes: usize) {
+        self.skipped = bytes;
     }
 
     /// Sets the longest body of the messages whose head is still to come.
@@ -126,7 +137,7 @@ impl Decoder {
     pub fn give_up(&mut self, fault: Fault) -> Decoded {
         let message = match &mut self.state {
             State::Body { message, .. } => message.take(),
-            State::Between { .. } | State::Head(_) | State::Dead => None,
+            State::Between { .. } | State::Head(_) | State::Skip { .. } | State::Dead => None,
         };
         self.fatal(message, fault)
     }
@@ -136,7 +147,7 @@ impl Decoder {
     pub fn is_mid_message(&self) -> bool {
         match self.state {
             State::Between { .. } => !self.buffer.is_empty(),
-            State::Head(_) | State::Body { .. } => true,
+            State::Head(_) | State::Body { .. } | State::Skip { .. } => true,
             State::Dead => false,
         }
     }
@@ -202,6 +213,16 @@ impl Decoder {
                     self.state = State::Between { after_crlf: false };
                     return decoded;
                 }
+                State::Skip { left } => {
+                    let here = self.buffer.len().min(*left);
+                    self.buffer.advance(here);
+                    *left -= here;
+                    if *left > 0 {
+                        self.buffer = BytesMut::new();
+                        return Decoded::NeedMore { hint: *left };
+                    }
+                    self.state = State::Between { after_crlf: false };
+                }
                 State::Dead => {
                     self.buffer = BytesMut::new();
                     return Decoded::NeedMore { hint: 0 };
@@ -232,12 +253,16 @@ impl Decoder {
                 };
                 None
             }
-            Ok(_) => {
+            Ok(length) => {
                 let fault = Fault::new(
                     Status::REQUEST_ENTITY_TOO_LARGE,
                     "the body is longer than the limit allows",
                 );
-                Some(self.fatal(message, fault))
+                if length > self.skipped {
+                    return Some(self.fatal(message, fault));
+                }
+                self.state = State::Skip { left: length };
+                Some(Decoded::Malformed { message, fault })
             }
             Err(fault) => Some(self.fatal(message, fault)),
         }

@@ -115,6 +115,7 @@ pub(in crate::listener) async fn serve(
         teller: &mut teller,
         permit: &mut permit,
     };
+    connection.pump.skip_bodies();
     let end = connection.run().await;
     let lost = context.groups.leave(name, &seat);
     Box::pin(connection.pump.finish()).await;

@@ -365,6 +365,54 @@ fn limits_are_exact() {
 }
 
 #[test]
+fn a_body_over_the_limit_is_skipped_where_others_share_the_connection() {
+    let large = info("l: 9\r\n\r\nhello you");
+    let text = format!("{large}{}", info("l: 2\r\n\r\nhi"));
+    let limits = Limits {
+        body: 5,
+        ..Limits::default()
+    };
+    for size in 1..=text.len() {
+        let mut decoder = Decoder::new(limits);
+        decoder.skip_bodies(9);
+        let mut found = Vec::new();
+        for piece in text.as_bytes().chunks(size) {
+            decoder.push(piece);
+            loop {
+                let decoded = decoder.decode();
+                if matches!(decoded, Decoded::NeedMore { .. }) {
+                    break;
+                }
+                found.push(outcome(&decoded));
+            }
+        }
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("malformed 413"), "{found:?}");
+        assert!(
+            found[1].starts_with("INFO") && found[1].ends_with("b\"hi\""),
+            "{found:?}"
+        );
+        assert!(!decoder.is_mid_message());
+    }
+    // What is still to come takes no memory, and what is longer than may be skipped ends the connection.
+    let mut decoder = Decoder::new(limits);
+    decoder.skip_bodies(1_000_000);
+    decoder.push(info("l: 900000\r\n\r\n").as_bytes());
+    assert!(matches!(decoder.decode(), Decoded::Malformed { .. }));
+    decoder.push(&[b'x'; 500_000]);
+    assert!(matches!(
+        decoder.decode(),
+        Decoded::NeedMore { hint: 400_000 }
+    ));
+    assert_eq!(decoder.held(), 0);
+    assert!(decoder.is_mid_message());
+    decoder.skip_bodies(8);
+    decoder.push(&[b'x'; 400_000]);
+    decoder.push(large.as_bytes());
+    assert!(matches!(decoder.decode(), Decoded::Fatal { .. }));
+}
+
+#[test]
 fn a_head_without_an_end_is_given_up_at_the_limit() {
     let limits = Limits {
         head: 1000,
