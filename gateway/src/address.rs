@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// The bits of an IPv6 address that name a network; the others its owner chooses freely (RFC 4291 §2.5.4).
 const NETWORK: u128 = !(u64::MAX as u128);
 
+/// The bits that name a site.
+const SITE: u128 = NETWORK << 16;
+
 /// Returns an address as the peer has it: a listener on `[::]` shows IPv4 peers as `::ffff:192.0.2.1`.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
@@ -15,6 +18,15 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 pub(crate) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// Returns what one organization has: the address over IPv4, the /48 over IPv6, of which it gets /64 networks by the thousand
+/// (RFC 6177).
+pub(crate) fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & SITE).into(),
         v4 @ IpAddr::V4(_) => v4,
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Whoever guesses comes back on new connections, for many users, or from many addresses. So wrong passwords are counted
 //! by user and address together, by address, and by user. Each count lets some pass and then makes a pause that doubles
-//! with each further one. That of a user holds back only addresses from which there were wrong passwords of that user: she
-//! still signs in from everywhere else.
+//! with each further one. That of a user holds back only addresses from which there were wrong passwords of that user, over
+//! IPv6 with all of their site: she still signs in from everywhere else.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use holdover_protocol::sip::digest::Verdict;
 use holdover_protocol::user::UserUri;
 
-use crate::address::source;
+use crate::address::{site, source};
 
 /// How many wrong passwords of one user from one address are let pass.
 const FREE_OF_PAIR: u32 = 3;
@@ -32,9 +32,9 @@ const FORGET_OF_PAIR: u64 = 3600;
 const FORGET_OF_ADDRESS: u64 = 60;
 /// The same of one user.
 const FORGET_OF_USER: u64 = 60;
-/// How many wrong passwords of a user an address has had that is held back by the user's pause.
+/// How many wrong passwords of a user a site has had that is held back by the user's pause.
 const SUSPECT: u32 = 2;
-/// Counts of each of the three kinds that are kept.
+/// Counts of each kind that are kept.
 const KEPT: usize = 4096;
 
 /// The wrong passwords of a gateway. Takes a few hundred kilobytes at most.
@@ -55,6 +55,8 @@ struct Counts {
     /// Makes keys of users and addresses that nobody can aim at.
     hasher: RandomState,
     pairs: Table<FREE_OF_PAIR, FORGET_OF_PAIR>,
+    /// By user and site. They make no pause of their own.
+    sites: Table<{ u32::MAX }, FORGET_OF_PAIR>,
     addresses: Table<FREE_OF_ADDRESS, FORGET_OF_ADDRESS>,
     users: Table<FREE_OF_USER, FORGET_OF_USER>,
 }
@@ -89,33 +91,39 @@ impl Guesses {
     ) -> Result<Verdict, Paused> {
         // One after the other: what is under way on another connection is known before the next is let in.
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = source(address);
+        let (address, site) = (source(address), site(address));
         let keys = [
+            counts.hasher.hash_one((user, site)),
             counts.hasher.hash_one((user, address)),
             counts.hasher.hash_one(address),
             counts.hasher.hash_one(user),
         ];
         let Counts {
             pairs,
+            sites,
             addresses,
             users,
             ..
         } = &mut *counts;
-        let [pair, address, user] = keys;
+        let [site, pair, address, user] = keys;
         pairs.pause(now, pair)?;
         addresses.pause(now, address)?;
-        if pairs.left(now, pair) >= SUSPECT {
+        if sites.left(now, site) >= SUSPECT {
             users.pause(now, user)?;
         }
         let verdict = verify();
         match verdict {
             Verdict::Refused => {
                 pairs.add(now, pair);
+                sites.add(now, site);
                 addresses.add(now, address);
                 users.add(now, user);
             }
             // The address keeps its count: whoever guesses may have a password of their own.
-            Verdict::Accepted => pairs.forget(pair),
+            Verdict::Accepted => {
+                pairs.forget(pair);
+                sites.forget(site);
+            }
             Verdict::Stale => {}
         }
         Ok(verdict)
@@ -342,6 +350,7 @@ mod tests {
         }
         let counts = gateway.guesses.0.lock().unwrap();
         assert!(counts.pairs.0.len() <= KEPT);
+        assert!(counts.sites.0.len() <= KEPT);
         assert!(counts.addresses.0.len() <= KEPT);
         assert!(counts.users.0.len() <= KEPT);
         drop(counts);
@@ -359,5 +368,18 @@ mod tests {
         }
         assert_eq!(gateway.looked, FREE_OF_PAIR + 1);
         assert!(!gateway.attempt("ann", address(200), true));
+    }
+    #[test]
+    fn the_networks_of_one_site_get_no_guesses_each() {
+        let mut gateway = Gateway::new();
+        let address = |network: u16| IpAddr::from([0x2001, 0xdb8, 1, network, 0, 0, 0, 1]);
+        for network in 0..2_000 {
+            gateway.guess("ann", address(network));
+            gateway.now += Duration::from_millis(100);
+        }
+        assert!(gateway.looked < 30, "{}", gateway.looked);
+        assert!(!gateway.attempt("ann", address(5_000), true));
+        assert!(gateway.attempt("bob", address(5_000), true));
+        assert!(gateway.attempt("ann", HERE, true), "she is elsewhere");
     }
 }
