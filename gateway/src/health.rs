@@ -106,11 +106,19 @@ impl Health {
     pub async fn look(&mut self, pools: &Pools, descriptors: &Descriptors, with_disks: bool) {
         let looked = pools.look();
         for (condition, pool) in self.pools.iter().zip(&looked) {
-            condition.set(pool.works.clone());
+            match &pool.works {
+                Some(works) => condition.set(works.clone()),
+                None => condition.expect(),
+            }
         }
-        let works = looked.iter().any(|pool| pool.works.is_ok());
-        let none = || "no pool works, see each of them".to_owned();
-        self.reachable.set(works.then_some(()).ok_or_else(none));
+        if looked.iter().any(|pool| pool.works == Some(Ok(()))) {
+            self.reachable.met();
+        } else if looked.iter().any(|pool| pool.works.is_none()) {
+            self.reachable.expect();
+        } else {
+            let none = "no pool works, see each of them";
+            self.reachable.set(Err(none.to_owned()));
+        }
         let lack = descriptors.lacking().map(|(limit, usable)| {
             format!("{limit} open files are allowed: {usable} connections can be served")
         });

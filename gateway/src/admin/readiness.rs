@@ -124,6 +124,15 @@ impl Condition {
         self.set(Ok(()));
     }
 
+    /// Says that it is not met and may be soon: that is shown, and nobody is told.
+    pub fn expect(&self) {
+        self.readiness.change(|status| {
+            if let Some(named) = status.conditions.get_mut(self.number) {
+                (named.met, named.reason) = (false, None);
+            }
+        });
+    }
+
     /// Says whether it is met, or why not. What changes is told: that it is not met any more at once, that it is met only
     /// if it was said before that it is not.
     pub fn set(&self, met: Result<(), String>) {
@@ -208,6 +217,10 @@ mod tests {
             ])
         );
         reload.met();
+        reload.met();
+        // What is only expected is not told, nor is that it came.
+        reload.expect();
+        assert!(!readiness.status().conditions[0].met);
         reload.met();
         let exposition = telemetry.exposition();
         assert!(

@@ -151,7 +151,7 @@ impl Pools {
             name: name.clone(),
             is_here: matches!(pool, Pool::Embedded(_)),
             works: match pool {
-                Pool::Embedded(pool) => pool.look(),
+                Pool::Embedded(pool) => Some(pool.look()),
                 Pool::Sip(pool) => works(&pool.state()),
             },
         };
@@ -205,23 +205,21 @@ pub struct Looked {
     pub name: PoolName,
     /// It is part of this process: nobody else has it either.
     pub is_here: bool,
-    /// What does not work, in words for an operator.
-    pub works: Result<(), String>,
+    /// What does not work, in words for an operator. `None`: its servers are tried for the first time.
+    pub works: Option<Result<(), String>>,
 }
 
-/// Whether a pool over SIP can be reached.
-fn works(pool: &sip::SipPoolState) -> Result<(), String> {
+/// Whether a pool over SIP can be reached, once that is known.
+fn works(pool: &sip::SipPoolState) -> Option<Result<(), String>> {
     if pool.servers.iter().any(|server| server.connections > 0) {
-        return Ok(());
+        return Some(Ok(()));
     }
     let mut errors = pool
         .servers
         .iter()
         .filter_map(|server| server.last_error.as_deref());
-    Err(match errors.next() {
-        Some(error) => format!("none of its servers can be reached: {error}"),
-        None => "none of its servers is connected yet".to_owned(),
-    })
+    let error = errors.next()?;
+    Some(Err(format!("none of its servers can be reached: {error}")))
 }
 
 impl Servers for Pools {
