@@ -160,13 +160,14 @@ impl<'t> Source<'t> {
     }
 }
 
-/// The nearest character boundary at or before `offset`.
+/// The nearest boundary at or before `offset`, of characters and of a CR LF, which is one end of a line.
 fn floor_boundary(text: &str, offset: usize) -> usize {
     let offset = offset.min(text.len());
-    (0..=offset)
-        .rev()
-        .find(|&offset| text.is_char_boundary(offset))
-        .unwrap_or_default()
+    let boundary = |offset: &usize| {
+        text.split_at_checked(*offset)
+            .is_some_and(|(before, behind)| !(before.ends_with('\r') && behind.starts_with('\n')))
+    };
+    (0..=offset).rev().find(boundary).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -187,6 +188,8 @@ mod tests {
         assert_eq!(place("a\r\nbc", 4..5), (2, 2));
         assert_eq!(place("äö = 1", 5..6), (1, 4));
         assert_eq!(place("a\n", 2..2), (2, 1));
+        // Between CR and LF.
+        assert_eq!(place("a\r\nb", 2..2), (1, 2));
     }
 
     #[test]
