@@ -137,6 +137,9 @@ fn readings_of_the_protocol_can_be_chosen() {
         assert_eq!(client.command(&mut ann, verb, data), 200);
     }
     holds(&client.hear(&ann), &["rpl:getassociations"]);
+    // The pool answers one after the other: once it has answered him, her answers are there.
+    client.command(&mut bob, "getserverinfo", query);
+    holds(&client.hear(&bob), &["rpl:getservinfo"]);
     client.answer_all();
     holds(
         &client.hear(&ann),

@@ -190,22 +190,26 @@ async fn editors_swap_files_and_folders_come_back() {
         fs::rename(path("rules.d/.freeze.swp"), path("rules.d/freeze.toml")).unwrap();
         in_use(&gateway, &format!("swap {number}"), Some(text)).await;
     }
-    // The folder goes, comes back, and goes on being watched.
+    // The folder goes, its rules stay in use; it comes back, and goes on being watched.
     fs::remove_dir_all(path("rules.d")).unwrap();
-    in_use(&gateway, "the folder is gone", None).await;
+    let rejected = |count| count > 0;
+    gateway
+        .metric_reaches("holdover_config_rejected_total", rejected)
+        .await;
+    in_use(&gateway, "the folder is gone", Some(FREEZE)).await;
     fs::create_dir(path("rules.d")).unwrap();
-    fs::write(path("rules.d/freeze.toml"), FREEZE).unwrap();
-    in_use(&gateway, "the folder is back", Some(FREEZE)).await;
     fs::write(path("rules.d/freeze.toml"), enabled()).unwrap();
-    in_use(&gateway, "the folder is watched again", Some(&enabled())).await;
+    in_use(&gateway, "the folder is back", Some(&enabled())).await;
+    fs::write(path("rules.d/freeze.toml"), FREEZE).unwrap();
+    in_use(&gateway, "the folder is watched again", Some(FREEZE)).await;
     // Another folder takes its place.
     fs::create_dir(path("new.d")).unwrap();
-    fs::write(path("new.d/freeze.toml"), FREEZE).unwrap();
+    fs::write(path("new.d/freeze.toml"), enabled()).unwrap();
     fs::rename(path("rules.d"), path("old.d")).unwrap();
     fs::rename(path("new.d"), path("rules.d")).unwrap();
-    in_use(&gateway, "another folder", Some(FREEZE)).await;
-    fs::write(path("rules.d/freeze.toml"), enabled()).unwrap();
-    in_use(&gateway, "another folder is watched", Some(&enabled())).await;
+    in_use(&gateway, "another folder", Some(&enabled())).await;
+    fs::write(path("rules.d/freeze.toml"), FREEZE).unwrap();
+    in_use(&gateway, "another folder is watched", Some(FREEZE)).await;
     gateway.stop().await;
 }
 
