@@ -34,4 +34,5 @@ pub mod telemetry;
 pub mod transport;
 
 /// Gives memory back to the system soon after a peak, which that of the C library does not.
+#[cfg(target_os = "linux")]
 pub use tikv_jemallocator::Jemalloc as Allocator;

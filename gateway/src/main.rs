@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use holdover::Allocator;
-
+#[cfg(target_os = "linux")]
 #[global_allocator]
-static ALLOCATOR: Allocator = Allocator;
+static ALLOCATOR: holdover::Allocator = holdover::Allocator;
 
 fn main() -> ExitCode {
     holdover::cli::main()
