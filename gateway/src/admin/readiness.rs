@@ -124,11 +124,11 @@ impl Condition {
         self.set(Ok(()));
     }
 
-    /// Says that it is not met and may be soon: that is shown, and nobody is told.
-    pub fn expect(&self) {
+    /// Says that it is not met yet: that is shown and not logged. One that failed stays failed.
+    pub fn pending(&self) {
         self.readiness.change(|status| {
             if let Some(named) = status.conditions.get_mut(self.number) {
-                (named.met, named.reason) = (false, None);
+                named.met = false;
             }
         });
     }
@@ -218,8 +218,8 @@ mod tests {
         );
         reload.met();
         reload.met();
-        // What is only expected is not told, nor is that it came.
-        reload.expect();
+        // What is pending is not logged, nor is that it came.
+        reload.pending();
         assert!(!readiness.status().conditions[0].met);
         reload.met();
         let exposition = telemetry.exposition();

@@ -321,3 +321,30 @@ pub trait LegSink: Send + Sync + 'static {
     /// [`LegClosed::Overflow`] when the session's queue is full or the session is gone: the pool then drops the leg.
     fn deliver(&self, event: LegEvent) -> Result<(), LegClosed>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_whose_servers_were_not_tried_yet_has_not_failed() {
+        let server = |connections, last_error: Option<&str>| sip::ServerState {
+            address: "192.0.2.1:5061".to_owned(),
+            priority: None,
+            weight: None,
+            state: "connecting",
+            connections,
+            legs: 0,
+            failures: 0,
+            last_error: last_error.map(str::to_owned),
+        };
+        let of = |servers| {
+            let uri = String::new();
+            works(&sip::SipPoolState { uri, servers })
+        };
+        assert_eq!(of(vec![server(0, None), server(0, None)]), None);
+        assert_eq!(of(vec![server(0, None), server(1, None)]), Some(Ok(())));
+        let failed = of(vec![server(0, None), server(0, Some("refused"))]);
+        assert!(failed.unwrap().unwrap_err().ends_with("refused"));
+    }
+}
