@@ -55,8 +55,10 @@ pub(super) async fn serve(
         address: local.to_string().into(),
     };
     let (heard, hearing) = mpsc::unbounded_channel();
+    let mut octets = Driver::new(stream, Limits::default());
+    octets.skip_bodies();
     let mut connection = Connection {
-        octets: Driver::new(stream, Limits::default()),
+        octets,
         core: ServerCore::new(Arc::clone(&context.settings), sent_by, seed),
         context,
         peer,

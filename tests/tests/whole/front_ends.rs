@@ -66,6 +66,13 @@ async fn two_users_on_one_connection_talk() {
     assert_eq!(front_end.message(&ann).await, "Hello");
     assert_eq!(front_end.message(&bob).await, "Hello");
 
+    // A body over the limit is hers alone: the connection goes on.
+    let large = "x".repeat(1_100_000);
+    assert_eq!(front_end.post(&mut ann, "deals", &large).await, 413);
+    assert_eq!(front_end.post(&mut bob, "deals", "Still here").await, 200);
+    assert_eq!(front_end.message(&ann).await, "Still here");
+    assert_eq!(front_end.message(&bob).await, "Still here");
+
     // And with one who comes by a connection of her own.
     let mut carol = Client::tcp(gateway.tcp, "carol").await;
     carol.sign_in().await;
