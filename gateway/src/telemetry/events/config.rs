@@ -56,7 +56,7 @@ event! {
     }
     ERROR "config.rejected", counted as "config_rejected";
     measured |_, instruments| instruments.config_last_reload_successful.set(0);
-    "A changed configuration is at fault and nothing changed: the generation before it goes on. `holdover check` and `/v1/config` tell every fault. Mend the files; they are read again when they change."
+    "A changed configuration is at fault and nothing changed: the generation before it goes on. `holdover check` and `/v1/config` show every fault. Correct the files; they are read again when they change."
 }
 
 event! {

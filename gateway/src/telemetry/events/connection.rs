@@ -382,7 +382,7 @@ event! {
     }
     ERROR "tls.certificates-rejected", counted as "tls_certificate_rejections";
     "The files of a listener's certificates changed and cannot be used as they are now. The listener goes on with what it \
-     had: mend the files before that expires."
+     had: correct the files before that expires."
 }
 
 #[cfg(test)]

@@ -259,7 +259,7 @@ event! {
     }
     ERROR "pool.tls-failed", counted as "pool_tls_failures" by reason: PoolTlsFailure;
     "A connection to a pool's server was given up because one side does not trust the other. Certificate files are read \
-     anew at each try: mend them and wait, no restart is needed."
+     anew at each try: correct them and wait, no restart is needed."
 }
 
 event! {

@@ -178,7 +178,7 @@ impl Outbox {
         self.retry_at = Some(self.retry_at.map_or(retry_at, |other| other.max(retry_at)));
     }
 
-    /// Tells the fate of documents whose time is over. Returns whether any of them was under way.
+    /// Gives up documents whose time is over, and says so. Returns whether any of them was under way.
     pub(super) fn expire(&mut self, now: Instant, told: &mut Vec<Told>) -> bool {
         let mut unanswered = false;
         // All have the same limit, so they expire in order, those that are under way and those that are not.
@@ -224,7 +224,7 @@ impl Outbox {
         sent.into_iter().chain(waiting).chain(retry).min()
     }
 
-    /// Tells the fate of a document that was taken out.
+    /// Says what became of a document that was taken out.
     fn tell(&mut self, document: Document, receipt: Receipt, told: &mut Vec<Told>) {
         self.bytes -= document.body.len();
         told.push((document.id, receipt));
