@@ -24,8 +24,8 @@ use tokio::net::TcpStream;
 const FILES: usize = 20;
 
 /// Keeps what is measured from being disturbed by what notices changes.
-const QUIET: &str =
-    "[reload]\nwatch = \"off\"\n[audit]\nfile = \"audit.jsonl\"\n[limits]\nconnections = 1000\n";
+const QUIET: &str = "[reload]\nwatch = \"off\"\n[audit]\nfile = \"audit.jsonl\"\n[limits]\nconnections = 1000\n\
+     requests_per_second = 10000000\nrequests_per_second_per_address = 10000000\n";
 
 struct Scale {
     rules: usize,
